@@ -1,0 +1,215 @@
+# whalebox's build.  `make help` lists what it can do.
+#
+# Everything generated lies in build/, but for ./whalebox, ./rootfs and ./lab.
+
+SRC   := whalebox.c
+BUILD := build
+
+# The switches, in chapter order, and the last chapter stand in the source.
+SWITCHES := $(shell sed -n 's/^.define WITH_\([A-Z]*\) *.STAGE.*/\1/p' $(SRC))
+LAST     := $(shell sed -n 's/^.define STAGE \([0-9]*\).*/\1/p' $(SRC))
+STAGES   := $(shell seq 0 $(LAST))
+
+# What a chapter cannot do without: off goes the one, off goes the other.
+# Without private mounts, a private root would be mounted over the host's own.
+NEEDS_ROOT    := MOUNT
+NEEDS_LAYERS  := ROOT MOUNT
+NEEDS_VOLUMES := ROOT MOUNT
+NEEDS_TTY     := ROOT MOUNT
+NEEDS_EXEC    := DETACH
+NEEDS_IMAGES  := LAYERS ROOT MOUNT
+NEEDS_BRIDGE  := NET
+
+# $(call needing,X): the chapters that need X.
+needing = $(strip $(foreach s,$(SWITCHES),$(if $(filter $1,$(NEEDS_$s)),$s)))
+# $(call set,0 or 1,X Y ...): the compiler's flags that set these switches.
+set = $(patsubst %,-DWITH_%=$1,$2)
+# $(call switch,N): the switch of chapter N; chapter 0 has none.
+switch = $(patsubst $1:%,%,$(filter $1:%,$(join $(STAGES:%=%:),none $(SWITCHES))))
+# $(call known,WORD,CHOICES,VARIABLE): WORD, if it is one of the choices.
+known = $(or $(filter $1,$2),$(error $3=$1? One of: $2))
+
+# musl's libc makes a small static binary.  Where its wrapper is missing, the
+# machine's own libc has to do.
+ifeq ($(origin CC),default)
+CC := $(if $(shell command -v musl-gcc),musl-gcc,cc)
+endif
+
+# musl-gcc does not look where Debian keeps the kernel's headers.  -idirafter
+# lets it look there last, so that no header of the other libc gets in first.
+HEADERS := -idirafter /usr/include \
+           -idirafter /usr/include/$(shell $(CC) -print-multiarch)
+
+# -Wundef: a mistyped WITH_X in an #if must not silently count as 0.
+CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
+          $(HEADERS)
+# Small: unused functions dropped, one segment less, no tables for C++'s
+# exceptions, no symbols (-s).
+CFLAGS  += -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+LDFLAGS := -static -s -Wl,--gc-sections -Wl,-z,noseparate-code
+
+compile = $(CC) $(CFLAGS) $1 $(LDFLAGS) -o $@ $<
+
+# Which binary `make`, `make STAGE=3`, `make WITHOUT=PID`, `make ONLY=PID` mean.
+ifdef STAGE
+TARGET := $(BUILD)/whalebox-$(call known,$(STAGE),$(STAGES),STAGE)
+else ifdef WITHOUT
+TARGET := $(BUILD)/whalebox-no-$(call known,$(WITHOUT),$(SWITCHES),WITHOUT)
+else ifdef ONLY
+TARGET := $(BUILD)/whalebox-only-$(call known,$(ONLY),$(SWITCHES),ONLY)
+else
+TARGET := whalebox
+endif
+
+# A file half made by a rule that failed must not count as made.
+.DELETE_ON_ERROR:
+
+.PHONY: all
+all: $(TARGET)                  ## build ./whalebox (or STAGE=n, WITHOUT=X, ONLY=X)
+
+whalebox: $(SRC) Makefile
+	$(call compile,)
+
+STAGE_BUILDS := $(STAGES:%=$(BUILD)/whalebox-%)
+NO_BUILDS    := $(SWITCHES:%=$(BUILD)/whalebox-no-%)
+ONLY_BUILDS  := $(SWITCHES:%=$(BUILD)/whalebox-only-%)
+
+$(STAGE_BUILDS): $(BUILD)/whalebox-%: $(SRC) Makefile | $(BUILD)
+	$(call compile,-DSTAGE=$*)
+
+$(NO_BUILDS): $(BUILD)/whalebox-no-%: $(SRC) Makefile | $(BUILD)
+	$(call compile,$(call set,0,$* $(call needing,$*)))
+	$(if $(call needing,$*),@echo "$*: off with it go: $(call needing,$*)")
+
+$(ONLY_BUILDS): $(BUILD)/whalebox-only-%: $(SRC) Makefile | $(BUILD)
+	$(call compile,-DSTAGE=0 $(call set,1,$* $(NEEDS_$*)))
+
+$(BUILD):
+	mkdir -p $@
+
+.PHONY: stages
+stages: $(STAGE_BUILDS) $(NO_BUILDS) $(ONLY_BUILDS)     ## build every stage, every WITHOUT, every ONLY
+
+# The tools are installed first, and only then is make started anew to build
+# with them.  A shell that ends with its last command's status is no failure.
+.PHONY: run
+run:                            ## run /bin/sh in a box, or CMD='...'
+	@./install.sh run
+	@$(MAKE) -s $(TARGET)
+	@./busybox-rootfs.sh
+	@./$(TARGET) $(or $(CMD),/bin/sh)$(if $(CMD),, || [ $$? -ne 125 ])
+
+.PHONY: rootfs
+rootfs:                         ## make ./rootfs from the machine's busybox
+	@./busybox-rootfs.sh
+
+.PHONY: vm
+vm:                             ## boot a throw-away VM: a shell, or CMD='...'
+	@./install.sh test
+	@$(MAKE) -s whalebox
+	@./busybox-rootfs.sh
+	@./vm.sh $(CMD)
+
+.PHONY: test
+test:                           ## run all the tests, here and in the VM
+	@./install.sh test
+	@./test.sh
+
+ifneq ($(filter chapter lab,$(MAKECMDGOALS)),)
+N := $(call known,$(N),$(STAGES),N)
+endif
+
+# The text of $(SRC) as of chapter N: $(BUILD)/chapter-N.c.
+CHAPTERS := $(STAGES:%=$(BUILD)/chapter-%.c)
+$(CHAPTERS): $(BUILD)/chapter-%.c: $(SRC) Makefile | $(BUILD)
+	@unifdef -x2 -DSTAGE=$* \
+	    $(call set,1,$(wordlist 1,$*,$(SWITCHES))) \
+	    $(call set,0,$(filter-out $(wordlist 1,$*,$(SWITCHES)),$(SWITCHES))) \
+	    -o $@.full $(SRC)
+	@sed '/\.left_out =/d' $@.full | cat -s >$@
+	@rm $@.full
+
+# Each of them is a program.
+$(CHAPTERS:.c=): %: %.c
+	$(call compile,)
+
+.PHONY: chapters
+chapters: $(CHAPTERS:.c=)       ## build the source as of each chapter
+
+.PHONY: chapter
+chapter: $(BUILD)/chapter-$(N).c        ## print the source as of chapter N=n
+	@cat $<
+
+# The exercise of chapter N: the program with that chapter's code taken out.
+LABS := $(STAGES:%=$(BUILD)/lab-%.c)
+$(LABS): $(BUILD)/lab-%.c: $(SRC) tests/lab.awk Makefile | $(BUILD)
+	@awk -v chapter=$* -v switch=$(call switch,$*) -f tests/lab.awk $(SRC) >$@
+
+# lab/.pristine is what was handed out: a file that differs is a student's work.
+.PHONY: lab
+lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n taken out
+	@mkdir -p lab
+	@if [ -e lab/whalebox.c ] && [ -z "$(FORCE)" ] && \
+	    ! cmp -s lab/whalebox.c lab/.pristine; then \
+		echo "lab/whalebox.c holds work of yours: move it away, or add FORCE=1" >&2; \
+		exit 1; \
+	fi
+	@cp $< lab/whalebox.c
+	@cp $< lab/.pristine
+	@echo "lab/whalebox.c is whalebox without chapter $(N): look for TODO."
+	@echo "Build it and see how far you are: ./test.sh lab $(N)"
+
+# What chapter N's check is run with: the lab as handed out, which must not
+# pass; the whole program in its place, which must; and LAB, a student's work.
+# Chapters that need chapter N are off in all three.
+LAB    := lab/whalebox.c
+lab    := $(STAGES:%=$(BUILD)/whalebox-lab-%)
+solved := $(STAGES:%=$(BUILD)/whalebox-solved-%)
+work   := $(STAGES:%=$(BUILD)/whalebox-work-%)
+compile_lab = $(call compile,$(call set,0,$(call needing,$(call switch,$*))))
+
+$(lab): $(BUILD)/whalebox-lab-%: $(BUILD)/lab-%.c
+	$(compile_lab)
+
+$(solved): $(BUILD)/whalebox-solved-%: $(SRC) Makefile | $(BUILD)
+	$(compile_lab)
+
+.PHONY: $(work)
+$(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
+	$(compile_lab)
+
+.PHONY: labs
+labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
+
+.PHONY: bench
+bench:                          ## measure against other runtimes
+	@./install.sh bench
+	@$(MAKE) -s whalebox
+	@./busybox-rootfs.sh
+	@bench/run.sh
+
+# Of clang-tidy's advice we do not take: to avoid vfork(2), the feature test
+# macros, and a libc with C11's Annex K.  It counts on standard error the
+# warnings that it keeps to itself.
+TIDY := -*,clang-analyzer-*,bugprone-*,-bugprone-reserved-identifier
+TIDY := $(TIDY),-bugprone-easily-swappable-parameters
+TIDY := $(TIDY),-clang-analyzer-unix.Vfork,-clang-analyzer-security.insecureAPI.vfork
+TIDY := $(TIDY),-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+SCRIPTS := $(wildcard *.sh tests/*.sh tutorial/*/*.sh bench/*.sh) .ci/run
+.PHONY: lint
+lint: | $(BUILD)                ## static analysis; says nothing when all is well
+	@./install.sh lint
+	@$(CC) $(CFLAGS) -fanalyzer -c -o /dev/null $(SRC)
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+	    --error-exitcode=1 $(SRC)
+	@clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' \
+	    $(SRC) -- -std=c11 2>$(BUILD)/lint.log || { cat $(BUILD)/lint.log; exit 1; }
+	@shellcheck $(SCRIPTS)
+
+.PHONY: clean
+clean:                          ## remove what was built (not lab/)
+	rm -rf $(BUILD) whalebox rootfs
+
+.PHONY: help
+help:                           ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12

@@ -1,0 +1,240 @@
+#!/bin/sh
+# test.sh: all of whalebox's tests.
+#
+#	./test.sh [FILTER...]         on this host, and then in a throw-away VM
+#	./test.sh host [FILTER...]    the first half of that
+#	./test.sh vm [FILTER...]      the other half
+#	./test.sh inside [FILTER...]  what the VM's half runs in there
+#	./test.sh lab N [FILE]        grade lab/whalebox.c, or FILE, for chapter N
+#
+# A FILTER is a part of a title: tests that contain none of them are left out.
+# KEEP=1 keeps scratch folders.  WHALEBOX_MUST_WORK=1 turns skips into failures.
+#
+# Each chapter's check has to pass as soon as its chapter is compiled in, and
+# has to fail without it, or it would show nothing.  It runs in four places:
+# here and in the VM, as root and as an ordinary user.
+
+cd "$(dirname "$0")" || exit 1
+. tests/lib.sh
+unfinished=                     # its tests are summed up by tests/tap.awk
+unset WHALEBOX WHALEBOX_HOME    # each script is given its own
+
+needs() {
+	sed -n 's/^# needs://p' "$1"
+}
+
+# met FILE PLACE: what the script needs is there.
+met() {
+	for need in $(needs "$1"); do
+		case $need in
+		root)     is_root ;;
+		user)     ! is_root ;;
+		cgroup2)  has_cgroup2 ;;
+		vm)       [ "${2% *}" = vm ] ;;
+		compiler) [ "$2" = sources ] ;;
+		*)        echo "not ok - $1 needs $need, whatever that is"; false ;;
+		esac || return 1
+	done
+}
+
+# The scripts that test.sh chooses a place for.
+scripts() {
+	grep -l '^# needs:' tutorial/*/check.sh tests/*.sh
+}
+
+# script WHERE BINARY FILE [ARGUMENT...]
+script() {
+	script_where=$1 script_binary=$2
+	shift 2
+	rm -rf "${scratch:?}/home"
+	WHALEBOX=$project/$script_binary WHALEBOX_HOME=$scratch/home \
+	    WHALEBOX_WHERE="$script_where: " timeout -k 5 600 sh "$@"
+	script_status=$?
+	[ $script_status -le 1 ] ||
+		echo "not ok - $script_where: runs to its end: $script_status"
+}
+
+# refuses WHERE BINARY CHECK: the check fails, with a hint for each failure.
+refuses() {
+	binary=$project/$2 check=$project/$3
+	WHALEBOX_WHERE="$1: " it "fails with ${2##*/}" '
+		LIMIT=300 &&
+		run env WHALEBOX="$binary" WHALEBOX_HOME="$PWD/home" \
+		    WHALEBOX_WHERE= WHALEBOX_FILTER= /bin/sh "$check" &&
+		want_status 1 && want_match "^1\.\." && want_match "^not ok" &&
+		same "$(grep -c "^not ok" out)" "$(grep -c "^# hint: " out)"
+	'
+}
+
+# place WHERE: what can run here, as root or as an ordinary user.
+place() {
+	if is_root && [ "${1#* }" = user ]; then
+		setpriv --reuid 1000 --regid 1000 --clear-groups \
+		    --inh-caps=-all ./test.sh place "$1"
+		return
+	fi
+	if ! is_root && ! unshare --user true; then
+		skip 'user namespaces are refused to ordinary users' "$1: all tests"
+		return 0
+	fi
+	for file in $(scripts); do
+		met "$file" "$1" || continue
+		echo "# $1 runs $file"
+		case $file in
+		tutorial/*) chapter "$1" "$file" ;;
+		*) script "$1: $(basename "$file" .sh)" whalebox "$file" ;;
+		esac
+	done
+}
+
+# chapter WHERE CHECK
+chapter() {
+	name=$(basename "$(dirname "$2")")
+	n=$(expr "$name" : '0*\([0-9][0-9]*\)-')
+	script "$1: $name, stage $n" "build/whalebox-$n" "$2"
+	script "$1: $name" whalebox "$2"
+	# The proof that the check can fail is needed once.
+	[ "$1" = 'vm root' ] || return 0
+	script "$1: $name, lab solved" "build/whalebox-solved-$n" "$2"
+	refuses "$1: $name" "build/whalebox-lab-$n" "$2"
+	[ "$n" -gt 0 ] || return 0
+	refuses "$1: $name" "build/whalebox-$((n - 1))" "$2"
+	refuses "$1: $name" "build/whalebox-no-$(switch_of "$n")" "$2"
+}
+
+# The switch of chapter N, which the source knows.
+switch_of() {
+	sed -n 's/^.define WITH_\([A-Z]*\) .*STAGE >= '"$1"'[^0-9].*/\1/p' \
+	    whalebox.c
+}
+
+build() {
+	WHALEBOX_WHERE='host: ' it 'builds every stage, WITHOUT, ONLY, lab and chapter' '
+		LIMIT=300 &&
+		run make -C "$project" -j2 whalebox stages labs chapters &&
+		want_status 0 && want_no_err &&
+		run "$project/busybox-rootfs.sh" "$project/rootfs" &&
+		want_status 0
+	'
+}
+
+# shielded COMMAND...: apart, with the files of this host read-only, but for the
+# scratch folder, so that a mistake in what is tested does not cost them.
+shielded() {
+	TMPDIR=$scratch WHALEBOX_ROOTFS=$scratch/rootfs apart sh -c '
+		mount --bind "$0" "$0" && mount -o remount,bind,ro / && exec "$@"
+	' "$scratch" "$@"
+}
+
+# What needs a compiler, then this host as root and as an ordinary user.
+host() {
+	for file in $(scripts); do
+		needs "$file" | grep -q compiler || continue
+		met "$file" sources || continue
+		echo "# host runs $file"
+		script "host: $(basename "$file" .sh)" whalebox "$file"
+	done
+	script 'host: prose' whalebox tests/prose.sh text
+	if ! is_root; then
+		skip 'it needs root' 'host root: all tests'
+		place 'host user'
+		return
+	fi
+	cp -R rootfs "$scratch" || exit 1
+	elsewhere 'host root' shielded ./test.sh
+	# An ordinary user may not be able to look into this folder.
+	mkdir "$scratch/user" "$scratch/user/build" "$scratch/user/tmp" &&
+	cp -R test.sh tests tutorial whalebox whalebox.c rootfs "$scratch/user" &&
+	cp build/whalebox-* "$scratch/user/build" &&
+	chmod 711 "$scratch" &&
+	chown -R 1000:1000 "$scratch/user" || exit 1
+	elsewhere 'host user' shielded env HOME="$scratch/user" \
+	    TMPDIR="$scratch/user/tmp" WHALEBOX_ROOTFS="$scratch/user/rootfs" \
+	    "$scratch/user/test.sh"
+}
+
+# elsewhere WHERE COMMAND...: the command is test.sh, in another environment.
+elsewhere() {
+	where=$1
+	shift
+	"$@" place "$where" || echo "not ok - $where: runs to its end: $?"
+}
+
+# The VM's half, in the VM.
+inside() {
+	export WHALEBOX_MUST_WORK=1
+	place 'vm root'
+	elsewhere 'vm user' env HOME=/home/learner \
+	    WHALEBOX_ROOTFS=/home/learner/rootfs ./test.sh
+	script 'vm' whalebox tests/prose.sh transcripts
+}
+
+# The arguments, quoted for another shell.
+quote() {
+	for word; do
+		printf " '%s'" "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"
+	done
+}
+
+vm() {
+	./vm.sh "./test.sh inside$(quote "$@")"
+	vm_status=$?
+	[ $vm_status -le 1 ] || echo "not ok - vm: runs to its end: $vm_status"
+}
+
+# grade N FILE: runs chapter N's check on a student's FILE.
+grade() {
+	check=$(ls tutorial/"$(printf %02d "$1")"-*/check.sh) || return 1
+	name=$(basename "$(dirname "$check")")
+	binary=build/whalebox-work-$1
+	make -s "$binary" LAB="$2" && ./busybox-rootfs.sh || return 1
+	if met "$check" "host $(id -un)"; then
+		cp -R rootfs "$scratch" || return 1
+		set -- env WHALEBOX="$project/$binary" sh "$check"
+		! is_root || set -- shielded "$@"
+	else
+		echo "# chapter $1 needs$(needs "$check"): in the VM"
+		set -- ./vm.sh env WHALEBOX="/whalebox/$binary" sh "$check"
+	fi
+	"$@" >"$scratch/tap"
+	grade_status=$?
+	cat "$scratch/tap"
+	echo "lab $name: $(grep -c '^ok' "$scratch/tap") of" \
+	    "$(grep -c '^\(not \)\{0,1\}ok' "$scratch/tap")"
+	return $grade_status
+}
+
+# One of the two halves, or both.
+halves() {
+	case $1 in
+	all)
+		shift
+		# Only a run of everything can tell that everything ran.
+		[ $# -gt 0 ] || scripts | sed 's/^/# due /'
+		build
+		host
+		vm "$@"
+		;;
+	host)   build; host ;;
+	vm)     shift; build; vm "$@" ;;
+	inside) inside ;;
+	esac
+	echo '# end'
+}
+
+case ${1:-} in
+place)
+	place "$2"
+	exit
+	;;
+lab)
+	unset WHALEBOX_WHERE WHALEBOX_FILTER
+	grade "$2" "${3:-lab/whalebox.c}"
+	exit
+	;;
+host | vm | inside) ;;
+*) set -- all "$@" ;;
+esac
+WHALEBOX_FILTER=$(shift; printf '%s\n' "$@")
+export WHALEBOX_FILTER
+halves "$@" 2>&1 | awk -f tests/tap.awk

@@ -1,0 +1,76 @@
+#!/bin/sh
+# needs: compiler
+# source.sh: the source keeps its size, its shape and its manners.
+. "$(dirname "$0")/lib.sh"
+
+last=$(sed -n 's/^#define STAGE \([0-9]*\).*/\1/p' "$project/whalebox.c")
+
+# at_most BYTES FILE
+at_most() {
+	size=$(wc -c <"$2")
+	[ "$size" -le "$1" ] || wrong "$2: at most $1 bytes" "$size"
+}
+
+it 'has a switch for each chapter' '
+	same "$last" "$(grep -c "^#define WITH_[A-Z]* " "$project/whalebox.c")" &&
+	for n in $(seq "$last"); do
+		grep -Eq "^#define WITH_[A-Z]+ +\(STAGE >= $n\>" \
+		    "$project/whalebox.c" ||
+			wrong "a switch of chapter $n" none || exit
+	done
+'
+
+it 'makes a small static binary' '
+	at_most 61440 "$project/build/whalebox-9" &&
+	at_most 102400 "$project/whalebox"
+'
+
+it 'is of the size and the shape that can be read' '
+	run awk -f "$project/tests/metrics.awk" "$project/whalebox.c" &&
+	want_match "^[0-9]+ lines, 0\.([567]|80)[0-9]* comments$" &&
+	want_no_match "columns|function of" &&
+	same yes "$([ "${out%% *}" -le 3800 ] && echo yes)" &&
+	run awk -f "$project/tests/metrics.awk" "$project/build/chapter-9.c" &&
+	same yes "$([ "${out%% *}" -le 1400 ] && echo yes)"
+'
+
+it 'prints a chapter with nothing of later ones' '
+	run make -s -C "$project" chapter N=3 && want_status 0 && want_no_err &&
+	cmp out "$project/build/chapter-3.c" &&
+	want_match "Chapter 3:" && want_no_match "Chapter 4:" &&
+	want_no_match "^#.*(WITH_|STAGE)|left_out ="
+'
+
+it 'refuses a stage or a switch that is not there' '
+	run make -C "$project" STAGE=99 && want_status 2 && want_err "One of: 0 1" &&
+	run make -C "$project" WITHOUT=FOO && want_status 2 && want_err "UTS" &&
+	run make -C "$project" ONLY=FOO && want_status 2 && want_err "UTS" &&
+	run make -C "$project" lab N= && want_status 2 && want_err "One of: 0 1"
+'
+
+it 'has scripts that shellcheck finds nothing in' '
+	cd "$project" &&
+	shellcheck ./*.sh tests/*.sh tutorial/*/*.sh bench/*.sh .ci/run
+'
+
+# A copy, so that nobody's lab is in the way.
+it 'hands out a lab and does not overwrite work on it' '
+	cp -R "$project/Makefile" "$project/whalebox.c" "$project/tests" . &&
+	run make -s lab N=1 && want_status 0 && want_match "test.sh lab 1" &&
+	grep -q "TODO" lab/whalebox.c &&
+	run make -s lab N=0 && want_status 0 &&
+	echo "/* mine */" >>lab/whalebox.c &&
+	run make -s lab N=1 && want_status 2 && want_err "work of yours" &&
+	grep -q "mine" lab/whalebox.c &&
+	run make -s lab N=1 FORCE=1 && want_status 0 &&
+	same "" "$(grep mine lab/whalebox.c)"
+'
+
+it 'grades a lab' '
+	run "$project/test.sh" lab 0 "$project/build/lab-0.c" && want_status 1 &&
+	want_match "^lab 00-process: [0-9]+ of [0-9]+$" && want_match "^# hint: " &&
+	run "$project/test.sh" lab 0 "$project/whalebox.c" && want_status 0 &&
+	want_no_match "^not ok"
+'
+
+finish

@@ -1,0 +1,1541 @@
+/*
+ * whalebox: a container runtime in one file, to be read.
+ *
+ * The kernel knows no containers.  It knows processes, and a process can be
+ * born with views of its own: of the hostname, the process list, the mounts,
+ * the network.  A container is such a process, closed in step by step before
+ * it becomes the command it was made for.  This file takes the steps one a
+ * chapter, and each can be left out when it is compiled.
+ *
+ *   your shell
+ *     |
+ *   whalebox, the parent                in the host's namespaces, your rights
+ *     |  every chapter prepares what it needs
+ *     |  clone3(flags) ---------------> the child: new namespaces, PID 1
+ *     |  writes the child's uid map         | waits at a pipe, the gate
+ *     |  opens the gate ------------------> | closes the box around itself
+ *     |  passes signals on, waits           | execve(COMMAND)
+ *     |  <------------ exit status -------- | ends
+ *     |  every chapter takes away what it made
+ *
+ * Start reading at main(), at the end.  From there go to child(), which is the
+ * box being closed, in order, and on to the chapters that it calls.
+ *
+ * MIT licence, see LICENSE.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>             /* struct dirent, as getdents64 fills it */
+#include <errno.h>              /* why a call failed */
+#include <fcntl.h>              /* open and its O_ flags */
+#include <grp.h>                /* setgroups */
+#include <limits.h>             /* PATH_MAX, LLONG_MAX */
+#include <net/if.h>             /* struct ifreq, IFF_UP */
+#include <poll.h>               /* has the other end hung up? */
+#include <sched.h>              /* unshare */
+#include <signal.h>             /* signals, sigwaitinfo */
+#include <stdarg.h>             /* functions like printf */
+#include <stdio.h>              /* messages */
+#include <stdlib.h>             /* getenv, realpath, strtoull */
+#include <string.h>             /* strings */
+#include <unistd.h>             /* read, write, fork, exec */
+#include <sys/file.h>           /* flock */
+#include <sys/ioctl.h>          /* to bring up an interface */
+#include <sys/mount.h>          /* mount and its MS_ flags */
+#include <sys/prctl.h>          /* PR_SET_PDEATHSIG */
+#include <sys/socket.h>         /* a socket, for that ioctl */
+#include <sys/stat.h>           /* what a file is */
+#include <sys/syscall.h>        /* numbers of calls musl has no name for */
+#include <sys/sysmacros.h>      /* makedev */
+#include <sys/wait.h>           /* waitpid */
+#include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
+#include <linux/openat2.h>      /* struct open_how */
+#include <linux/sched.h>        /* struct clone_args, CLONE_ flags */
+
+/*
+ * The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
+ * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
+ */
+#ifndef STAGE
+#define STAGE 9
+#endif
+#ifndef WITH_UTS
+#define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
+#endif
+#ifndef WITH_IPC
+#define WITH_IPC (STAGE >= 2)                   /* 2: its own mailboxes */
+#endif
+#ifndef WITH_PID
+#define WITH_PID (STAGE >= 3)                   /* 3: its own process tree */
+#endif
+#ifndef WITH_MOUNT
+#define WITH_MOUNT (STAGE >= 4)                 /* 4: its own mounts, /proc */
+#endif
+#ifndef WITH_USER
+#define WITH_USER (STAGE >= 5)                  /* 5: its own users */
+#endif
+#ifndef WITH_NET
+#define WITH_NET (STAGE >= 6)                   /* 6: its own network stack */
+#endif
+#ifndef WITH_CGROUP
+#define WITH_CGROUP (STAGE >= 7)                /* 7: limits */
+#endif
+#ifndef WITH_ROOT
+#define WITH_ROOT (STAGE >= 8 && WITH_MOUNT)    /* 8: its own root */
+#endif
+#ifndef WITH_LAYERS
+#define WITH_LAYERS (STAGE >= 9 && WITH_ROOT)   /* 9: layers */
+#endif
+#if WITH_ROOT && !WITH_MOUNT
+#error "a private root needs private mounts: without them the host's change"
+#endif
+#if WITH_LAYERS && !WITH_ROOT
+#error "layers are mounted to be a root: they need WITH_ROOT"
+#endif
+
+#define TOOL static __attribute__((unused))     /* some stage has no use for */
+#define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+
+/* The one box that this process makes. */
+static struct box {
+    const char *name;           /* --name, or twelve random hex digits */
+    char **argv;                /* the command and its arguments */
+    unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
+    int cgroup;                 /* the cgroup it is born in, or -1 */
+    int userns;                 /* its user namespace, to map files by, or -1 */
+    int gate[2];                /* the pipe at which the child waits for us */
+    int pidfd;                  /* the child: unlike pid, never reused */
+    pid_t pid;                  /* the child's number out here, 0 for none */
+    int status;                 /* how it ended, as from waitpid(2) */
+} box = { .cgroup = -1, .userns = -1, .pidfd = -1 };
+
+/* An option.  Its line of --help defines it: "-m, --memory SIZE  at most". */
+struct option {
+    const char *help;
+    void (*take)(const struct option *, char *value);   /* check and store */
+    void *into;                                         /* where to */
+};
+
+/* What mends a step that begins with CALL and fails with ERROR (0: any), if
+ * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
+struct hint {
+    const char *call;
+    int error;
+    const char *mend;                   /* what to do about it */
+    const char *file, *has;
+};
+#define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
+    "kernel.apparmor_restrict_unprivileged_userns=0", \
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "\n1\n"
+
+
+/* A chapter as the parent sees it.  What the child does stands in child(). */
+struct chapter {
+    unsigned long flag;                 /* CLONE_NEW*, for the clone */
+    void (*before)(void);               /* before the clone */
+    void (*born)(void);                 /* when the child waits at the gate */
+    void (*after)(void);                /* on every way out: undo it */
+    const struct option *options;       /* the last has no help */
+    const struct hint *hints;           /* the last has no call */
+};
+#define LAST_CHAPTER 9
+static const struct chapter chapters[LAST_CHAPTER + 1];
+
+/* === Tools: the narration, the way out, files, numbers ================== */
+
+static int explaining;                  /* --explain */
+static const char *who = "parent";      /* which process this is */
+static int failure = 125;               /* exit status when whalebox fails */
+static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
+
+static void undo(void);
+
+/* Refuse what was asked for, say what mends it, and leave.  The parent made
+ * things, so it alone undoes them. */
+PRINTF(2)
+static _Noreturn void refuse(const char *mend, const char *format, ...) {
+    va_list args;
+    fputs("whalebox: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, mend ? "\n  hint: %s\n" : "\n", mend);
+    if (strcmp(who, "parent") == 0)
+        undo();
+    _exit(failure);
+}
+
+/* printf into one of 16 static buffers, in turn: use the result at once, for it
+ * lasts 16 calls.  What does not fit is refused, never cut. */
+PRINTF(1) static char *text(const char *format, ...) {
+    static char ring[16][PATH_MAX];
+    static unsigned int turn;
+    char *buffer = ring[turn++ % LENGTH(ring)];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(buffer, PATH_MAX, format, args);
+    va_end(args);
+    if (length >= PATH_MAX)             /* what it would have been */
+        refuse("use shorter paths", "%.40s...: too long", buffer);
+    return buffer;
+}
+
+/*
+ * Say what is done next: the system call as C has it, then, after " # ", what
+ * does the same in a shell.  --explain prints it.  When the step fails, must()
+ * and die() print its first half, so a message always names the call.
+ */
+PRINTF(2) static void step(int chapter, const char *format, ...) {
+    va_list args;
+    now.chapter = chapter;
+    va_start(args, format);
+    vsnprintf(now.call, sizeof(now.call), format, args);
+    va_end(args);
+    char *shell = strstr(now.call, " # ");
+    if (shell)
+        *shell = '\0';
+    if (explaining)
+        fprintf(stderr, "[%d %-6s] %-40s%s%s\n", chapter, who, now.call,
+                shell ? " # " : "", shell ? shell + 3 : "");
+}
+
+/* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
+ * until the next call, with a '\n' just before it; "" if it cannot be read. */
+static char *read_file(int dir, const char *file) {
+    static char buffer[1 << 18] = "";   /* mounts can be many */
+    size_t total = 1;                   /* bytes of it in use */
+    ssize_t n;
+    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
+    while ((n = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
+        total += (size_t)n;             /* /proc gives a page at a time */
+    close(fd);
+    buffer[0] = '\n';
+    buffer[total] = '\0';
+    return buffer + 1;
+}
+
+/* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
+ * it; FLAGS as O_CREAT.  Returns 0, or -1 with errno. */
+TOOL int write_file(int dir, const char *file, const char *value, int flags) {
+    int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | flags, 0644);
+    ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
+    if (fd >= 0)
+        close(fd);
+    return written < 0 ? -1 : 0;
+}
+
+/* The step failed, for the reason in errno: say so, with a hint, and leave. */
+static _Noreturn void die(void) {
+    const struct hint *h = chapters[now.chapter].hints;
+    int error = errno;                  /* before another call sets it */
+    while (h && h->call && (strncmp(now.call, h->call, strlen(h->call)) != 0 ||
+           (h->error && h->error != error) || (h->file &&
+           !strstr(read_file(AT_FDCWD, h->file) - 1, h->has))))
+        h++;                            /* this one is about something else */
+    refuse(h ? h->mend : NULL, "chapter %d: %s: %s", now.chapter, now.call,
+           strerror(error));
+}
+
+/* The result of the step's system call, unless it failed. */
+static long must(long result) {
+    if (result < 0)
+        die();
+    return result;
+}
+
+/* Root of the host, who alone can map ranges of ids and idmap mounts.  Root in
+ * a user namespace, as in a box within a box, is an ordinary user. */
+TOOL int is_host_root(void) {
+    return geteuid() == 0 &&
+           strstr(read_file(AT_FDCWD, "/proc/self/uid_map"), "4294967295");
+}
+
+/* Call TASK for each entry of the folder DIR until one returns other than 0;
+ * returns that, else 0, or -1 with getdents64(2)'s errno. */
+TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
+    _Alignas(struct dirent) char buffer[4096];
+    struct dirent *entry;
+    long length;
+    int result = 0;
+    lseek(dir, 0, SEEK_SET);
+    while ((length = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
+        for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
+            entry = (struct dirent *)(buffer + at);
+            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+                result = task(dir, entry->d_name);
+        }
+    return length < 0 ? -1 : result;
+}
+
+static int (*remove_dead)(int parent, const char *name);
+
+/* Remove the folder NAME in PARENT unless a process holds a lock on it.  The
+ * kernel drops a lock when its holder dies, in whatever way it does, and that
+ * makes a lock the best sign of life there is.  flock(2). */
+TOOL int sweep(int parent, const char *name) {
+    int fd = openat(parent, name, FOLDER);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        remove_dead(parent, name);
+    close(fd);                          /* and with it the lock */
+    return 0;
+}
+
+/*
+ * Make the folder NAME in PARENT, locked for as long as this process lives,
+ * once REMOVE has removed those whose process is gone.  The caller keeps others
+ * out by a lock of its own.  Returns a descriptor, or -1 with mkdir(2)'s errno.
+ */
+TOOL int make_locked_folder(int parent, const char *name,
+                            int (*remove)(int parent, const char *name)) {
+    int fd = -1;
+    remove_dead = remove;
+    for_each(parent, sweep);
+    if (mkdirat(parent, name, 0755) == 0) {
+        fd = (int)must(openat(parent, name, FOLDER));
+        must(flock(fd, LOCK_EX | LOCK_NB));
+    }
+    return fd;
+}
+
+/* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
+ * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
+TOOL int parse_number(const char *s, unsigned long long low,
+                      unsigned long long high, unsigned long long *into) {
+    char *end;
+    errno = 0;
+    *into = strtoull(s, &end, 10);
+    return *s < '0' || *s > '9' || *end || errno || *into < low || *into > high
+           ? -1 : 0;
+}
+
+/* The takers: each checks a value of one kind and stores it. */
+static _Noreturn void refuse_value(const struct option *o, const char *value) {
+    refuse(o->help, "\"%s\" is no value for %s", value, strstr(o->help, "--"));
+}
+
+static void take_flag(const struct option *o, char *value) {
+    *(int *)o->into = value == NULL;
+}
+
+TOOL void take_text(const struct option *o, char *value) {
+    if (!*value)
+        refuse_value(o, value);
+    *(const char **)o->into = value;
+}
+
+TOOL void take_number(const struct option *o, char *value) {
+    if (parse_number(value, 1, LLONG_MAX, o->into) < 0)
+        refuse_value(o, value);
+}
+
+/* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
+static void take_name(const struct option *o, char *value) {
+    size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
+    if (value[good] || good > 63 || strchr("_.-", *value))
+        refuse_value(o, value);
+    take_text(o, value);
+}
+
+/* "host": share that namespace with the host after all.  "none": do not. */
+TOOL void take_share(const struct option *o, char *value) {
+    if (strcmp(value, "host") == 0)
+        box.flags &= ~(unsigned long)(uintptr_t)o->into;
+    else if (strcmp(value, "none") != 0 || !strstr(o->help, "none"))
+        refuse_value(o, value);
+}
+
+/* === Chapter 0: a plain process ============================================
+ *
+ * Everything starts as one process that makes another: clone, execve, wait.
+ * Whatever the box becomes, to the host it stays a process with a number, that
+ * is sent signals and leaves an exit status.
+ */
+static void take_help(const struct option *o, char *value);
+
+static const struct option process_options[] = {
+    { "-h, --help               print this, and end", take_help, NULL },
+    { "    --version            print the version, and end",
+      take_help, "whalebox 0.1" },
+    { "    --name NAME          call the box so: letters, digits, then _ . -",
+      take_name, &box.name },
+    { "    --explain            say each step as it is taken",
+      take_flag, &explaining },
+    { 0 }
+};
+
+static const struct hint process_hints[] = {
+    { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
+      "outer container with --security-opt seccomp=unconfined" },
+    { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
+      "/proc/sys/user/max_user_namespaces", "\n0\n" },
+    { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
+      "/proc/sys/kernel/unprivileged_userns_clone", "\n0\n" },
+    { "clone3", EPERM, .mend = "only root may make these namespaces without "
+      "chapter 5's; in docker, use --privileged" },
+    { "execve", ENOENT, .mend = "the path is looked up in the box; if it is "
+      "there, its #! interpreter or its loader is not" },
+    { "execve", EACCES, .mend = "it must be a file with its x bit set" },
+    { 0 }
+};
+
+static sigset_t awaited;                /* signals that wait_for_box() takes */
+static int in_foreground;               /* our group has the terminal */
+
+/*
+ * Make this process a sound place to start from, whatever the caller left:
+ * streams 0 to 2 open, or a file of ours would become "standard output";
+ * nothing else open, which the box would inherit (CVE-2024-21626); SIGCHLD
+ * reported, or waitpid(2) finds no child; SIGPIPE survived, so that a closed
+ * output pipe does not keep us from cleaning up.  What the caller ignores, as
+ * after nohup(1), is not passed on.
+ */
+static void prepare_process(void) {
+    static const int passed_on[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
+        SIGTSTP, SIGTTOU
+    };
+    struct sigaction old;
+    step(0, "open(/dev/null), close_range(3, ~0)");
+    while (must(open("/dev/null", O_RDWR)) <= 2)
+        ;                               /* the lowest number free is taken */
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
+    signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
+    signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGCHLD);       /* the child ended */
+    for (size_t i = 0; i < LENGTH(passed_on); i++)
+        if (sigaction(passed_on[i], NULL, &old) == 0 &&
+            old.sa_handler != SIG_IGN)  /* the caller's wish */
+            sigaddset(&awaited, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &awaited, NULL);     /* from here on they wait */
+    in_foreground = tcgetpgrp(0) == getpgrp();
+}
+
+/*
+ * One process becomes two, and the second calls MAIN, which does not return.
+ * Without flags clone3 is fork(2); each CLONE_NEW* gives the child a new
+ * namespace, and CLONE_INTO_CGROUP its limits before its first instruction.
+ * The cgroup namespace it makes later: made here, it would be rooted at *our*
+ * cgroup.  musl has no wrapper.  clone3(2).
+ */
+static void clone_child(void (*main)(void)) {
+    struct clone_args args = {
+        .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP),
+        .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
+        .exit_signal = SIGCHLD,         /* what we are sent when it ends */
+    };
+    if (box.cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (__u64)box.cgroup;
+    }
+    step(0, "pipe2(gate, O_CLOEXEC)");
+    must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
+    step(0, "clone3(0x%llx) # unshare --fork", args.flags);
+    box.pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
+    if (box.pid == 0) {
+        who = "child";          /* in new namespaces, with the host's files */
+        main();
+    }
+    close(box.gate[0]);                 /* the child's end */
+}
+
+/* In the child, the box being closed: become the command.  Signals go back to
+ * normal first: a mask and an ignored signal survive execve(2).  127 is what
+ * shells say for "not found", 126 for "cannot be run". */
+static _Noreturn void exec_command(void) {
+    sigset_t none;
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);           /* fails for KILL and STOP: good */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
+    execvp(box.argv[0], box.argv);      /* returns only if it fails */
+    failure = errno == ENOENT ? 127 : 126;
+    die();
+}
+
+static void signal_box(int sig) {
+    syscall(SYS_pidfd_send_signal, box.pidfd, sig, NULL, 0);
+}
+
+/*
+ * Wait for the box to end, and pass on the signals sent to us.  One from the
+ * terminal (SI_KERNEL) went to its whole foreground group, the box included,
+ * and must not come twice.  ^Z is another matter: PID 1 is immune to it, so we
+ * stop the box, then ourselves, and go on with it when we are continued.  At
+ * the end we take back the terminal: a shell in the box made its own group the
+ * foreground one, and ours has no number there to give it back to.
+ */
+static void wait_for_box(void) {
+    siginfo_t info;
+    step(0, "waitpid(%d) # wait", box.pid);
+    while (waitpid(box.pid, &box.status, WNOHANG) != box.pid) {
+        int sig = sigwaitinfo(&awaited, &info);
+        if (sig == SIGTSTP) {
+            signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
+            kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
+            signal_box(SIGCONT);        /* and has continued us */
+        } else if (sig > 0 && sig != SIGCHLD && info.si_code != SI_KERNEL) {
+            signal_box(sig);
+        }
+    }
+    box.pid = 0;                        /* nothing left to end */
+    if (in_foreground)
+        tcsetpgrp(0, getpgrp());        /* with SIGTTOU blocked, it may */
+}
+
+/* STATUS, from waitpid(2), as shells have it: the command's own exit status, or
+ * 128+N if signal N ended it. */
+static int exit_status(int status) {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+#if WITH_UTS
+/* === Chapter 1: a name of its own ==========================================
+ *
+ * A UTS namespace holds two strings, the hostname and the NIS domain name, and
+ * each process points to one such namespace.  CLONE_NEWUTS gives the child a
+ * copy: what it calls itself is its own affair.  uts_namespaces(7).
+ */
+static const char *hostname;
+
+static const struct option uts_options[] = {
+    { "    --hostname NAME      the box's hostname (default: its name)",
+      take_name, &hostname },
+    { 0 }
+};
+
+/* In the child: needs CAP_SYS_ADMIN in the user namespace that owns this UTS
+ * namespace, and that the box's PID 1 has.  sethostname(2). */
+static void set_hostname(void) {
+    const char *name = hostname ? hostname : box.name;
+    step(1, "sethostname(%s) # hostname %s", name, name);
+    must(sethostname(name, strlen(name)));
+}
+#endif /* WITH_UTS */
+
+#if WITH_IPC
+/* === Chapter 2: its own mailboxes ==========================================
+ *
+ * System V queues, semaphores and shared memory, and POSIX message queues, are
+ * found by a number or a name of their own, not by a path, so no private root
+ * hides them.  CLONE_NEWIPC gives the child an empty set, and that is all: the
+ * flag stands in chapters[], near the end.  ipc_namespaces(7).
+ */
+#endif /* WITH_IPC */
+
+#if WITH_PID
+/* === Chapter 3: its own process tree =======================================
+ *
+ * With CLONE_NEWPID the child is number 1 of a tree of its own, with a second
+ * number in the parent's.  PID 1 has duties: orphans become its children, to
+ * be waited for; a signal that it has no handler for does nothing to it; and
+ * when it ends, the kernel kills all who are left in the tree.  The flag, in
+ * chapters[], is all the code there is.  pid_namespaces(7).
+ */
+#endif /* WITH_PID */
+
+#if WITH_MOUNT
+/* === Chapter 4: its own mounts and /proc ===================================
+ *
+ * CLONE_NEWNS gives the child a copy of the mount table.  A copy, but mounts
+ * may be *shared*: what is mounted on one in this table then appears in the
+ * others.  Under systemd all are, so the child first cuts itself off.
+ * mount_namespaces(7), proc(5).
+ */
+enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+
+static const struct hint mount_hints[] = {
+    { "", EACCES, APPARMOR },
+    { "mount(proc", EPERM, .mend = "the host's /proc is partly hidden, as in "
+      "docker: run the outer container with --privileged" },
+    { "", EPERM, .mend = "mounting takes root or a user namespace" },
+    { "openat2", ELOOP, .mend = "a symbolic link in the rootfs leads the mount "
+      "elsewhere: make it a plain folder" },
+    { 0 }
+};
+
+/* In the child: cut its mount table off from the host's, all of it, and before
+ * any mount: one made while "/" is shared is made on the host as well. */
+static void make_mounts_private(void) {
+    step(4, "mount(/, MS_REC|MS_PRIVATE) # mount --make-rprivate /");
+    must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
+/* In the child: a descriptor of the folder TARGET, made if missing, to mount
+ * on.  No symbolic link on the way: the rootfs may be a stranger's, and its
+ * "proc" a link to our /etc (CVE-2019-19921).  openat2(2). */
+static int open_target(const char *target) {
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS,
+    };
+    step(4, "openat2(%s, RESOLVE_NO_SYMLINKS) # mkdir -p %s", target, target);
+    if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
+        die();
+    return (int)must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
+}
+
+/* A copy of the mount at PATH that is nowhere yet: a descriptor, to change and
+ * then attach.  FLAGS: AT_RECURSIVE, or 0.  open_tree(2), Linux 5.2. */
+static int clone_tree(const char *path, unsigned int flags) {
+    step(4, "open_tree(%s, OPEN_TREE_CLONE)", path);
+    return (int)must(syscall(SYS_open_tree, AT_FDCWD, path,
+                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+}
+
+/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, known as
+ * TO, and close that.  Not at a path, which may change between the look and
+ * the mount (CVE-2021-30465).  move_mount(2). */
+static void attach_tree(int tree, const char *from, int place, const char *to) {
+    step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
+    must(syscall(SYS_move_mount, tree, "", place, "",
+                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+    close(place);
+}
+
+/*
+ * In the child: mount a file system that the kernel makes up at TARGET, below
+ * the new root.  It shows a namespace of the kind SHOWS (0: none), that of
+ * whoever mounts it, and root of a user namespace may mount it if that owns
+ * the namespace shown, and for /proc and /sys if the host's, in sight still,
+ * hide nothing.  Where it is the host's namespace, the host's own instance is
+ * shown, with our FLAGS (MOUNT_ATTR_* are MS_* for the four that we use).
+ */
+static void mount_fresh(const char *type, const char *target,
+                        unsigned long shows, unsigned long flags,
+                        const char *data) {
+    struct mount_attr attr = { .attr_set = flags };
+    const char *host = text("/%s", target);
+    int place = open_target(target);
+    if ((box.flags & shows) == shows) {
+        step(4, "mount(%s, %s) # mount -t %s -o %s %s %s", type, target, type,
+             data, type, target);
+        must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
+        close(place);
+        return;
+    }
+    int tree = clone_tree(host, AT_RECURSIVE);
+    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+                 &attr, sizeof(attr)));
+    attach_tree(tree, host, place, target);
+    close(tree);
+}
+#endif /* WITH_MOUNT */
+
+#if WITH_USER
+/* === Chapter 5: its own users ==============================================
+ *
+ * A user namespace gives the child user ids of its own, and all capabilities
+ * over what its namespaces own, and over nothing else.  Until a map says which
+ * id in here is which out there, every one of them is 65534, "nobody".
+ *
+ *   run by root:    box 0..65535 is host 100000..165535, which is nobody
+ *   run by a user:  box 0 is that user; box 1.. is the range that /etc/subuid
+ *                   grants, if it does
+ *
+ * To map 0 to 0, as many do, is to rename nothing.  user_namespaces(7).
+ */
+static const struct option user_options[] = {
+    { "    --userns host        share the host's users: root is root",
+      take_share, (void *)CLONE_NEWUSER },
+    { 0 }
+};
+
+static const struct hint user_hints[] = {
+    { "write", 0, APPARMOR },
+    { "new", 0, .mend = "is it set-user-ID root, and the range yours?" },
+    { 0 }
+};
+
+/* The range of ids that FILE, /etc/subuid or /etc/subgid, grants to this user,
+ * as "START COUNT", or NULL.  Its lines are NAME:START:COUNT.  subuid(5). */
+static char *find_range(const char *file) {
+    char *passwd = read_file(AT_FDCWD, "/etc/passwd") - 1;
+    char *user = strstr(passwd, text(":x:%u:", geteuid()));
+    if (!user)
+        return NULL;
+    *user = '\0';                       /* a line's first field is the name */
+    user = text("%s:", strrchr(passwd, '\n'));
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, user);
+    if (!line)
+        return NULL;
+    line = text("%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+    *strrchr(line, ':') = ' ';
+    return strchr(line, ':') + 1;
+}
+
+/* Write MAP to FILE of the child's folder in /proc. */
+static void write_map(const char *file, const char *map) {
+    const char *path = text("/proc/%d/%s", box.pid, file);
+    step(5, "write(%s, \"%s\") # echo %s > %s", file, map, map, path);
+    must(write_file(AT_FDCWD, path, map, 0));
+}
+
+/* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
+ * that we may not: box 0 is ID, and 1 and up are the RANGE granted. */
+static void run_map_tool(char *tool, unsigned int id, char *range) {
+    char *space = strchr(range, ' '), *argv[] = {
+        tool, text("%d", box.pid), "0", text("%u", id), "1", "1", range,
+        space + 1, NULL
+    };
+    int status = -1;
+    step(5, "%s(%d, 0 %u 1, 1 %s) # %s", tool, box.pid, id, range, tool);
+    *space = '\0';                      /* range is START now */
+    pid_t helper = (pid_t)must(vfork());
+    if (helper == 0) {          /* outside the box, with the caller's rights */
+        execvp(tool, argv);
+        _exit(failure);
+    }
+    waitpid(helper, &status, 0);
+    errno = EPERM;                      /* it has said more itself */
+    if (status != 0)
+        die();
+}
+
+/*
+ * The child is at the gate, and nobody: say who is who.  Root may write any
+ * map.  A user may map its own id, and gid_map only once setgroups(2) is
+ * denied: the box could else leave a group that some file's mode shuts out.
+ */
+static void write_maps(void) {
+    char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
+    if (!(box.flags & CLONE_NEWUSER))
+        return;
+    if (is_host_root()) {
+        write_map("uid_map", text("0 %s", uids ? uids : "100000 65536"));
+        write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
+        const char *link = text("/proc/%d/ns/user", box.pid);
+        step(5, "open(%s)", link);
+        box.userns = (int)must(open(link, O_RDONLY | O_CLOEXEC));
+        return;
+    }
+    write_map("setgroups", "deny");
+    if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
+        run_map_tool("newuidmap", geteuid(), uids);
+        run_map_tool("newgidmap", getegid(), gids);
+    } else {
+        write_map("uid_map", text("0 %u 1", geteuid()));
+        write_map("gid_map", text("0 %u 1", getegid()));
+    }
+}
+
+/* In the child: become the box's root, who is somebody now.  Root's further
+ * groups go; a user's cannot, setgroups(2) being denied. */
+static void become_box_root(void) {
+    if (!(box.flags & CLONE_NEWUSER))
+        return;
+    step(5, "setgroups(0), setresgid(0), setresuid(0) # setpriv --reuid 0 ...");
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        die();
+    must(setresgid(0, 0, 0));           /* real, effective, saved */
+    must(setresuid(0, 0, 0));           /* last: it could not undo the others */
+}
+#endif /* WITH_USER */
+
+/*
+ * How a child begins, whatever it is for: it waits at the gate until the parent
+ * has said who it is (end of file means that the parent died), becomes that,
+ * and has the kernel kill it if the parent dies.  A change of user id would
+ * clear that, so it comes after; and a parent that died in between has hung up
+ * at the gate.  prctl(2), PR_SET_PDEATHSIG.
+ */
+static void start_child(void) {
+    struct pollfd gate = { .fd = box.gate[0] };
+    char byte;
+    close(box.gate[1]);                 /* or we would keep it open ourselves */
+    if (read(box.gate[0], &byte, 1) != 1)
+        _exit(failure);
+#if WITH_USER
+    become_box_root();
+#endif
+    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL) # unshare --kill-child");
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
+        _exit(failure);
+}
+
+#if WITH_NET
+/* === Chapter 6: its own network stack ======================================
+ *
+ * Interfaces, addresses, routes, firewall rules, ports, even abstract Unix
+ * sockets: CLONE_NEWNET gives the child a set of its own, in which there is a
+ * loopback interface, which is down, and nothing else.  network_namespaces(7).
+ */
+static const struct option net_options[] = {
+    { "    --network none|host  loopback alone (default), or the host's",
+      take_share, (void *)CLONE_NEWNET },
+    { 0 }
+};
+
+/* In the child: once lo is up, 127.0.0.1 answers.  netdevice(7). */
+static void bring_up_loopback(void) {
+    struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    if (!(box.flags & CLONE_NEWNET))
+        return;
+    step(6, "ioctl(lo, SIOCSIFFLAGS, IFF_UP) # ip link set lo up");
+    int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    must(ioctl(fd, SIOCSIFFLAGS, &lo)); /* any socket does, to name the stack */
+    close(fd);
+}
+#endif /* WITH_NET */
+
+#if WITH_CGROUP
+/* === Chapter 7: limits =====================================================
+ *
+ * A cgroup is a folder in cgroupfs: mkdir makes one, and it gets the files of
+ * those controllers that the folder above it hands down.
+ *
+ *   /sys/fs/cgroup    cgroup.subtree_control: memory pids    for root; or the
+ *     whalebox        cgroup.subtree_control: memory pids    cgroup delegated
+ *       NAME          memory.max, pids.max ...               to a user
+ *
+ * cgroups(7), and the kernel's admin-guide/cgroup-v2.
+ */
+static struct {
+    unsigned long long memory, cpus, shares, pids;
+    const char *cpuset;
+} limits;
+
+static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
+static char base_path[PATH_MAX];        /* the latter's, or "" */
+
+/* A size in bytes: digits, then b, k, m or g. */
+static void take_size(const struct option *o, char *value) {
+    char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
+    int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
+    int junk = *unit && unit[1];        /* as in 1mb */
+    *unit = '\0';
+    if (junk || parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+        refuse_value(o, value);
+    *(unsigned long long *)o->into <<= shift;
+}
+
+/* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
+ * kernel accepts no fewer than 1,000. */
+static void take_cpus(const struct option *o, char *value) {
+    unsigned long long whole, part;
+    int dot = (int)strcspn(value, ".");
+    const char *digits = value[dot] ? value + dot + 1 : "0";
+    size_t given = strlen(digits);      /* of the five after the point */
+    if (parse_number(text("%.*s", dot, value), 0, 8192, &whole) < 0 ||
+        given < 1 || given > 5 ||
+        parse_number(text("%s%s", digits, &"00000"[given]), 0, 99999, &part)
+        < 0 || whole * 100000 + part < 1000)
+        refuse_value(o, value);
+    *(unsigned long long *)o->into = whole * 100000 + part;
+}
+
+static const struct option limit_options[] = {
+    { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
+      take_size, &limits.memory },
+    { "    --cpus N             at most the time of N CPUs: 0.01 to 8192",
+      take_cpus, &limits.cpus },
+    { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
+      take_number, &limits.shares },
+    { "    --cpuset-cpus LIST   run on these CPUs alone, as in 0-2,5",
+      take_text, &limits.cpuset },
+    { "    --pids-limit N       at most N processes and threads",
+      take_number, &limits.pids },
+    { 0 }
+};
+
+static const struct hint limit_hints[] = {
+    { "write(cpuset", 0, .mend = "CPUs that are online, as nproc has them" },
+    { "", 0, "controllers are bound to cgroup v1 here, and limits need v2: run "
+      "without limits, or boot with cgroup_no_v1=all and "
+      "systemd.unified_cgroup_hierarchy=1", "/proc/self/cgroup", ":memory:/" },
+    { "write(cgroup", EBUSY, .mend = "a cgroup with processes in it hands "
+      "nothing down: mkdir a leaf in it, and echo PID > leaf/cgroup.procs" },
+    { "write(cgroup", ENOENT, .mend = "not in its cgroup.controllers: the "
+      "cgroup above must hand it down, in its cgroup.subtree_control" },
+    { "", ENODEV, .mend = "mount -t cgroup2 none /sys/fs/cgroup" },
+    { "", 0, .mend = "no cgroup is delegated to you: run as root, or "
+      "systemd-run --user --scope -p Delegate=yes whalebox ..." },
+    { 0 }
+};
+
+/*
+ * Set base_path to the folder in which to make the boxes' cgroups: for root the
+ * mount of cgroup v2, found by its type (hybrid hosts have it elsewhere); for a
+ * user the topmost cgroup above its own whose processes it may move, which
+ * somebody delegated to it.  Returns 0, or -1 with errno if there is none.
+ */
+static int find_base(void) {
+    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
+    for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
+        at = next;                      /* the last one hides those before */
+    errno = ENODEV;
+    if (!at)
+        return -1;
+    *at = '\0';                         /* ends the mount point */
+    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = top;
+    char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
+    if (own && !is_host_root())
+        path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
+    while (strlen(path) >= strlen(top) &&
+           access(text("%s/cgroup.procs", path), W_OK) == 0) {
+        strcpy(base_path, path);        /* this one is ours: look above */
+        *strrchr(path, '/') = '\0';
+    }
+    return base_path[0] ? 0 : -1;
+}
+
+/* End what is in the cgroup NAME below PARENT, and remove it with what it has
+ * below itself.  The dying take a moment; a second is plenty. */
+static int remove_cgroup(int parent, const char *name) {
+    int fd = openat(parent, name, FOLDER);
+    step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
+    for (int tries = 0; fd >= 0 && tries < 200; tries++) {
+        if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY)
+            break;
+        write_file(fd, "cgroup.kill", "1", 0);  /* Linux 5.14 */
+        for_each(fd, remove_cgroup);    /* its files only say ENOTDIR */
+        poll(NULL, 0, 5);               /* milliseconds */
+    }
+    close(fd);
+    return 0;
+}
+
+/* Write one limit, before there is anything under it. */
+static void write_limit(const char *file, const char *value) {
+    step(7, "write(%s, \"%s\") # echo %s > %s/whalebox/%s/%s", file, value,
+         value, base_path, box.name, file);
+    must(write_file(box.cgroup, file, value, 0));
+}
+
+/*
+ * Write all limits.  memory.max alone would move the box to the swap.  Shares
+ * are cgroup v1's word, 2 to 262144; v2's weight is 1 to 10000.  A CPU that is
+ * offline is left out of the set silently, and the box would get others.
+ */
+static void write_limits(void) {
+    if (limits.memory)
+        write_limit("memory.max", text("%llu", limits.memory));
+    if (limits.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
+        write_limit("memory.swap.max", "0");
+    if (limits.cpus)
+        write_limit("cpu.max", text("%llu 100000", limits.cpus));
+    if (limits.shares)
+        write_limit("cpu.weight",
+                    text("%llu", 1 + (limits.shares - 2) * 9999 / 262142));
+    if (limits.pids)
+        write_limit("pids.max", text("%llu", limits.pids));
+    if (limits.cpuset)
+        write_limit("cpuset.cpus", limits.cpuset);
+    const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
+    errno = ERANGE;                     /* what is set is not what is used */
+    if (*set > ' ' && strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")))
+        die();
+}
+
+/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno. */
+static void make_cgroup_folder(void) {
+    step(7, "find cgroup v2");
+    if (find_base() < 0)
+        return;
+    step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
+    base = open(base_path, FOLDER);
+    if (base < 0 || flock(base, LOCK_EX) < 0 ||
+        (mkdirat(base, "whalebox", 0755) < 0 && errno != EEXIST))
+        return;
+    boxes = (int)must(openat(base, "whalebox", FOLDER));
+    box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
+    flock(base, LOCK_UN);               /* succeeds, so mkdir's errno stays */
+}
+
+/* Before the clone: a cgroup for the box, with its limits, to be born in.  One
+ * without limits can do without, on a host that has no cgroup v2 for us. */
+static void make_cgroup(void) {
+    const char *wanted = text("%s%s%s%s", limits.memory ? "+memory " : "",
+        limits.cpus || limits.shares ? "+cpu " : "",
+        limits.cpuset ? "+cpuset " : "", limits.pids ? "+pids " : "");
+    make_cgroup_folder();
+    if (box.cgroup < 0 && errno == EEXIST)
+        refuse("choose another --name", "a box named %s is running", box.name);
+    if (box.cgroup < 0 && *wanted)
+        die();
+    if (box.cgroup < 0)
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+    if (*wanted) {
+        step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
+             "cgroup.subtree_control", wanted, base_path, wanted);
+        must(write_file(base, "cgroup.subtree_control", wanted, 0));
+        must(write_file(boxes, "cgroup.subtree_control", wanted, 0));
+        write_limits();
+    }
+}
+
+/* After the end: say so if the kernel killed for want of memory, and remove the
+ * cgroup; and the folder of all boxes, if this was the last. */
+static void drop_cgroup(void) {
+    if (box.cgroup < 0)
+        return;
+    char *events = read_file(box.cgroup, "memory.events");
+    for (char *c = events; (c = strchr(c, '\n')); )
+        *c = ' ';
+    if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
+        fprintf(stderr, "whalebox: chapter 7: out of memory: the limit is %llu "
+                "bytes, memory.events: %s\n  hint: what does not fit is killed:"
+                " no swap stands behind a limit; -m gives more\n",
+                limits.memory, events);
+    remove_cgroup(boxes, box.name);
+    box.cgroup = -1;
+    flock(base, LOCK_EX);               /* nobody is about to use it */
+    unlinkat(base, "whalebox", AT_REMOVEDIR);
+    flock(base, LOCK_UN);
+}
+
+/* In the child, which was born in its cgroup: make that the top of the tree it
+ * sees.  cgroup_namespaces(7). */
+static void enter_cgroup_namespace(void) {
+    if (!(box.flags & CLONE_NEWCGROUP))
+        return;
+    step(7, "unshare(CLONE_NEWCGROUP) # unshare --cgroup");
+    must(unshare(CLONE_NEWCGROUP));
+}
+#endif /* WITH_CGROUP */
+
+#if WITH_ROOT
+/* === Chapter 8: its own root ===============================================
+ *
+ * The child's mounts are its own, but they still show the host's files.
+ * pivot_root makes another mount the root, and then the old one is detached:
+ * not hidden behind a wall, as after chroot(2), but no longer there.
+ *
+ *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
+ *                              `- host, on top of "/"                (no host)
+ *
+ * pivot_root(2); which mounts a box has is the OCI runtime specification's.
+ */
+/* Folders of the host to be mounted in the box.  Root copies their mounts
+ * before the clone, since the way to them may be closed to the child. */
+static struct tree {
+    char path[PATH_MAX];
+    int fd;                             /* the copy, or -1 */
+} trees[2], *rootfs;
+static int tree_count;                  /* how many are taken */
+static const char *rootfs_option;       /* --rootfs */
+static int covers = 1;                  /* mounts over the new root, at last */
+
+static const struct option root_options[] = {
+    { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
+      take_text, &rootfs_option },
+    { 0 }
+};
+
+static const struct hint root_hints[] = {
+    { "pivot_root", EINVAL, .mend = "the root is an initramfs, which cannot be "
+      "left: boot from a disk, or switch_root to one" },
+    { "mount_setattr", EINVAL, .mend = "this file system cannot show files "
+      "under other ids (overlay, NFS, tmpfs before Linux 6.3): use ext4, xfs "
+      "or btrfs for rootfs and WHALEBOX_HOME, or --userns host" },
+    { 0 }
+};
+
+/* Before the clone: take the folder NAME.  Returns it, or NULL with errno. */
+static struct tree *open_folder(const char *name) {
+    struct tree *tree = &trees[tree_count];
+    if (!realpath(name, tree->path) || access(text("%s/.", name), F_OK) < 0)
+        return NULL;
+    tree->fd = is_host_root() ? clone_tree(tree->path, 0) : -1;
+    tree_count++;
+    return tree;
+}
+
+/*
+ * The child is at the gate, its ids mapped: have root's copies show the disk's
+ * id N as the box's N, whoever that is out here.  And cut them off: the copy of
+ * a shared mount is shared.  mount_setattr(2).
+ */
+static void idmap_folders(void) {
+    struct mount_attr attr = { .propagation = MS_PRIVATE };
+    if (box.userns >= 0) {
+        attr.attr_set = MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (__u64)box.userns;
+    }
+    for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
+        step(8, "mount_setattr(%s, %s) # mount -o X-mount.idmap", t->path,
+             box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP");
+        must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH, &attr,
+                     sizeof(attr)));
+    }
+}
+
+/* In the child: attach TREE at the folder TO.  A user's child, whose parent may
+ * copy no mounts, copies it only now. */
+static void attach_folder(struct tree *tree, const char *to) {
+    if (tree->fd < 0)
+        tree->fd = clone_tree(tree->path, 0);
+    attach_tree(tree->fd, tree->path,
+                (int)must(open(to, O_PATH | O_CLOEXEC)), to);
+}
+
+static void open_rootfs(void) {
+    const char *set = getenv("WHALEBOX_ROOTFS"), *name = rootfs_option;
+    if (!name)
+        name = set && *set ? set : "rootfs";
+    rootfs = open_folder(name);
+    if (!rootfs)
+        refuse("name one with --rootfs, or make one: ./busybox-rootfs.sh",
+               "chapter 8: no root file system %s: %s", name, strerror(errno));
+}
+
+/* In the child: have the rootfs on top of the host's root, and go there.  From
+ * now on "." is the new root, and all paths are relative to it. */
+TOOL void mount_rootfs(void) {
+    attach_folder(rootfs, "/");
+    must(fchdir(rootfs->fd));
+}
+
+/* In the child: show a device of the host in /dev, open on DEV.  Root of a user
+ * namespace may not mknod(2), so it is bound on an empty file; and what is
+ * bound must be the device that its name says (CVE-2025-31133). */
+static void bind_device(int dev, const char *name, dev_t number) {
+    const char *host = text("/dev/%s", name);
+    int tree = clone_tree(host, 0);
+    int place = openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    struct stat st;
+    must(place);
+    must(fstat(tree, &st));             /* of what we hold, whatever the path */
+    errno = ENODEV;
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
+        die();
+    attach_tree(tree, host, place, host + 1);
+    close(tree);
+}
+
+/* In the child: /dev, with nothing of the host's but six harmless devices. */
+static void mount_dev(void) {
+    static const char *const links[][2] = {
+        { "ptmx", "pts/ptmx" }, { "fd", "/proc/self/fd" },
+        { "stdin", "fd/0" }, { "stdout", "fd/1" }, { "stderr", "fd/2" },
+    };
+    mount_fresh("tmpfs", "dev", 0, MS_NOSUID, "mode=755,size=64k");
+    mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
+                "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
+    mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
+    mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
+    int dev = (int)must(openat(open_target("dev"), ".", FOLDER));
+    bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
+    bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
+    bind_device(dev, "full", makedev(1, 7));    /* ENOSPC at every write */
+    bind_device(dev, "random", makedev(1, 8));  /* gives random bytes */
+    bind_device(dev, "urandom", makedev(1, 9)); /* the same today */
+    bind_device(dev, "tty", makedev(5, 0));     /* the caller's own terminal */
+    for (size_t i = 0; i < LENGTH(links); i++) {
+        step(8, "symlink(dev/%s) # ln -s %s dev/%s", links[i][0], links[i][1],
+             links[i][0]);
+        must(symlinkat(links[i][1], dev, links[i][0]));
+    }
+}
+
+/* In the child: /sys, and in it the box's own cgroup, to look at only. */
+static void mount_sys(void) {
+    mount_fresh("sysfs", "sys", CLONE_NEWNET, SAFE | MS_RDONLY, "");
+    if ((box.flags & CLONE_NEWCGROUP) && (box.flags & CLONE_NEWNET))
+        mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
+}
+
+/*
+ * In the child: make "." the root.  The old root comes to lie on top of the
+ * new one, so that "." finds it there, and is detached with all that is on it.
+ * If this failed and we went on, we would be working on the host's files.
+ */
+static void pivot_to_rootfs(void) {
+    step(8, "pivot_root(\".\", \".\") # pivot_root . .");
+    must(syscall(SYS_pivot_root, ".", "."));
+    step(8, "umount2(\".\", MNT_DETACH) # umount -l .");
+    while (covers-- > 0)
+        must(umount2(".", MNT_DETACH)); /* what is on it goes, too */
+    must(chdir("/"));                   /* from "." to the "/" that it is now */
+}
+#endif /* WITH_ROOT */
+
+#if WITH_LAYERS
+/* === Chapter 9: layers =====================================================
+ *
+ * A union file system shows several folders as one.  What the box writes goes
+ * to the top one; those below never change, so boxes can share them.
+ *
+ *   box/upper   what the box wrote, and whiteouts for what it removed
+ *   init        /etc/hosts, hostname, resolv.conf of this box, read-only
+ *   lower       the rootfs, read-only, everybody's
+ *
+ * The kernel's filesystems/overlayfs; aufs(5), which some kernels have.
+ */
+static const char *storage;
+static int containers = -1;             /* the folder of all boxes' folders */
+static int folder = -1;                 /* this box's, with upper and work */
+static struct tree *layers;             /* the same, to be mounted */
+static char home[PATH_MAX];             /* the path of containers */
+
+static const struct option layer_options[] = {
+    { "    --storage overlay|aufs  how to stack layers (what the kernel has)",
+      take_text, &storage },
+    { 0 }
+};
+
+static const struct hint layer_hints[] = {
+    { "mount(overlay", EPERM, .mend = "in a user namespace overlay needs Linux "
+      "5.11: run as root" },
+    { "mount(overlay", EINVAL, .mend = "the upper layer cannot be on overlay "
+      "(as in docker) or NFS: put WHALEBOX_HOME on a disk" },
+    { "mount", ENODEV, .mend = "this kernel has no such file system: modprobe "
+      "it, or choose the other --storage" },
+    { "mkdir", 0, .mend = "name a folder of yours: WHALEBOX_HOME=DIR" },
+    { 0 }
+};
+
+/*
+ * Remove NAME from the folder DIR; if it is a folder with something in it, go
+ * there instead and return 1.  A symbolic link is removed, never followed, and
+ * another file system is left alone: a volume's files are not ours to delete.
+ */
+static int remove_entry(int dir, const char *name) {
+    struct stat here, there;
+    if (unlinkat(dir, name, 0) == 0 ||
+        (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0))
+        return 0;
+    if (errno != ENOTEMPTY)
+        return -1;
+    fchmodat(dir, name, 0700, 0);       /* overlay leaves some at 0000 */
+    int fd = openat(dir, name, FOLDER | O_NOFOLLOW);
+    int went = fstat(dir, &here) == 0 && fstat(fd, &there) == 0 &&
+               here.st_dev == there.st_dev && fchdir(fd) == 0;
+    close(fd);
+    return went ? 1 : -1;
+}
+
+/* Remove the folder NAME below PARENT with all that is in it.  It walks by the
+ * current folder, so depth costs no descriptors.  Returns 0, or -1 (errno). */
+static int remove_folder(int parent, const char *name) {
+    int back = open(".", O_PATH | O_CLOEXEC);
+    int result = remove_entry(parent, name), depth = result;
+    while (depth > 0 && result >= 0) {
+        int here = open(".", FOLDER);
+        result = for_each(here, remove_entry);
+        close(here);
+        if (result == 1)
+            depth++;                    /* we went down */
+        else if (result == 0 && --depth > 0)
+            result = chdir("..");
+    }
+    if (fchdir(back) < 0)
+        result = -1;
+    if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0)
+        result = errno == ENOENT ? 0 : -1;      /* it was empty at once */
+    close(back);
+    return result;
+}
+
+static void release_child(void);
+static struct { int parent; const char *name; } leftover;
+
+/* In a helper: root of a user namespace that is mapped as the box's was. */
+static void remove_leftover(void) {
+    start_child();
+    _exit(remove_folder(leftover.parent, leftover.name) != 0);
+}
+
+/* Remove a box's folder.  What ids of a user's range left in it, only root of
+ * a user namespace with that range can remove: a helper becomes that. */
+static int remove_box(int parent, const char *name) {
+    struct box saved = box;
+    step(9, "unlinkat(%s) # rm -rf containers/%s", name, name);
+    box.status = remove_folder(parent, name);
+    if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !is_host_root()) {
+        box.flags = CLONE_NEWUSER;
+        box.cgroup = -1;
+        leftover.parent = parent;
+        leftover.name = name;
+        clone_child(remove_leftover);
+        release_child();
+        waitpid(box.pid, &box.status, 0);
+        close(box.gate[1]);
+        close(box.pidfd);
+    }
+    if (box.status != 0)
+        fprintf(stderr, "whalebox: chapter 9: box %s cannot be removed: %s\n",
+                name, strerror(errno));
+    box = saved;
+    return 0;
+}
+
+/* Open the folder of all boxes' folders, made if missing, for its owner alone:
+ * root's has set-user-ID files in it that anybody may have written. */
+static void open_containers(void) {
+    const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
+    char *path = set && *set ? text("%s/containers", set)
+        : is_host_root() ? text("/var/lib/whalebox/containers")
+        : data && *data ? text("%s/whalebox/containers", data)
+        : text("%s/.local/share/whalebox/containers", getenv("HOME"));
+    step(9, "mkdir(%s) # mkdir -p %s", path, path);
+    for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
+        *slash = '\0';                  /* one folder of the path at a time */
+        mkdir(path, 0700);              /* if it fails, so does the last */
+    }
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || !realpath(path, home))
+        die();
+    containers = (int)must(open(home, FOLDER));
+}
+
+/* Before the clone: the box's folder, with its own layer in it. */
+static void make_layers(void) {
+    open_containers();
+    must(flock(containers, LOCK_EX));
+    folder = make_locked_folder(containers, box.name, remove_box);
+    step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
+    flock(containers, LOCK_UN);         /* succeeds, so mkdir's errno stays */
+    if (folder < 0 && errno == EEXIST)
+        refuse("choose another --name", "a box named %s is there", box.name);
+    must(folder);
+    must(mkdirat(folder, "upper", 0755));
+    must(mkdirat(folder, "work", 0755));
+    layers = open_folder(text("%s/%s", home, box.name));
+}
+
+/* After the end: what the box wrote goes with it. */
+static void drop_layers(void) {
+    if (folder >= 0)
+        remove_box(containers, box.name);
+    folder = -1;
+}
+
+/* In the child: files that differ from box to box, as the rootfs does not. */
+static void fill_init_layer(void) {
+    const char *hosts = text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+                             "127.0.1.1\t%s\n", box.name);
+    char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
+    step(9, "write(init/etc/resolv.conf, hostname, hosts)");
+    must(mkdir("init/etc", 0755));
+    must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
+    must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
+    must(write_file(AT_FDCWD, "init/etc/hostname", box.name, O_CREAT));
+}
+
+/*
+ * In the child: gather the layers on a small file system in memory, by plain
+ * names, so that none with a ':' or ',' is taken for an option, and stack them.
+ * In a user namespace overlay keeps its notes in user.* attributes; volatile
+ * spares it syncing what will be thrown away.  "." is the new root from here.
+ */
+static void mount_layers(void) {
+    static const char *const parts[] = { "init", "lower", "box", "merged" };
+    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
+    const char *type = storage ? storage : strstr(list, "\toverlay\n") ||
+                       !strstr(list, "\taufs\n") ? "overlay" : "aufs";
+    const char *options = strcmp(type, "aufs") == 0
+        ? "br=box/upper=rw:init=ro:lower=ro"
+        : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work,"
+               "volatile%s", box.flags & CLONE_NEWUSER ? ",userxattr" : "");
+    step(9, "mount(tmpfs, /) # mount -t tmpfs tmpfs /; cd /..");
+    must(mount("tmpfs", "/", "tmpfs", 0, NULL));
+    must(chdir("/.."));                 /* a step up, onto what covers "/" */
+    covers++;
+    for (size_t i = 0; i < LENGTH(parts); i++)
+        must(mkdir(parts[i], 0755));
+    fill_init_layer();
+    attach_folder(rootfs, "lower");
+    attach_folder(layers, "box");
+    step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
+         options, type, options, type);
+    must(mount(type, "merged", type, MS_NODEV, options));
+    must(chdir("merged"));
+}
+#endif /* WITH_LAYERS */
+
+/* === The box being closed, in order ========================================
+ *
+ * The order is not the chapters': each step needs what those after it take
+ * away.  Names first; then mounts, made on the new root while the old one can
+ * be reached; then the old root goes, and the child becomes the command.
+ */
+
+static void child(void) {
+    start_child();              /* wait at the gate, be root, die with parent */
+#if WITH_CGROUP
+    enter_cgroup_namespace();   /* its cgroup is the top of the tree */
+#endif
+#if WITH_UTS
+    set_hostname();
+#endif
+#if WITH_NET
+    bring_up_loopback();
+#endif
+#if WITH_MOUNT
+    make_mounts_private();      /* before any other mount */
+#if WITH_ROOT
+#if WITH_LAYERS
+    mount_layers();             /* "." is the union, and the new root */
+#else
+    mount_rootfs();             /* "." is the rootfs, and the new root */
+#endif
+    mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
+    mount_sys();
+    mount_dev();                /* with devices of the old root */
+    pivot_to_rootfs();          /* the host is gone */
+#else
+    mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+#endif
+#endif
+    exec_command();
+}
+
+/* === The parent's side of a run ========================================= */
+
+static const struct chapter chapters[LAST_CHAPTER + 1] = {
+    [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
+#if WITH_UTS
+    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },
+#endif
+#if WITH_IPC
+    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },
+#endif
+#if WITH_PID
+    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },
+#endif
+#if WITH_MOUNT
+    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints },
+#endif
+#if WITH_USER
+    [5] = { CLONE_NEWUSER, NULL, write_maps, NULL, user_options, user_hints },
+#endif
+#if WITH_NET
+    [6] = { CLONE_NEWNET, NULL, NULL, NULL, net_options, NULL },
+#endif
+#if WITH_CGROUP
+    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup,
+            limit_options, limit_hints },
+#endif
+#if WITH_ROOT
+    [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
+#endif
+#if WITH_LAYERS
+    [9] = { 0, make_layers, NULL, drop_layers, layer_options, layer_hints },
+#endif
+};
+
+/* Options by chapter, known even when the chapter is left out. */
+static const char *const chapter_options[LAST_CHAPTER + 1] = {
+    [1] = "--hostname", [5] = "--userns", [6] = "--network",
+    [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
+    [8] = "--rootfs", [9] = "--storage",
+};
+
+/* The child is at the gate: let each chapter do what needs its number, and let
+ * it go on.  If it is dead already, waiting for it will tell why. */
+static void release_child(void) {
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].born)
+            chapters[n].born();
+    step(0, "write(gate)");
+    if (write(box.gate[1], "", 1) < 0 && errno != EPIPE)
+        die();
+}
+
+/* Take away what was made, the last thing first, on every way out.  A child
+ * that is still there is at the gate, and is ended. */
+static void undo(void) {
+    static int begun;
+    if (begun++)
+        return;
+    if (box.pid > 0) {
+        signal_box(SIGKILL);
+        waitpid(box.pid, NULL, 0);
+    }
+    for (size_t n = LENGTH(chapters); n-- > 0;)
+        if (chapters[n].after)
+            chapters[n].after();
+}
+
+/* Run the command ARGV in a box.  Returns the exit status for main(). */
+static int run(char **argv) {
+    static char name[13];
+    unsigned long long id;
+    prepare_process();
+    must(getentropy(&id, sizeof(id)));
+    snprintf(name, sizeof(name), "%012llx", id >> 16);
+    box.name = box.name ? box.name : name;
+    box.argv = argv;
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].before)
+            chapters[n].before();
+    clone_child(child);
+    release_child();
+    wait_for_box();
+    undo();
+    return exit_status(box.status);
+}
+
+/* === The command line =================================================== */
+
+/* Print the version, which INTO is, or all options, from their own rows. */
+static void take_help(const struct option *o, char *value) {
+    value = o->into;
+    puts(value ? value : "Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
+         "Run COMMAND in a box, with a view of the system of its own.\n");
+    for (size_t n = 0; n < LENGTH(chapters) && !value; n++) {
+        o = chapters[n].options;
+        if (o)
+            printf("Chapter %zu:\n", n);
+        for (; o && o->help; o++)
+            printf("  %s\n", o->help);
+    }
+    if (!value)
+        puts("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
+             "Exit status: the command's own; 128+N when signal N ended it; "
+             "127 not found;\n126 found but not executable; 125 whalebox "
+             "itself failed.");
+    exit(fflush(stdout) == 0 ? 0 : failure);
+}
+
+/* The row of the option WORD: "--name", "--name=value" or "-n". */
+static const struct option *find_option(const char *word) {
+    int at = word[1] == '-' ? 4 : 0;    /* where its name is in a row */
+    char *key = text("%.*s ", (int)strcspn(word, "="), word);
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (!chapters[n].options && chapter_options[n] &&
+            strstr(text("%s ", chapter_options[n]), key))
+            refuse("make builds whalebox with every chapter", "%sbelongs to "
+                   "chapter %zu, which this build leaves out", key, n);
+    if (!at)
+        key[strlen(key) - 1] = ',';
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        for (const struct option *o = chapters[n].options; o && o->help; o++)
+            if (strncmp(o->help + at, key, strlen(key)) == 0)
+                return o;
+    refuse("whalebox --help lists them; the command's own come after it",
+           "there is no option %s", word);
+}
+
+/* Take an option, and return how many words of ARGV that took. */
+static int take_option(char **argv) {
+    const struct option *o = find_option(argv[0]);
+    int has_value = o->take != take_flag && o->take != take_help;
+    char *equals = strchr(argv[0], '=');
+    if (!has_value && equals)
+        refuse(o->help, "%s: it takes no value", argv[0]);
+    if (has_value && !equals && !argv[1])
+        refuse(o->help, "%s: it needs a value", argv[0]);
+    o->take(o, !has_value ? NULL : equals ? equals + 1 : argv[1]);
+    return has_value && !equals ? 2 : 1;
+}
+
+int main(int argc, char **argv) {
+    argv += argc > 0;
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        box.flags |= chapters[n].flag;
+    while (*argv && argv[0][0] == '-' && argv[0][1] && strcmp(*argv, "--") != 0)
+        argv += take_option(argv);
+    argv += *argv && strcmp(*argv, "--") == 0;
+    if (!*argv)
+        refuse("whalebox /bin/sh, for one; see whalebox --help",
+               "there is no command to run");
+    if (!strchr(*argv, '/'))
+        refuse("a program is named by its path in the box, as in /bin/sh",
+               "whalebox has no command \"%s\"", *argv);
+    return run(argv);
+}
