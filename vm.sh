@@ -366,7 +366,7 @@ make_cache() {
 # The base with the project in it: all of this folder, of build/ the stages alone.
 make_tree() {
     ./busybox-rootfs.sh
-    cp -RlP build/vm/base "$1"    # links, not copies: nothing here writes to them
+    cp -RlP --preserve=mode build/vm/base "$1"    # links, not copies: nothing here writes to them
     mkdir "$1/whalebox"
     for file in * build/whalebox-* ${VM_FILES:-}; do
         case $file in

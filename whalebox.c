@@ -2,10 +2,9 @@
  * whalebox: a container runtime in one file, to be read.
  *
  * The kernel knows no containers.  It knows processes, and a process can be
- * born with views of its own: of the hostname, the process list, the mounts,
- * the network.  A container is such a process, closed in step by step before
- * it becomes the command it was made for.  This file takes the steps one a
- * chapter, and each can be left out when it is compiled.
+ * born with views of its own: of hostname, processes, mounts, network.  A
+ * container is such a process, closed in step by step before it becomes the
+ * command it was made for.  Here each step is a chapter, which can be left out.
  *
  *   your shell
  *     |
@@ -18,16 +17,13 @@
  *     |  <------------ exit status -------- | ends
  *     |  every chapter takes away what it made
  *
- * Start reading at main(), at the end.  From there go to child(), which is the
- * box being closed, in order, and on to the chapters that it calls.
- *
- * MIT licence, see LICENSE.
+ * Start reading at main(), at the end.  From there go to child(), the box being
+ * closed, in order, and on to the chapters that it calls.  MIT licence.
  */
 #define _GNU_SOURCE
 #include <dirent.h>             /* struct dirent, as getdents64 fills it */
 #include <errno.h>              /* why a call failed */
 #include <fcntl.h>              /* open and its O_ flags */
-#include <grp.h>                /* setgroups */
 #include <limits.h>             /* PATH_MAX, LLONG_MAX */
 #include <net/if.h>             /* struct ifreq, IFF_UP */
 #include <poll.h>               /* has the other end hung up? */
@@ -92,7 +88,7 @@
 #error "layers are mounted to be a root: they need WITH_ROOT"
 #endif
 
-#define TOOL static __attribute__((unused))     /* some stage has no use for */
+#define TOOL static __attribute__((unused))     /* not used at every stage */
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -112,7 +108,7 @@ static struct box {
 
 /* An option.  Its line of --help defines it: "-m, --memory SIZE  at most". */
 struct option {
-    const char *help;
+    const char *help;                   /* its line of --help */
     void (*take)(const struct option *, char *value);   /* check and store */
     void *into;                                         /* where to */
 };
@@ -120,10 +116,10 @@ struct option {
 /* What mends a step that begins with CALL and fails with ERROR (0: any), if
  * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
 struct hint {
-    const char *call;
-    int error;
+    const char *call;                   /* how the step begins */
+    int error;                          /* errno, or 0 */
     const char *mend;                   /* what to do about it */
-    const char *file, *has;
+    const char *file, *has;             /* one more condition, or NULL */
 };
 #define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
     "kernel.apparmor_restrict_unprivileged_userns=0", \
@@ -148,30 +144,28 @@ static int explaining;                  /* --explain */
 static const char *who = "parent";      /* which process this is */
 static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
-
 static void undo(void);
 
 /* Refuse what was asked for, say what mends it, and leave.  The parent made
  * things, so it alone undoes them. */
-PRINTF(2)
-static _Noreturn void refuse(const char *mend, const char *format, ...) {
+PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     va_list args;
     fputs("whalebox: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
     va_end(args);
     fprintf(stderr, mend ? "\n  hint: %s\n" : "\n", mend);
     if (strcmp(who, "parent") == 0)
-        undo();
-    _exit(failure);
+        undo();                         /* only it made things */
+    _exit(failure);                     /* 125, unless execve(2) failed */
 }
 
 /* printf into one of 16 static buffers, in turn: use the result at once, for it
  * lasts 16 calls.  What does not fit is refused, never cut. */
 PRINTF(1) static char *text(const char *format, ...) {
     static char ring[16][PATH_MAX];
-    static unsigned int turn;
-    char *buffer = ring[turn++ % LENGTH(ring)];
+    static unsigned int turn;           /* which is next */
+    char *buffer = ring[turn++ % LENGTH(ring)]; /* the oldest */
     va_list args;
     va_start(args, format);
     int length = vsnprintf(buffer, PATH_MAX, format, args);
@@ -181,20 +175,18 @@ PRINTF(1) static char *text(const char *format, ...) {
     return buffer;
 }
 
-/*
- * Say what is done next: the system call as C has it, then, after " # ", what
+/* Say what is done next: the system call as C has it, then, after " # ", what
  * does the same in a shell.  --explain prints it.  When the step fails, must()
- * and die() print its first half, so a message always names the call.
- */
+ * and die() print its first half, so a message always names the call. */
 PRINTF(2) static void step(int chapter, const char *format, ...) {
     va_list args;
-    now.chapter = chapter;
+    now.chapter = chapter;              /* for die() */
     va_start(args, format);
     vsnprintf(now.call, sizeof(now.call), format, args);
     va_end(args);
-    char *shell = strstr(now.call, " # ");
+    char *shell = strstr(now.call, " # "); /* the second half */
     if (shell)
-        *shell = '\0';
+        *shell = '\0';                  /* cut in two */
     if (explaining)
         fprintf(stderr, "[%d %-6s] %-40s%s%s\n", chapter, who, now.call,
                 shell ? " # " : "", shell ? shell + 3 : "");
@@ -210,7 +202,7 @@ static char *read_file(int dir, const char *file) {
     while ((n = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
         total += (size_t)n;             /* /proc gives a page at a time */
     close(fd);
-    buffer[0] = '\n';
+    buffer[0] = '\n';                   /* so that "\n" begins every line */
     buffer[total] = '\0';
     return buffer + 1;
 }
@@ -227,7 +219,7 @@ TOOL int write_file(int dir, const char *file, const char *value, int flags) {
 
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
-    const struct hint *h = chapters[now.chapter].hints;
+    const struct hint *h = chapters[now.chapter].hints; /* may be NULL */
     int error = errno;                  /* before another call sets it */
     while (h && h->call && (strncmp(now.call, h->call, strlen(h->call)) != 0 ||
            (h->error && h->error != error) || (h->file &&
@@ -255,10 +247,10 @@ TOOL int is_host_root(void) {
  * returns that, else 0, or -1 with getdents64(2)'s errno. */
 TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
-    struct dirent *entry;
-    long length;
+    struct dirent *entry;               /* the one at hand */
+    long length;                        /* of the entries now in the buffer */
     int result = 0;
-    lseek(dir, 0, SEEK_SET);
+    lseek(dir, 0, SEEK_SET);            /* it may have been read before */
     while ((length = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
             entry = (struct dirent *)(buffer + at);
@@ -269,14 +261,13 @@ TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
 }
 
 static int (*remove_dead)(int parent, const char *name);
-
 /* Remove the folder NAME in PARENT unless a process holds a lock on it.  The
  * kernel drops a lock when its holder dies, in whatever way it does, and that
  * makes a lock the best sign of life there is.  flock(2). */
 TOOL int sweep(int parent, const char *name) {
     int fd = openat(parent, name, FOLDER);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-        remove_dead(parent, name);
+        remove_dead(parent, name);      /* the lock was free: nobody lives */
     close(fd);                          /* and with it the lock */
     return 0;
 }
@@ -288,12 +279,12 @@ TOOL int sweep(int parent, const char *name) {
  */
 TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
-    int fd = -1;
+    int fd = -1;                        /* none yet */
     remove_dead = remove;
-    for_each(parent, sweep);
+    for_each(parent, sweep);            /* who died makes room */
     if (mkdirat(parent, name, 0755) == 0) {
         fd = (int)must(openat(parent, name, FOLDER));
-        must(flock(fd, LOCK_EX | LOCK_NB));
+        must(flock(fd, LOCK_EX | LOCK_NB)); /* free: nobody knows it yet */
     }
     return fd;
 }
@@ -302,20 +293,24 @@ TOOL int make_locked_folder(int parent, const char *name,
  * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
 TOOL int parse_number(const char *s, unsigned long long low,
                       unsigned long long high, unsigned long long *into) {
-    char *end;
-    errno = 0;
-    *into = strtoull(s, &end, 10);
-    return *s < '0' || *s > '9' || *end || errno || *into < low || *into > high
-           ? -1 : 0;
+    const char *start = s;              /* to see whether there was a digit */
+    for (*into = 0; *s >= '0' && *s <= '9'; s++) {
+        unsigned int digit = (unsigned int)(*s - '0');
+        if (*into > (high - digit) / 10)
+            return -1;                  /* it would pass HIGH */
+        *into = *into * 10 + digit;
+    }
+    return s == start || *s || *into < low ? -1 : 0;
 }
 
 /* The takers: each checks a value of one kind and stores it. */
 static _Noreturn void refuse_value(const struct option *o, const char *value) {
-    refuse(o->help, "\"%s\" is no value for %s", value, strstr(o->help, "--"));
+    const char *name = o->help + 4;     /* as in "--name NAME   what for" */
+    refuse(name, "%.*s: not \"%s\"", (int)strcspn(name, " "), name, value);
 }
 
 static void take_flag(const struct option *o, char *value) {
-    *(int *)o->into = value == NULL;
+    *(int *)o->into = value == NULL;    /* it is: flags have no value */
 }
 
 TOOL void take_text(const struct option *o, char *value) {
@@ -348,23 +343,18 @@ TOOL void take_share(const struct option *o, char *value) {
 
 /* === Chapter 0: a plain process ============================================
  *
- * Everything starts as one process that makes another: clone, execve, wait.
- * Whatever the box becomes, to the host it stays a process with a number, that
- * is sent signals and leaves an exit status.
+ * One process makes another: clone, execve, wait.  Whatever the box becomes, to
+ * the host it stays a process, with a number, signals and an exit status.
  */
 static void take_help(const struct option *o, char *value);
-
 static const struct option process_options[] = {
     { "-h, --help               print this, and end", take_help, NULL },
-    { "    --version            print the version, and end",
-      take_help, "whalebox 0.1" },
+    { "    --version            print the version", take_help, "whalebox 0.1" },
     { "    --name NAME          call the box so: letters, digits, then _ . -",
       take_name, &box.name },
-    { "    --explain            say each step as it is taken",
-      take_flag, &explaining },
+    { "    --explain            tell each step", take_flag, &explaining },
     { 0 }
 };
-
 static const struct hint process_hints[] = {
     { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
       "outer container with --security-opt seccomp=unconfined" },
@@ -383,24 +373,20 @@ static const struct hint process_hints[] = {
 static sigset_t awaited;                /* signals that wait_for_box() takes */
 static int in_foreground;               /* our group has the terminal */
 
-/*
- * Make this process a sound place to start from, whatever the caller left:
+/* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output";
- * nothing else open, which the box would inherit (CVE-2024-21626); SIGCHLD
- * reported, or waitpid(2) finds no child; SIGPIPE survived, so that a closed
- * output pipe does not keep us from cleaning up.  What the caller ignores, as
- * after nohup(1), is not passed on.
- */
+ * nothing else open, which the box would inherit (CVE-2024-21626); no signal
+ * that ends us before we have cleaned up.  What the caller ignores, as after
+ * nohup(1), is not passed on. */
 static void prepare_process(void) {
     static const int passed_on[] = {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
-        SIGTSTP, SIGTTOU
-    };
-    struct sigaction old;
+        SIGTSTP, SIGTTOU };
+    struct sigaction old;               /* the caller's choice */
     step(0, "open(/dev/null), close_range(3, ~0)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
-    must(syscall(SYS_close_range, 3U, ~0U, 0));
+    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
@@ -410,16 +396,14 @@ static void prepare_process(void) {
             old.sa_handler != SIG_IGN)  /* the caller's wish */
             sigaddset(&awaited, passed_on[i]);
     sigprocmask(SIG_BLOCK, &awaited, NULL);     /* from here on they wait */
-    in_foreground = tcgetpgrp(0) == getpgrp();
+    in_foreground = tcgetpgrp(0) == getpgrp(); /* -1 without a terminal */
 }
 
-/*
- * One process becomes two, and the second calls MAIN, which does not return.
+/* One process becomes two, and the second calls MAIN, which does not return.
  * Without flags clone3 is fork(2); each CLONE_NEW* gives the child a new
  * namespace, and CLONE_INTO_CGROUP its limits before its first instruction.
  * The cgroup namespace it makes later: made here, it would be rooted at *our*
- * cgroup.  musl has no wrapper.  clone3(2).
- */
+ * cgroup.  musl has no wrapper.  clone3(2). */
 static void clone_child(void (*main)(void)) {
     struct clone_args args = {
         .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP),
@@ -427,7 +411,7 @@ static void clone_child(void (*main)(void)) {
         .exit_signal = SIGCHLD,         /* what we are sent when it ends */
     };
     if (box.cgroup >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
+        args.flags |= CLONE_INTO_CGROUP; /* Linux 5.7 */
         args.cgroup = (__u64)box.cgroup;
     }
     step(0, "pipe2(gate, O_CLOEXEC)");
@@ -448,11 +432,11 @@ static _Noreturn void exec_command(void) {
     sigset_t none;
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);           /* fails for KILL and STOP: good */
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&none);                 /* nothing blocked */
+    sigprocmask(SIG_SETMASK, &none, NULL); /* none waits any more */
     step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
-    failure = errno == ENOENT ? 127 : 126;
+    failure = errno == ENOENT ? 127 : 126; /* as shells do */
     die();
 }
 
@@ -460,25 +444,23 @@ static void signal_box(int sig) {
     syscall(SYS_pidfd_send_signal, box.pidfd, sig, NULL, 0);
 }
 
-/*
- * Wait for the box to end, and pass on the signals sent to us.  One from the
+/* Wait for the box to end, and pass on the signals sent to us.  One from the
  * terminal (SI_KERNEL) went to its whole foreground group, the box included,
  * and must not come twice.  ^Z is another matter: PID 1 is immune to it, so we
  * stop the box, then ourselves, and go on with it when we are continued.  At
  * the end we take back the terminal: a shell in the box made its own group the
- * foreground one, and ours has no number there to give it back to.
- */
+ * foreground one, and ours has no number there to give it back to. */
 static void wait_for_box(void) {
-    siginfo_t info;
+    siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
     while (waitpid(box.pid, &box.status, WNOHANG) != box.pid) {
-        int sig = sigwaitinfo(&awaited, &info);
+        int sig = sigwaitinfo(&awaited, &info); /* sleeps */
         if (sig == SIGTSTP) {
             signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
             kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
             signal_box(SIGCONT);        /* and has continued us */
         } else if (sig > 0 && sig != SIGCHLD && info.si_code != SI_KERNEL) {
-            signal_box(sig);
+            signal_box(sig);            /* from kill(1), say */
         }
     }
     box.pid = 0;                        /* nothing left to end */
@@ -486,8 +468,7 @@ static void wait_for_box(void) {
         tcsetpgrp(0, getpgrp());        /* with SIGTTOU blocked, it may */
 }
 
-/* STATUS, from waitpid(2), as shells have it: the command's own exit status, or
- * 128+N if signal N ended it. */
+/* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
 static int exit_status(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -499,8 +480,7 @@ static int exit_status(int status) {
  * each process points to one such namespace.  CLONE_NEWUTS gives the child a
  * copy: what it calls itself is its own affair.  uts_namespaces(7).
  */
-static const char *hostname;
-
+static const char *hostname;            /* --hostname */
 static const struct option uts_options[] = {
     { "    --hostname NAME      the box's hostname (default: its name)",
       take_name, &hostname },
@@ -512,7 +492,7 @@ static const struct option uts_options[] = {
 static void set_hostname(void) {
     const char *name = hostname ? hostname : box.name;
     step(1, "sethostname(%s) # hostname %s", name, name);
-    must(sethostname(name, strlen(name)));
+    must(sethostname(name, strlen(name))); /* up to 64 bytes */
 }
 #endif /* WITH_UTS */
 
@@ -545,7 +525,7 @@ static void set_hostname(void) {
  * others.  Under systemd all are, so the child first cuts itself off.
  * mount_namespaces(7), proc(5).
  */
-enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
     { "", EACCES, APPARMOR },
@@ -568,10 +548,8 @@ static void make_mounts_private(void) {
  * on.  No symbolic link on the way: the rootfs may be a stranger's, and its
  * "proc" a link to our /etc (CVE-2019-19921).  openat2(2). */
 static int open_target(const char *target) {
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_NO_SYMLINKS,
-    };
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS };
     step(4, "openat2(%s, RESOLVE_NO_SYMLINKS) # mkdir -p %s", target, target);
     if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
         die();
@@ -593,7 +571,7 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
     step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
     must(syscall(SYS_move_mount, tree, "", place, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(place);
+    close(place);                       /* move_mount needed it, no more */
 }
 
 /*
@@ -604,12 +582,11 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
  * hide nothing.  Where it is the host's namespace, the host's own instance is
  * shown, with our FLAGS (MOUNT_ATTR_* are MS_* for the four that we use).
  */
-static void mount_fresh(const char *type, const char *target,
-                        unsigned long shows, unsigned long flags,
-                        const char *data) {
-    struct mount_attr attr = { .attr_set = flags };
-    const char *host = text("/%s", target);
-    int place = open_target(target);
+static void mount_fresh(const char *type, const char *target, unsigned long
+                        shows, unsigned long flags, const char *data) {
+    struct mount_attr attr = { .attr_set = flags }; /* for the host's */
+    const char *host = text("/%s", target); /* the host's own instance */
+    int place = open_target(target);    /* what it is mounted on */
     if ((box.flags & shows) == shows) {
         step(4, "mount(%s, %s) # mount -t %s -o %s %s %s", type, target, type,
              data, type, target);
@@ -617,11 +594,11 @@ static void mount_fresh(const char *type, const char *target,
         close(place);
         return;
     }
-    int tree = clone_tree(host, AT_RECURSIVE);
+    int tree = clone_tree(host, AT_RECURSIVE); /* with what is in it */
     must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
                  &attr, sizeof(attr)));
     attach_tree(tree, host, place, target);
-    close(tree);
+    close(tree);                        /* the mount is held by its place now */
 }
 #endif /* WITH_MOUNT */
 
@@ -643,7 +620,6 @@ static const struct option user_options[] = {
       take_share, (void *)CLONE_NEWUSER },
     { 0 }
 };
-
 static const struct hint user_hints[] = {
     { "write", 0, APPARMOR },
     { "new", 0, .mend = "is it set-user-ID root, and the range yours?" },
@@ -663,7 +639,7 @@ static char *find_range(const char *file) {
     if (!line)
         return NULL;
     line = text("%.*s", (int)strcspn(line + 1, "\n"), line + 1);
-    *strrchr(line, ':') = ' ';
+    *strrchr(line, ':') = ' ';          /* OWNER:START COUNT */
     return strchr(line, ':') + 1;
 }
 
@@ -677,16 +653,14 @@ static void write_map(const char *file, const char *map) {
 /* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
  * that we may not: box 0 is ID, and 1 and up are the RANGE granted. */
 static void run_map_tool(char *tool, unsigned int id, char *range) {
-    char *space = strchr(range, ' '), *argv[] = {
-        tool, text("%d", box.pid), "0", text("%u", id), "1", "1", range,
-        space + 1, NULL
-    };
-    int status = -1;
+    char *space = strchr(range, ' '), *argv[] = { tool, text("%d", box.pid),
+        "0", text("%u", id), "1", "1", range, space + 1, NULL };
+    int status = -1;                    /* if even waiting fails */
     step(5, "%s(%d, 0 %u 1, 1 %s) # %s", tool, box.pid, id, range, tool);
     *space = '\0';                      /* range is START now */
-    pid_t helper = (pid_t)must(vfork());
+    pid_t helper = (pid_t)must(vfork()); /* cheap: it only calls exec */
     if (helper == 0) {          /* outside the box, with the caller's rights */
-        execvp(tool, argv);
+        execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
     waitpid(helper, &status, 0);
@@ -695,11 +669,9 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
         die();
 }
 
-/*
- * The child is at the gate, and nobody: say who is who.  Root may write any
+/* The child is at the gate, and nobody: say who is who.  Root may write any
  * map.  A user may map its own id, and gid_map only once setgroups(2) is
- * denied: the box could else leave a group that some file's mode shuts out.
- */
+ * denied: the box could else leave a group that some file's mode shuts out. */
 static void write_maps(void) {
     char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
     if (!(box.flags & CLONE_NEWUSER))
@@ -712,12 +684,12 @@ static void write_maps(void) {
         box.userns = (int)must(open(link, O_RDONLY | O_CLOEXEC));
         return;
     }
-    write_map("setgroups", "deny");
+    write_map("setgroups", "deny");     /* before gid_map, or that is refused */
     if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
         run_map_tool("newuidmap", geteuid(), uids);
         run_map_tool("newgidmap", getegid(), gids);
     } else {
-        write_map("uid_map", text("0 %u 1", geteuid()));
+        write_map("uid_map", text("0 %u 1", geteuid())); /* box 0 is us */
         write_map("gid_map", text("0 %u 1", getegid()));
     }
 }
@@ -728,23 +700,21 @@ static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER))
         return;
     step(5, "setgroups(0), setresgid(0), setresuid(0) # setpriv --reuid 0 ...");
-    if (setgroups(0, NULL) < 0 && errno != EPERM)
-        die();
-    must(setresgid(0, 0, 0));           /* real, effective, saved */
-    must(setresuid(0, 0, 0));           /* last: it could not undo the others */
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+        die();                          /* libc's would look for threads */
+    must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
+    must(syscall(SYS_setresuid, 0, 0, 0)); /* last: it is root now */
 }
 #endif /* WITH_USER */
 
-/*
- * How a child begins, whatever it is for: it waits at the gate until the parent
+/* How a child begins, whatever it is for: it waits at the gate until the parent
  * has said who it is (end of file means that the parent died), becomes that,
  * and has the kernel kill it if the parent dies.  A change of user id would
  * clear that, so it comes after; and a parent that died in between has hung up
- * at the gate.  prctl(2), PR_SET_PDEATHSIG.
- */
+ * at the gate.  prctl(2), PR_SET_PDEATHSIG. */
 static void start_child(void) {
-    struct pollfd gate = { .fd = box.gate[0] };
-    char byte;
+    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
+    char byte;                          /* which one does not matter */
     close(box.gate[1]);                 /* or we would keep it open ourselves */
     if (read(box.gate[0], &byte, 1) != 1)
         _exit(failure);
@@ -791,12 +761,11 @@ static void bring_up_loopback(void) {
  *   /sys/fs/cgroup    cgroup.subtree_control: memory pids    for root; or the
  *     whalebox        cgroup.subtree_control: memory pids    cgroup delegated
  *       NAME          memory.max, pids.max ...               to a user
- *
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
 static struct {
-    unsigned long long memory, cpus, shares, pids;
-    const char *cpuset;
+    unsigned long long memory, cpus, shares, pids; /* 0: no limit */
+    const char *cpuset;                 /* NULL: all */
 } limits;
 
 static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
@@ -807,7 +776,7 @@ static void take_size(const struct option *o, char *value) {
     char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
     int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
     int junk = *unit && unit[1];        /* as in 1mb */
-    *unit = '\0';
+    *unit = '\0';                       /* digits ends before it */
     if (junk || parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
         refuse_value(o, value);
     *(unsigned long long *)o->into <<= shift;
@@ -816,8 +785,8 @@ static void take_size(const struct option *o, char *value) {
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
  * kernel accepts no fewer than 1,000. */
 static void take_cpus(const struct option *o, char *value) {
-    unsigned long long whole, part;
-    int dot = (int)strcspn(value, ".");
+    unsigned long long whole, part;     /* before and after the point */
+    int dot = (int)strcspn(value, "."); /* where the point is */
     const char *digits = value[dot] ? value + dot + 1 : "0";
     size_t given = strlen(digits);      /* of the five after the point */
     if (parse_number(text("%.*s", dot, value), 0, 8192, &whole) < 0 ||
@@ -841,7 +810,6 @@ static const struct option limit_options[] = {
       take_number, &limits.pids },
     { 0 }
 };
-
 static const struct hint limit_hints[] = {
     { "write(cpuset", 0, .mend = "CPUs that are online, as nproc has them" },
     { "", 0, "controllers are bound to cgroup v1 here, and limits need v2: run "
@@ -857,17 +825,15 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/*
- * Set base_path to the folder in which to make the boxes' cgroups: for root the
+/* Set base_path to the folder in which to make the boxes' cgroups: for root the
  * mount of cgroup v2, found by its type (hybrid hosts have it elsewhere); for a
  * user the topmost cgroup above its own whose processes it may move, which
- * somebody delegated to it.  Returns 0, or -1 with errno if there is none.
- */
+ * somebody delegated to it.  Returns 0, or -1 with errno if there is none. */
 static int find_base(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
         at = next;                      /* the last one hides those before */
-    errno = ENODEV;
+    errno = ENODEV;                     /* if it is not what it says */
     if (!at)
         return -1;
     *at = '\0';                         /* ends the mount point */
@@ -878,7 +844,7 @@ static int find_base(void) {
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
         strcpy(base_path, path);        /* this one is ours: look above */
-        *strrchr(path, '/') = '\0';
+        *strrchr(path, '/') = '\0';     /* one up */
     }
     return base_path[0] ? 0 : -1;
 }
@@ -890,7 +856,7 @@ static int remove_cgroup(int parent, const char *name) {
     step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
     for (int tries = 0; fd >= 0 && tries < 200; tries++) {
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY)
-            break;
+            break;                      /* gone, or never was */
         write_file(fd, "cgroup.kill", "1", 0);  /* Linux 5.14 */
         for_each(fd, remove_cgroup);    /* its files only say ENOTDIR */
         poll(NULL, 0, 5);               /* milliseconds */
@@ -906,11 +872,9 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/*
- * Write all limits.  memory.max alone would move the box to the swap.  Shares
+/* Write all limits.  memory.max alone would move the box to the swap.  Shares
  * are cgroup v1's word, 2 to 262144; v2's weight is 1 to 10000.  A CPU that is
- * offline is left out of the set silently, and the box would get others.
- */
+ * offline is left out of the set silently, and the box would get others. */
 static void write_limits(void) {
     if (limits.memory)
         write_limit("memory.max", text("%llu", limits.memory));
@@ -927,7 +891,8 @@ static void write_limits(void) {
         write_limit("cpuset.cpus", limits.cpuset);
     const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
     errno = ERANGE;                     /* what is set is not what is used */
-    if (*set > ' ' && strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")))
+    if (limits.cpuset &&
+        strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) != 0)
         die();
 }
 
@@ -937,7 +902,7 @@ static void make_cgroup_folder(void) {
     if (find_base() < 0)
         return;
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
-    base = open(base_path, FOLDER);
+    base = open(base_path, FOLDER);     /* the folder above */
     if (base < 0 || flock(base, LOCK_EX) < 0 ||
         (mkdirat(base, "whalebox", 0755) < 0 && errno != EEXIST))
         return;
@@ -952,19 +917,19 @@ static void make_cgroup(void) {
     const char *wanted = text("%s%s%s%s", limits.memory ? "+memory " : "",
         limits.cpus || limits.shares ? "+cpu " : "",
         limits.cpuset ? "+cpuset " : "", limits.pids ? "+pids " : "");
-    make_cgroup_folder();
+    make_cgroup_folder();               /* sets box.cgroup */
     if (box.cgroup < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
     if (box.cgroup < 0 && *wanted)
         die();
-    if (box.cgroup < 0)
+    if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
     if (*wanted) {
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
              "cgroup.subtree_control", wanted, base_path, wanted);
         must(write_file(base, "cgroup.subtree_control", wanted, 0));
         must(write_file(boxes, "cgroup.subtree_control", wanted, 0));
-        write_limits();
+        write_limits();                 /* their files are there now */
     }
 }
 
@@ -975,16 +940,15 @@ static void drop_cgroup(void) {
         return;
     char *events = read_file(box.cgroup, "memory.events");
     for (char *c = events; (c = strchr(c, '\n')); )
-        *c = ' ';
+        *c = ' ';                       /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        fprintf(stderr, "whalebox: chapter 7: out of memory: the limit is %llu "
-                "bytes, memory.events: %s\n  hint: what does not fit is killed:"
-                " no swap stands behind a limit; -m gives more\n",
-                limits.memory, events);
-    remove_cgroup(boxes, box.name);
-    box.cgroup = -1;
+        fprintf(stderr, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
+                "  hint: what does not fit is killed, for no swap stands behind"
+                " a limit; -m gives more\n", limits.memory, events);
+    remove_cgroup(boxes, box.name);     /* its processes are gone */
+    box.cgroup = -1;                    /* undo() may come again */
     flock(base, LOCK_EX);               /* nobody is about to use it */
-    unlinkat(base, "whalebox", AT_REMOVEDIR);
+    unlinkat(base, "whalebox", AT_REMOVEDIR); /* fails if others are in it */
     flock(base, LOCK_UN);
 }
 
@@ -994,7 +958,7 @@ static void enter_cgroup_namespace(void) {
     if (!(box.flags & CLONE_NEWCGROUP))
         return;
     step(7, "unshare(CLONE_NEWCGROUP) # unshare --cgroup");
-    must(unshare(CLONE_NEWCGROUP));
+    must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
 }
 #endif /* WITH_CGROUP */
 
@@ -1007,25 +971,22 @@ static void enter_cgroup_namespace(void) {
  *
  *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
  *                              `- host, on top of "/"                (no host)
- *
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
 /* Folders of the host to be mounted in the box.  Root copies their mounts
  * before the clone, since the way to them may be closed to the child. */
 static struct tree {
-    char path[PATH_MAX];
+    char path[PATH_MAX];                /* resolved */
     int fd;                             /* the copy, or -1 */
 } trees[2], *rootfs;
 static int tree_count;                  /* how many are taken */
 static const char *rootfs_option;       /* --rootfs */
 static int covers = 1;                  /* mounts over the new root, at last */
-
 static const struct option root_options[] = {
     { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
       take_text, &rootfs_option },
     { 0 }
 };
-
 static const struct hint root_hints[] = {
     { "pivot_root", EINVAL, .mend = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
@@ -1045,17 +1006,13 @@ static struct tree *open_folder(const char *name) {
     return tree;
 }
 
-/*
- * The child is at the gate, its ids mapped: have root's copies show the disk's
+/* The child is at the gate, its ids mapped: have root's copies show the disk's
  * id N as the box's N, whoever that is out here.  And cut them off: the copy of
- * a shared mount is shared.  mount_setattr(2).
- */
+ * a shared mount is shared.  mount_setattr(2). */
 static void idmap_folders(void) {
-    struct mount_attr attr = { .propagation = MS_PRIVATE };
-    if (box.userns >= 0) {
-        attr.attr_set = MOUNT_ATTR_IDMAP;
-        attr.userns_fd = (__u64)box.userns;
-    }
+    struct mount_attr attr = { .propagation = MS_PRIVATE,
+        .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
+        .userns_fd = box.userns < 0 ? 0 : (__u64)box.userns };
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
         step(8, "mount_setattr(%s, %s) # mount -o X-mount.idmap", t->path,
              box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP");
@@ -1086,8 +1043,8 @@ static void open_rootfs(void) {
 /* In the child: have the rootfs on top of the host's root, and go there.  From
  * now on "." is the new root, and all paths are relative to it. */
 TOOL void mount_rootfs(void) {
-    attach_folder(rootfs, "/");
-    must(fchdir(rootfs->fd));
+    attach_folder(rootfs, "/");         /* covers the old root */
+    must(fchdir(rootfs->fd));           /* "." is its root folder */
 }
 
 /* In the child: show a device of the host in /dev, open on DEV.  Root of a user
@@ -1095,16 +1052,16 @@ TOOL void mount_rootfs(void) {
  * bound must be the device that its name says (CVE-2025-31133). */
 static void bind_device(int dev, const char *name, dev_t number) {
     const char *host = text("/dev/%s", name);
-    int tree = clone_tree(host, 0);
+    int tree = clone_tree(host, 0);     /* held, and looked at below */
     int place = openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     struct stat st;
-    must(place);
+    must(place);                        /* only now: one check a line */
     must(fstat(tree, &st));             /* of what we hold, whatever the path */
-    errno = ENODEV;
+    errno = ENODEV;                     /* if it is not what it says */
     if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
         die();
     attach_tree(tree, host, place, host + 1);
-    close(tree);
+    close(tree);                        /* the mount is held by its place now */
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
@@ -1139,14 +1096,12 @@ static void mount_sys(void) {
         mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
 }
 
-/*
- * In the child: make "." the root.  The old root comes to lie on top of the
+/* In the child: make "." the root.  The old root comes to lie on top of the
  * new one, so that "." finds it there, and is detached with all that is on it.
- * If this failed and we went on, we would be working on the host's files.
- */
+ * If this failed and we went on, we would be working on the host's files. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\") # pivot_root . .");
-    must(syscall(SYS_pivot_root, ".", "."));
+    must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
     step(8, "umount2(\".\", MNT_DETACH) # umount -l .");
     while (covers-- > 0)
         must(umount2(".", MNT_DETACH)); /* what is on it goes, too */
@@ -1163,21 +1118,18 @@ static void pivot_to_rootfs(void) {
  *   box/upper   what the box wrote, and whiteouts for what it removed
  *   init        /etc/hosts, hostname, resolv.conf of this box, read-only
  *   lower       the rootfs, read-only, everybody's
- *
  * The kernel's filesystems/overlayfs; aufs(5), which some kernels have.
  */
-static const char *storage;
+static const char *storage;             /* --storage */
 static int containers = -1;             /* the folder of all boxes' folders */
 static int folder = -1;                 /* this box's, with upper and work */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
-
 static const struct option layer_options[] = {
     { "    --storage overlay|aufs  how to stack layers (what the kernel has)",
       take_text, &storage },
     { 0 }
 };
-
 static const struct hint layer_hints[] = {
     { "mount(overlay", EPERM, .mend = "in a user namespace overlay needs Linux "
       "5.11: run as root" },
@@ -1195,7 +1147,7 @@ static const struct hint layer_hints[] = {
  * another file system is left alone: a volume's files are not ours to delete.
  */
 static int remove_entry(int dir, const char *name) {
-    struct stat here, there;
+    struct stat here, there;            /* to compare their file systems */
     if (unlinkat(dir, name, 0) == 0 ||
         (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0))
         return 0;
@@ -1212,16 +1164,16 @@ static int remove_entry(int dir, const char *name) {
 /* Remove the folder NAME below PARENT with all that is in it.  It walks by the
  * current folder, so depth costs no descriptors.  Returns 0, or -1 (errno). */
 static int remove_folder(int parent, const char *name) {
-    int back = open(".", O_PATH | O_CLOEXEC);
+    int back = open(".", O_PATH | O_CLOEXEC); /* to return to */
     int result = remove_entry(parent, name), depth = result;
     while (depth > 0 && result >= 0) {
-        int here = open(".", FOLDER);
-        result = for_each(here, remove_entry);
+        int here = open(".", FOLDER);   /* read anew after each change */
+        result = for_each(here, remove_entry); /* 1: we went down */
         close(here);
         if (result == 1)
             depth++;                    /* we went down */
         else if (result == 0 && --depth > 0)
-            result = chdir("..");
+            result = chdir("..");       /* it is empty: one up, and on */
     }
     if (fchdir(back) < 0)
         result = -1;
@@ -1232,25 +1184,22 @@ static int remove_folder(int parent, const char *name) {
 }
 
 static void release_child(void);
-static struct { int parent; const char *name; } leftover;
-
 /* In a helper: root of a user namespace that is mapped as the box's was. */
 static void remove_leftover(void) {
     start_child();
-    _exit(remove_folder(leftover.parent, leftover.name) != 0);
+    _exit(remove_folder(containers, box.name) != 0);
 }
 
 /* Remove a box's folder.  What ids of a user's range left in it, only root of
  * a user namespace with that range can remove: a helper becomes that. */
 static int remove_box(int parent, const char *name) {
-    struct box saved = box;
-    step(9, "unlinkat(%s) # rm -rf containers/%s", name, name);
+    struct box saved = box;             /* the helper is not our box */
+    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
     box.status = remove_folder(parent, name);
     if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !is_host_root()) {
-        box.flags = CLONE_NEWUSER;
-        box.cgroup = -1;
-        leftover.parent = parent;
-        leftover.name = name;
+        box.flags = CLONE_NEWUSER;      /* no other namespace */
+        box.cgroup = -1;                /* nor limits */
+        box.name = name;                /* for remove_leftover() */
         clone_child(remove_leftover);
         release_child();
         waitpid(box.pid, &box.status, 0);
@@ -1260,7 +1209,7 @@ static int remove_box(int parent, const char *name) {
     if (box.status != 0)
         fprintf(stderr, "whalebox: chapter 9: box %s cannot be removed: %s\n",
                 name, strerror(errno));
-    box = saved;
+    box = saved;                        /* as if nothing had been */
     return 0;
 }
 
@@ -1279,39 +1228,39 @@ static void open_containers(void) {
     }
     if ((mkdir(path, 0700) < 0 && errno != EEXIST) || !realpath(path, home))
         die();
-    containers = (int)must(open(home, FOLDER));
+    containers = (int)must(open(home, FOLDER)); /* by its real path */
 }
 
 /* Before the clone: the box's folder, with its own layer in it. */
 static void make_layers(void) {
     open_containers();
-    must(flock(containers, LOCK_EX));
+    must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
     folder = make_locked_folder(containers, box.name, remove_box);
     step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
     flock(containers, LOCK_UN);         /* succeeds, so mkdir's errno stays */
     if (folder < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(folder);
-    must(mkdirat(folder, "upper", 0755));
-    must(mkdirat(folder, "work", 0755));
-    layers = open_folder(text("%s/%s", home, box.name));
+    must(mkdirat(folder, "upper", 0755)); /* what the box writes */
+    must(mkdirat(folder, "work", 0755)); /* overlay's own workshop */
+    layers = open_folder(text("%s/%s", home, box.name)); /* to mount */
 }
 
 /* After the end: what the box wrote goes with it. */
 static void drop_layers(void) {
     if (folder >= 0)
         remove_box(containers, box.name);
-    folder = -1;
+    folder = -1;                        /* undo() may come again */
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
 static void fill_init_layer(void) {
-    const char *hosts = text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-                             "127.0.1.1\t%s\n", box.name);
+    const char *hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t";
     char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
     step(9, "write(init/etc/resolv.conf, hostname, hosts)");
-    must(mkdir("init/etc", 0755));
+    must(mkdir("init/etc", 0755));      /* "init" is there */
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
+    hosts = text("%s%s\n", hosts, box.name);
     must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
     must(write_file(AT_FDCWD, "init/etc/hostname", box.name, O_CREAT));
 }
@@ -1332,18 +1281,18 @@ static void mount_layers(void) {
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work,"
                "volatile%s", box.flags & CLONE_NEWUSER ? ",userxattr" : "");
     step(9, "mount(tmpfs, /) # mount -t tmpfs tmpfs /; cd /..");
-    must(mount("tmpfs", "/", "tmpfs", 0, NULL));
+    must(mount("tmpfs", "/", "tmpfs", 0, NULL)); /* covers all of it */
     must(chdir("/.."));                 /* a step up, onto what covers "/" */
-    covers++;
+    covers++;                           /* to be detached at last */
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
-    fill_init_layer();
-    attach_folder(rootfs, "lower");
-    attach_folder(layers, "box");
+    fill_init_layer();                  /* init */
+    attach_folder(rootfs, "lower");     /* the rootfs */
+    attach_folder(layers, "box");       /* box/upper and box/work */
     step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
          options, type, options, type);
     must(mount(type, "merged", type, MS_NODEV, options));
-    must(chdir("merged"));
+    must(chdir("merged"));              /* the union: our new root */
 }
 #endif /* WITH_LAYERS */
 
@@ -1407,8 +1356,8 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [6] = { CLONE_NEWNET, NULL, NULL, NULL, net_options, NULL },
 #endif
 #if WITH_CGROUP
-    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup,
-            limit_options, limit_hints },
+    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup, limit_options,
+            limit_hints },
 #endif
 #if WITH_ROOT
     [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
@@ -1443,30 +1392,30 @@ static void undo(void) {
     if (begun++)
         return;
     if (box.pid > 0) {
-        signal_box(SIGKILL);
+        signal_box(SIGKILL);            /* through its pidfd */
         waitpid(box.pid, NULL, 0);
     }
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
-            chapters[n].after();
+            chapters[n].after();        /* takes only what is there */
 }
 
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
 static int run(char **argv) {
-    static char name[13];
+    static char name[13];               /* of twelve digits */
     unsigned long long id;
-    prepare_process();
-    must(getentropy(&id, sizeof(id)));
+    prepare_process();                  /* before it holds anything */
+    must(getentropy(&id, sizeof(id)));  /* 64 random bits */
     snprintf(name, sizeof(name), "%012llx", id >> 16);
-    box.name = box.name ? box.name : name;
-    box.argv = argv;
+    box.name = box.name ? box.name : name; /* --name, or this */
+    box.argv = argv;                    /* what the child will become */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
-            chapters[n].before();
-    clone_child(child);
+            chapters[n].before();       /* may refuse: undo() follows */
+    clone_child(child);                 /* the child waits at the gate */
     release_child();
-    wait_for_box();
-    undo();
+    wait_for_box();                     /* sets box.status */
+    undo();                             /* take away what was made */
     return exit_status(box.status);
 }
 
@@ -1489,7 +1438,7 @@ static void take_help(const struct option *o, char *value) {
              "Exit status: the command's own; 128+N when signal N ended it; "
              "127 not found;\n126 found but not executable; 125 whalebox "
              "itself failed.");
-    exit(fflush(stdout) == 0 ? 0 : failure);
+    exit(fflush(stdout) == 0 ? 0 : failure); /* the pipe may be closed */
 }
 
 /* The row of the option WORD: "--name", "--name=value" or "-n". */
@@ -1515,19 +1464,19 @@ static const struct option *find_option(const char *word) {
 static int take_option(char **argv) {
     const struct option *o = find_option(argv[0]);
     int has_value = o->take != take_flag && o->take != take_help;
-    char *equals = strchr(argv[0], '=');
+    char *equals = strchr(argv[0], '='); /* its value may follow it */
     if (!has_value && equals)
-        refuse(o->help, "%s: it takes no value", argv[0]);
+        refuse(o->help + 4, "%s: it takes no value", argv[0]);
     if (has_value && !equals && !argv[1])
-        refuse(o->help, "%s: it needs a value", argv[0]);
+        refuse(o->help + 4, "%s: it needs a value", argv[0]);
     o->take(o, !has_value ? NULL : equals ? equals + 1 : argv[1]);
     return has_value && !equals ? 2 : 1;
 }
 
 int main(int argc, char **argv) {
-    argv += argc > 0;
+    argv += argc > 0;                   /* past our own name */
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        box.flags |= chapters[n].flag;
+        box.flags |= chapters[n].flag;  /* options may clear some */
     while (*argv && argv[0][0] == '-' && argv[0][1] && strcmp(*argv, "--") != 0)
         argv += take_option(argv);
     argv += *argv && strcmp(*argv, "--") == 0;

@@ -1,0 +1,52 @@
+#!/bin/sh
+# check.sh: chapter 1, a name of its own.
+# needs: root
+. "$(dirname "$0")/../../tests/lib.sh"
+
+it 'calls the box by its name' '
+	box --name kiosk /bin/uname -n &&
+	want_status 0 &&
+	want_out kiosk
+' 'Which process has to call sethostname, and has it been called before execve?'
+
+it 'calls the box by its --hostname, if there is one' '
+	box --name kiosk --hostname desk /bin/uname -n &&
+	want_status 0 &&
+	want_out desk
+' 'An option is a row of the chapter: what does it store, and who reads that?'
+
+it 'gives a box with no name twelve hex digits for a hostname' '
+	box /bin/uname -n &&
+	want_status 0 &&
+	want_match "^[0-9a-f]{12}$"
+' 'The box always has a name; look for where it is made up.'
+
+it 'puts the box in a UTS namespace of its own' '
+	box /bin/readlink /proc/self/ns/uts &&
+	want_status 0 &&
+	want_match "^uts:\[[0-9]+\]$" &&
+	differ "$(readlink /proc/self/ns/uts)" "$out"
+' 'Which flag does the clone need, and where do the chapters declare theirs?'
+
+it 'lets the box change its name, and keeps the name of the host' '
+	before=$(uname -n) &&
+	snapshot &&
+	box --name kiosk /bin/sh -c "hostname desk && uname -n" &&
+	same "$before" "$(uname -n)" &&
+	want_status 0 &&
+	want_out desk &&
+	unchanged
+' 'Is the name that sethostname writes the copy of the box, or still that of the host?'
+
+it 'refuses what is no hostname' '
+	for name in "" "a b" "a/b" .. -x \
+	    "$(printf %064d 0)"; do
+		box "--hostname=$name" /bin/uname -n &&
+		want_status 125 &&
+		want_out "" &&
+		want_err "\"$name\" is no value for --hostname" ||
+		exit 1
+	done
+' 'There is a taker for names among the tools.'
+
+finish
