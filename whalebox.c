@@ -146,8 +146,7 @@ static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
 static void undo(void);
 
-/* Refuse what was asked for, say what mends it, and leave.  The parent made
- * things, so it alone undoes them. */
+/* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     va_list args;
     fputs("whalebox: ", stderr);
@@ -239,8 +238,11 @@ static long must(long result) {
 /* Root of the host, who alone can map ranges of ids and idmap mounts.  Root in
  * a user namespace, as in a box within a box, is an ordinary user. */
 TOOL int is_host_root(void) {
-    return geteuid() == 0 &&
-           strstr(read_file(AT_FDCWD, "/proc/self/uid_map"), "4294967295");
+    static int known = -1;              /* read once: the child's differs */
+    if (known < 0)
+        known = geteuid() == 0 && strstr(read_file(AT_FDCWD,
+                "/proc/self/uid_map"), "4294967295") != NULL;
+    return known;
 }
 
 /* Call TASK for each entry of the folder DIR until one returns other than 0;
@@ -482,8 +484,7 @@ static int exit_status(int status) {
  */
 static const char *hostname;            /* --hostname */
 static const struct option uts_options[] = {
-    { "    --hostname NAME      the box's hostname (default: its name)",
-      take_name, &hostname },
+    { "    --hostname NAME      default: the box's name", take_name, &hostname },
     { 0 }
 };
 
@@ -800,14 +801,11 @@ static void take_cpus(const struct option *o, char *value) {
 static const struct option limit_options[] = {
     { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
       take_size, &limits.memory },
-    { "    --cpus N             at most the time of N CPUs: 0.01 to 8192",
-      take_cpus, &limits.cpus },
+    { "    --cpus N             as in 1.5: 0.01 to 8192", take_cpus, &limits.cpus },
     { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
       take_number, &limits.shares },
-    { "    --cpuset-cpus LIST   run on these CPUs alone, as in 0-2,5",
-      take_text, &limits.cpuset },
-    { "    --pids-limit N       at most N processes and threads",
-      take_number, &limits.pids },
+    { "    --cpuset-cpus LIST   which, as in 0-2,5", take_text, &limits.cpuset },
+    { "    --pids-limit N       most processes", take_number, &limits.pids },
     { 0 }
 };
 static const struct hint limit_hints[] = {
@@ -981,7 +979,6 @@ static struct tree {
 } trees[2], *rootfs;
 static int tree_count;                  /* how many are taken */
 static const char *rootfs_option;       /* --rootfs */
-static int covers = 1;                  /* mounts over the new root, at last */
 static const struct option root_options[] = {
     { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
       take_text, &rootfs_option },
@@ -1021,13 +1018,17 @@ static void idmap_folders(void) {
     }
 }
 
-/* In the child: attach TREE at the folder TO.  A user's child, whose parent may
- * copy no mounts, copies it only now. */
-static void attach_folder(struct tree *tree, const char *to) {
-    if (tree->fd < 0)
-        tree->fd = clone_tree(tree->path, 0);
-    attach_tree(tree->fd, tree->path,
-                (int)must(open(to, O_PATH | O_CLOEXEC)), to);
+/* In the child: copy those mounts that root has not copied for us. */
+static void copy_folders(void) {
+    for (struct tree *t = trees; t < trees + tree_count; t++)
+        if (t->fd < 0)
+            t->fd = clone_tree(t->path, 0);
+}
+
+/* In the child: attach TREE at the folder TO. */
+static void attach_folder(const struct tree *tree, const char *to) {
+    int place = (int)must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    attach_tree(tree->fd, tree->path, place, to);
 }
 
 static void open_rootfs(void) {
@@ -1040,10 +1041,9 @@ static void open_rootfs(void) {
                "chapter 8: no root file system %s: %s", name, strerror(errno));
 }
 
-/* In the child: have the rootfs on top of the host's root, and go there.  From
- * now on "." is the new root, and all paths are relative to it. */
+/* In the child: mount the rootfs and go there: "." is the new root now. */
 TOOL void mount_rootfs(void) {
-    attach_folder(rootfs, "/");         /* covers the old root */
+    attach_folder(rootfs, "/tmp");      /* which every host has */
     must(fchdir(rootfs->fd));           /* "." is its root folder */
 }
 
@@ -1103,8 +1103,7 @@ static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\") # pivot_root . .");
     must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
     step(8, "umount2(\".\", MNT_DETACH) # umount -l .");
-    while (covers-- > 0)
-        must(umount2(".", MNT_DETACH)); /* what is on it goes, too */
+    must(umount2(".", MNT_DETACH));     /* what is on it goes, too */
     must(chdir("/"));                   /* from "." to the "/" that it is now */
 }
 #endif /* WITH_ROOT */
@@ -1280,10 +1279,9 @@ static void mount_layers(void) {
         ? "br=box/upper=rw:init=ro:lower=ro"
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work,"
                "volatile%s", box.flags & CLONE_NEWUSER ? ",userxattr" : "");
-    step(9, "mount(tmpfs, /) # mount -t tmpfs tmpfs /; cd /..");
-    must(mount("tmpfs", "/", "tmpfs", 0, NULL)); /* covers all of it */
-    must(chdir("/.."));                 /* a step up, onto what covers "/" */
-    covers++;                           /* to be detached at last */
+    step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
+    must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));     /* every host has one */
+    must(chdir("/tmp"));
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
     fill_init_layer();                  /* init */
@@ -1317,6 +1315,7 @@ static void child(void) {
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
 #if WITH_ROOT
+    copy_folders();             /* while their paths lead to them */
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
 #else

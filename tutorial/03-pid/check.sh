@@ -1,0 +1,56 @@
+#!/bin/sh
+# check.sh: chapter 3, its own process tree.
+# needs: root
+. "$(dirname "$0")/../../tests/lib.sh"
+
+# The process that whalebox, number $1, has made.
+child_of() {
+	pgrep -P "$1" >child
+}
+
+end_victim() {
+	kill "$victim"
+}
+
+it 'makes the command number 1' '
+	box /bin/sh -c "echo \$\$" &&
+	want_status 0 &&
+	want_out 1
+' 'The first process in a new namespace is number 1: which flag makes one?'
+
+it 'keeps the box from signalling the host' '
+	sleep 60 & victim=$! && trap end_victim EXIT &&
+	box /bin/kill -KILL $victim &&
+	differ 0 "$status" &&
+	want_err "No such process" &&
+	run kill -0 $victim &&
+	want_status 0
+' 'A number means the process that has it in the namespace of the caller.'
+
+it 'lets no signal end number 1 that the box itself has sent' '
+	box /bin/sh -c "kill -TERM \$\$; kill -KILL \$\$; echo still here" &&
+	want_status 0 &&
+	want_out "still here"
+' 'Only number 1 of a namespace is immune to its own SIGKILL.'
+
+it 'ends whatever the command leaves behind' '
+	snapshot &&
+	box /bin/sh -c "sleep 60 & echo the command ends" &&
+	want_status 0 &&
+	want_out "the command ends" &&
+	unchanged
+' 'When number 1 of a namespace ends, the kernel kills the others in it.'
+
+it 'has a number of its own outside, and ends when whalebox is killed' '
+	snapshot &&
+	{ "$WHALEBOX" /bin/sh -c "sleep 60 & sleep 60" & } &&
+	whalebox=$! && trap "kill -KILL $whalebox" EXIT &&
+	soon child_of $whalebox &&
+	child=$(cat child) &&
+	soon grep -q sh "/proc/$child/comm" &&
+	same "$child 1" "$(awk "/^NSpid:/ { print \$2, \$3 }" "/proc/$child/status")" &&
+	kill -KILL $whalebox && trap - EXIT &&
+	unchanged
+' 'A process has one number in each namespace from the one it is in upwards.'
+
+finish
