@@ -484,7 +484,7 @@ static int exit_status(int status) {
  */
 static const char *hostname;            /* --hostname */
 static const struct option uts_options[] = {
-    { "    --hostname NAME      default: the box's name", take_name, &hostname },
+    { "    --hostname NAME      default: its own name", take_name, &hostname },
     { 0 }
 };
 
@@ -801,10 +801,10 @@ static void take_cpus(const struct option *o, char *value) {
 static const struct option limit_options[] = {
     { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
       take_size, &limits.memory },
-    { "    --cpus N             as in 1.5: 0.01 to 8192", take_cpus, &limits.cpus },
+    { "    --cpus N             as in 1.5, from 0.01", take_cpus, &limits.cpus },
     { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
       take_number, &limits.shares },
-    { "    --cpuset-cpus LIST   which, as in 0-2,5", take_text, &limits.cpuset },
+    { "    --cpuset-cpus LIST   as in 0-2,5", take_text, &limits.cpuset },
     { "    --pids-limit N       most processes", take_number, &limits.pids },
     { 0 }
 };

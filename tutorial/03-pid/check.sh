@@ -3,13 +3,12 @@
 # needs: root
 . "$(dirname "$0")/../../tests/lib.sh"
 
-# The process that whalebox, number $1, has made.
-child_of() {
-	pgrep -P "$1" >child
-}
-
 end_victim() {
 	kill "$victim"
+}
+
+end_whalebox() {
+	kill -KILL "$whalebox"
 }
 
 it 'makes the command number 1' '
@@ -19,11 +18,11 @@ it 'makes the command number 1' '
 ' 'The first process in a new namespace is number 1: which flag makes one?'
 
 it 'keeps the box from signalling the host' '
-	sleep 60 & victim=$! && trap end_victim EXIT &&
-	box /bin/kill -KILL $victim &&
+	{ sleep 60 & } && victim=$! && trap end_victim EXIT &&
+	box /bin/kill -KILL "$victim" &&
 	differ 0 "$status" &&
 	want_err "No such process" &&
-	run kill -0 $victim &&
+	run kill -0 "$victim" &&
 	want_status 0
 ' 'A number means the process that has it in the namespace of the caller.'
 
@@ -43,13 +42,12 @@ it 'ends whatever the command leaves behind' '
 
 it 'has a number of its own outside, and ends when whalebox is killed' '
 	snapshot &&
-	{ "$WHALEBOX" /bin/sh -c "sleep 60 & sleep 60" & } &&
-	whalebox=$! && trap "kill -KILL $whalebox" EXIT &&
-	soon child_of $whalebox &&
-	child=$(cat child) &&
-	soon grep -q sh "/proc/$child/comm" &&
+	{ "$WHALEBOX" /bin/sh -c "sleep 60 & echo ready; sleep 60" >said & } &&
+	whalebox=$! && trap end_whalebox EXIT &&
+	soon grep -q ready said &&
+	child=$(pgrep -P "$whalebox") &&
 	same "$child 1" "$(awk "/^NSpid:/ { print \$2, \$3 }" "/proc/$child/status")" &&
-	kill -KILL $whalebox && trap - EXIT &&
+	end_whalebox && trap - EXIT &&
 	unchanged
 ' 'A process has one number in each namespace from the one it is in upwards.'
 
