@@ -6,8 +6,6 @@
  * container is such a process, closed in step by step before it becomes the
  * command it was made for.  Here each step is a chapter, which can be left out.
  *
- *   your shell
- *     |
  *   whalebox, the parent                in the host's namespaces, your rights
  *     |  every chapter prepares what it needs
  *     |  clone3(flags) ---------------> the child: new namespaces, PID 1
@@ -52,7 +50,7 @@
  * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
  */
 #ifndef STAGE
-#define STAGE 9
+#define STAGE 10
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -80,6 +78,9 @@
 #endif
 #ifndef WITH_LAYERS
 #define WITH_LAYERS (STAGE >= 9 && WITH_ROOT)   /* 9: layers */
+#endif
+#ifndef WITH_LOCKS
+#define WITH_LOCKS (STAGE >= 10)                 /* 10: locks */
 #endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
@@ -135,7 +136,7 @@ struct chapter {
     const struct option *options;       /* the last has no help */
     const struct hint *hints;           /* the last has no call */
 };
-#define LAST_CHAPTER 9
+#define LAST_CHAPTER 10
 static const struct chapter chapters[LAST_CHAPTER + 1];
 
 /* === Tools: the narration, the way out, files, numbers ================== */
@@ -801,7 +802,7 @@ static void take_cpus(const struct option *o, char *value) {
 static const struct option limit_options[] = {
     { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
       take_size, &limits.memory },
-    { "    --cpus N             as in 1.5, from 0.01", take_cpus, &limits.cpus },
+    { "    --cpus N             1.5, say; from 0.01", take_cpus, &limits.cpus },
     { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
       take_number, &limits.shares },
     { "    --cpuset-cpus LIST   as in 0-2,5", take_text, &limits.cpuset },
@@ -1294,6 +1295,315 @@ static void mount_layers(void) {
 }
 #endif /* WITH_LAYERS */
 
+#if WITH_LOCKS
+/* === Chapter 10: locks =====================================================
+ *
+ * Namespaces hide things; they forbid little.  Root in the box still has every
+ * capability over what its namespaces own, may make any of some 370 system
+ * calls, each a door to the kernel, and sees files in /proc and /sys that are
+ * the whole machine's.  So, last of all: what is the machine's is covered or
+ * made read-only, the capabilities that no program needs are dropped for good,
+ * and calls that are for administrators are refused.  capabilities(7),
+ * seccomp(2); the lists are docker's defaults.
+ */
+#include <stddef.h>              /* offsetof */
+#include <linux/audit.h>         /* which ABI a call came by */
+#include <linux/capability.h>    /* capset's structures */
+#include <linux/filter.h>        /* programs for the filter */
+#include <linux/seccomp.h>       /* filters for system calls */
+
+static const char *const covered[] = {          /* nothing of the box's own */
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
+    "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
+    "/proc/timer_list", "/proc/timer_stats", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+};
+static const char *const read_only[] = {        /* settings of the machine */
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+/* In the kernel's order: a capability's number is its place here. */
+static const char *const capabilities[] = {
+    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill",
+    "setgid", "setuid", "setpcap", "linux_immutable", "net_bind_service",
+    "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
+    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
+    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time",
+    "sys_tty_config", "mknod", "lease", "audit_write", "audit_control",
+    "setfcap", "mac_override", "mac_admin", "syslog", "wake_alarm",
+    "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
+};
+#define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)
+#define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
+static unsigned long long added_caps, dropped_caps;
+
+/* One more capability, with or without its "CAP_", or ALL of them. */
+static void take_capability(const struct option *o, char *value) {
+    const char *name = strncasecmp(value, "cap_", 4) == 0 ? value + 4 : value;
+    unsigned long long found = strcasecmp(name, "all") == 0 ? ALL_CAPS : 0;
+    for (size_t i = 0; i < LENGTH(capabilities); i++)
+        if (strcasecmp(name, capabilities[i]) == 0)
+            found = 1ULL << i;
+    if (!found)
+        refuse_value(o, value);
+    *(unsigned long long *)o->into |= found;
+}
+
+static void take_doctor(const struct option *o, char *value);
+static const struct option lock_options[] = {
+    { "    --cap-add NAME       keep this capability, too, or ALL",
+      take_capability, &added_caps },
+    { "    --cap-drop NAME      drop this one, too, or ALL",
+      take_capability, &dropped_caps },
+    { "doctor                   check what works here, and why not",
+      take_doctor, NULL },
+    { 0 }
+};
+static const struct hint lock_hints[] = {
+    { "seccomp", EINVAL, .mend = "the kernel has no filters for system calls: "
+      "CONFIG_SECCOMP_FILTER" },
+    { "", EPERM, .mend = "only root may drop these, be it of a user namespace: "
+      "this build leaves out chapter 5" },
+    { 0 }
+};
+
+/* In the child: cover what is the machine's in /proc and /sys: a folder with an
+ * empty one, a file with /dev/null.  These paths are the kernel's own, and so
+ * cannot be links that somebody laid.  Without private mounts, nothing. */
+static void cover_paths(void) {
+    struct stat st;
+    for (size_t i = 0; i < LENGTH(covered); i++) {
+        if (stat(covered[i], &st) < 0)
+            continue;                   /* this kernel has no such thing */
+        int is_folder = S_ISDIR(st.st_mode);
+        step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
+             "/dev/null", covered[i], is_folder ? "-t tmpfs -r tmpfs" :
+             "--bind /dev/null", covered[i]);
+        must(is_folder ? mount("tmpfs", covered[i], "tmpfs", MS_RDONLY, NULL)
+                       : mount("/dev/null", covered[i], NULL, MS_BIND, NULL));
+    }
+    for (size_t i = 0; i < LENGTH(read_only); i++) {
+        const char *path = read_only[i];
+        if (stat(path, &st) < 0)
+            continue;
+        step(10, "mount(%s, MS_RDONLY) # mount --bind -o ro %s %s", path, path,
+             path);
+        must(mount(path, path, NULL, MS_BIND | MS_REC, NULL));
+        must(mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY |
+                   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
+    }
+}
+
+/*
+ * In the child: keep KEPT and drop every other capability from all five sets:
+ * bounding (what execve(2) can ever give), permitted, effective, inheritable
+ * and ambient, the last two of which stay empty (CVE-2022-29162).  Then look:
+ * a drop that did not happen is no box.
+ */
+static void drop_capabilities(unsigned long long kept) {
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
+    unsigned int cap = 0;
+    step(10, "prctl(PR_CAPBSET_DROP), capset(0x%llx) # capsh --drop=...", kept);
+    for (; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
+        unsigned int keep = kept >> cap & 1, bit = 1U << cap % 32;
+        if (!keep)
+            must(prctl(PR_CAPBSET_DROP, cap));
+        else
+            want[cap / 32].permitted |= bit;
+        errno = EPERM;
+        if (prctl(PR_CAPBSET_READ, cap) != (int)keep)
+            die();                      /* dropped, it said */
+    }
+    must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+    want[0].effective = want[0].permitted;
+    want[1].effective = want[1].permitted;
+    must(syscall(SYS_capset, &head, want));
+    must(syscall(SYS_capget, &head, have));
+    errno = EPERM;
+    if (memcmp(want, have, sizeof(want)) != 0)
+        die();
+}
+
+/* System calls that are refused: they mount, trace, load code into the kernel,
+ * enter namespaces, keep keys, set the clock: an administrator's work. */
+static const int refused[] = {
+    SYS_syslog, SYS_vhangup, SYS_pivot_root, SYS_acct, SYS_settimeofday,
+    SYS_mount, SYS_umount2, SYS_swapon, SYS_swapoff, SYS_reboot,
+    SYS_sethostname, SYS_setdomainname, SYS_init_module, SYS_delete_module,
+    SYS_quotactl, SYS_nfsservctl, SYS_lookup_dcookie, SYS_clock_settime,
+    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy, SYS_kexec_load,
+    SYS_add_key, SYS_request_key, SYS_keyctl, SYS_migrate_pages, SYS_unshare,
+    SYS_move_pages, SYS_perf_event_open, SYS_fanotify_init,
+    SYS_open_by_handle_at, SYS_setns, SYS_kcmp, SYS_finit_module,
+    SYS_kexec_file_load, SYS_bpf, SYS_userfaultfd, SYS_io_uring_setup,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_open_tree, SYS_move_mount,
+    SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_pidfd_getfd,
+    SYS_process_madvise, SYS_mount_setattr, 443 /* quotactl_fd */,
+    450 /* set_mempolicy_home_node */,
+#ifdef SYS_uselib                       /* the old ones: arm64 never had them */
+    SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_iopl, SYS_ioperm,
+    SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_getpmsg,
+    SYS_putpmsg, SYS_afs_syscall, SYS_tuxcall, SYS_security, SYS_vserver,
+#endif
+};
+enum { NEWEST = 450 };                  /* the last call that we know of */
+#ifdef __x86_64__
+#define OUR_ABI AUDIT_ARCH_X86_64
+#else
+#define OUR_ABI AUDIT_ARCH_AARCH64
+#endif
+
+/*
+ * The filter is a program for a small machine in the kernel, run at each call:
+ * it loads a word of struct seccomp_data, compares, and returns a verdict.
+ * Arguments are 64 bits, of which the kernel's ioctl and socket use the low 32
+ * and so must we (CVE-2019-10063).  What is newer than our list "is not there",
+ * and neither is clone3, whose flags lie in memory that a filter cannot read:
+ * for ENOSYS libc falls back on older calls, for EPERM it gives up.
+ */
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
+                             offsetof(struct seccomp_data, field))
+#define WHEN(test, value) BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1)
+#define UNLESS(call, skip) \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, (skip))
+#define SAY(verdict) BPF_STMT(BPF_RET | BPF_K, (verdict))
+#define NO SAY(SECCOMP_RET_ERRNO | EPERM)
+#define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
+
+static void filter_system_calls(void) {
+    static const struct sock_filter first[] = {
+        LOAD(arch), WHEN(BPF_JEQ, OUR_ABI), BPF_STMT(BPF_JMP | BPF_JA, 1), NO,
+        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* the x32 ABI */
+        WHEN(BPF_JGT, NEWEST), NO_SUCH_CALL,
+        WHEN(BPF_JEQ, SYS_clone3), NO_SUCH_CALL,
+    };
+    static const struct sock_filter last[] = {
+        UNLESS(SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
+            CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+            CLONE_NEWPID | CLONE_NEWNET), NO, LOAD(nr),
+        UNLESS(SYS_ioctl, 6), LOAD(args[1]), WHEN(BPF_JEQ, TIOCSTI), NO,
+            WHEN(BPF_JEQ, TIOCLINUX), NO, LOAD(nr),
+        UNLESS(SYS_socket, 5), LOAD(args[0]), WHEN(BPF_JEQ, AF_ALG), NO,
+            WHEN(BPF_JEQ, AF_VSOCK), NO,
+        SAY(SECCOMP_RET_ALLOW),
+    };
+    struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
+    struct sock_filter *at = code + LENGTH(first);
+    struct sock_fprog program = { LENGTH(code), code };
+
+    memcpy(code, first, sizeof(first));
+    for (size_t i = 0; i < LENGTH(refused); i++) {
+        *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
+        *at++ = (struct sock_filter)NO;
+    }
+    memcpy(at, last, sizeof(last));
+    step(10, "seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)", LENGTH(refused));
+    must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+    if (prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
+        die();
+}
+
+/* In the child, whose box is closed: lock it. */
+static void lock_box(void) {
+    unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
+                            : (USUAL_CAPS & ~dropped_caps) | added_caps;
+    if (box.flags & CLONE_NEWNS)
+        cover_paths();
+    drop_capabilities(kept);
+    step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
+    filter_system_calls();              /* last: the others need its calls */
+}
+
+/* --- The doctor -------------------------------------------------------- */
+
+static int run(char **argv);
+static const struct option *find_option(const char *word);
+
+/* In a helper: take every step there is, but those OFF, telling it all to the
+ * pipe END, up to an execve that fails: "/" is no program. */
+static _Noreturn void try_a_box(int end, const int *off) {
+    static char directory[] = "/", *argv[] = { directory, NULL };
+    static char size[] = "64m", count[] = "64", list[] = "0";
+    dup2(end, 2);
+    explaining = 1;
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (off[n])
+            box.flags &= ~chapters[n].flag;
+    if (chapters[7].options && !off[7]) {
+        find_option("--memory")->take(find_option("--memory"), size);
+        find_option("--pids-limit")->take(find_option("--pids-limit"), count);
+        find_option("--cpuset-cpus")->take(find_option("--cpuset-cpus"), list);
+    }
+    exit(run(argv));
+}
+
+/* Try a box, and read what the helper tells.  Marks in SEEN the chapters that
+ * took a step, and puts the words of one that failed in WHY.  Returns that
+ * chapter, or -1 if there is none. */
+static int examine(const int *off, int *seen, char why[][1024]) {
+    static char told[1 << 16];
+    int ends[2], n, failed = -1;
+    size_t length = 0;
+    must(pipe(ends));
+    pid_t helper = (pid_t)must(fork());
+    if (helper == 0)
+        try_a_box(ends[1], off);
+    close(ends[1]);
+    for (ssize_t got; (got = read(ends[0], told + length,
+                                  sizeof(told) - 1 - length)) > 0;)
+        length += (size_t)got;
+    close(ends[0]);
+    waitpid(helper, NULL, 0);
+    told[length] = '\0';
+    for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
+        if (*line == '[') {
+            n = atoi(line + 1);
+            seen[n] = seen[n] || strstr(line, "child") || chapters[n].before;
+        } else if (strncmp(line, "whalebox: ", 10) == 0 && failed < 0) {
+            char *number = strstr(line, "chapter ");
+            failed = number ? atoi(number + 8) : 0;
+            if (strstr(line, "clone3") && (box.flags & CLONE_NEWUSER) &&
+                !off[5])
+                failed = 5;             /* it is what a user may not have */
+            snprintf(why[failed], sizeof(*why), "%s", line + 10);
+        } else if (failed >= 0) {
+            strncat(why[failed], "\n          ", 1023 - strlen(why[failed]));
+            strncat(why[failed], line, 1023 - strlen(why[failed]));
+        }
+    }
+    return failed == 0 && strstr(why[0], "execve(/)") ? -1 : failed;
+}
+
+/*
+ * Check the host by making a box and looking how far that gets: what fails is
+ * the very step, with the very hint, that a run fails with.  A chapter that the
+ * others can do without is left out then, and the rest tried again.
+ */
+static void take_doctor(const struct option *o, char *value) {
+    static char why[LENGTH(chapters)][1024];
+    int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
+    int failed, sick = 0;
+    if (box.argv[1])
+        refuse(o->help, "doctor takes no %s", box.argv[1]);
+    (void)value;
+    while ((failed = examine(off, seen, why)) >= 0) {
+        sick = 1;
+        off[failed] = 1;
+        if (!(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
+            (failed == 5 && !is_host_root()))
+            break;                      /* nothing goes without it */
+    }
+    if (failed < 0)
+        why[0][0] = '\0';               /* the execve that was to fail */
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        printf("chapter %2zu: %s\n", n, *why[n] ? why[n] :
+               failed < 0 || seen[n] ? "works" : "not tried: mend that first");
+    exit(sick);
+}
+#endif /* WITH_LOCKS */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
@@ -1328,6 +1638,9 @@ static void child(void) {
 #else
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
 #endif
+#endif
+#if WITH_LOCKS
+    lock_box();                 /* what it forbids, the steps above did */
 #endif
     exec_command();
 }
@@ -1364,13 +1677,16 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_LAYERS
     [9] = { 0, make_layers, NULL, drop_layers, layer_options, layer_hints },
 #endif
+#if WITH_LOCKS
+    [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
+#endif
 };
 
 /* Options by chapter, known even when the chapter is left out. */
 static const char *const chapter_options[LAST_CHAPTER + 1] = {
     [1] = "--hostname", [5] = "--userns", [6] = "--network",
     [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
-    [8] = "--rootfs", [9] = "--storage",
+    [8] = "--rootfs", [9] = "--storage", [10] = "--cap-add --cap-drop doctor",
 };
 
 /* The child is at the gate: let each chapter do what needs its number, and let
@@ -1440,23 +1756,24 @@ static void take_help(const struct option *o, char *value) {
     exit(fflush(stdout) == 0 ? 0 : failure); /* the pipe may be closed */
 }
 
-/* The row of the option WORD: "--name", "--name=value" or "-n". */
+/* The row of WORD: "--name", "--name=value", "-n", or a command. */
 static const struct option *find_option(const char *word) {
-    int at = word[1] == '-' ? 4 : 0;    /* where its name is in a row */
+    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
     char *key = text("%.*s ", (int)strcspn(word, "="), word);
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (!chapters[n].options && chapter_options[n] &&
             strstr(text("%s ", chapter_options[n]), key))
             refuse("make builds whalebox with every chapter", "%sbelongs to "
                    "chapter %zu, which this build leaves out", key, n);
-    if (!at)
-        key[strlen(key) - 1] = ',';
+    if (*word == '-' && !at)
+        key[strlen(key) - 1] = ',';     /* "-m, " */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         for (const struct option *o = chapters[n].options; o && o->help; o++)
             if (strncmp(o->help + at, key, strlen(key)) == 0)
                 return o;
-    refuse("whalebox --help lists them; the command's own come after it",
-           "there is no option %s", word);
+    refuse(*word == '-' ? "see whalebox --help; the program's own come after it"
+           : "a program is named by its path in the box, as in /bin/sh",
+           "there is no %s %s", *word == '-' ? "option" : "command", word);
 }
 
 /* Take an option, and return how many words of ARGV that took. */
@@ -1479,11 +1796,11 @@ int main(int argc, char **argv) {
     while (*argv && argv[0][0] == '-' && argv[0][1] && strcmp(*argv, "--") != 0)
         argv += take_option(argv);
     argv += *argv && strcmp(*argv, "--") == 0;
-    if (!*argv)
+    if (!*argv || !**argv)
         refuse("whalebox /bin/sh, for one; see whalebox --help",
                "there is no command to run");
-    if (!strchr(*argv, '/'))
-        refuse("a program is named by its path in the box, as in /bin/sh",
-               "whalebox has no command \"%s\"", *argv);
-    return run(argv);
+    if (strchr(*argv, '/'))
+        return run(argv);
+    box.argv = argv;                    /* a command of whalebox's own */
+    find_option(*argv)->take(find_option(*argv), NULL);
 }

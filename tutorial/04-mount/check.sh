@@ -55,7 +55,7 @@ it 'hears nothing of what the host mounts' '
 	want_status 0 &&
 	want_match " /proc " &&
 	want_no_match " (shared|master):"
-' 'Of the four ways in which a mount can behave, only one neither tells nor is told. And it has to be so for all of them, not for / alone.'
+' 'A shared mount tells its peers and is told, a slave is only told. What is a mount that does neither, and is / alone to be one?'
 
 it 'leaves nothing behind' '
 	snapshot &&

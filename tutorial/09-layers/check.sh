@@ -9,7 +9,7 @@ export WHALEBOX_ROOTFS="$root"
 
 # The rootfs to the byte, with owners, modes and times.
 checksum() {
-	tar -C "$root" -cf - . | cksum
+	tar -C "$root" -cf - . | sha256sum
 }
 
 # begin COMMAND: starts a box that runs it and then waits, with records in a
