@@ -119,14 +119,16 @@ ifneq ($(filter chapter lab,$(MAKECMDGOALS)),)
 N := $(call known,$(N),$(STAGES),N)
 endif
 
-# The text of $(SRC) as of chapter N: $(BUILD)/chapter-N.c.
+# The text of $(SRC) as of chapter N: $(BUILD)/chapter-N.c.  awk takes out the
+# names of later chapters' options, which the whole program knows to refuse.
 CHAPTERS := $(STAGES:%=$(BUILD)/chapter-%.c)
 $(CHAPTERS): $(BUILD)/chapter-%.c: $(SRC) Makefile | $(BUILD)
 	@unifdef -x2 -DSTAGE=$* \
 	    $(call set,1,$(wordlist 1,$*,$(SWITCHES))) \
 	    $(call set,0,$(filter-out $(wordlist 1,$*,$(SWITCHES)),$(SWITCHES))) \
 	    -o $@.full $(SRC)
-	@sed '/\.left_out =/d' $@.full | cat -s >$@
+	@awk -v n=$* '!/^    \[[0-9]+\] = "/ || substr($$0, 6) + 0 <= n' $@.full | \
+	    cat -s >$@
 	@rm $@.full
 
 # Each of them is a program.

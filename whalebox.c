@@ -409,14 +409,12 @@ static void prepare_process(void) {
  * cgroup.  musl has no wrapper.  clone3(2). */
 static void clone_child(void (*main)(void)) {
     struct clone_args args = {
-        .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP),
+        .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP) |
+                 (box.cgroup < 0 ? 0 : CLONE_INTO_CGROUP),      /* Linux 5.7 */
+        .cgroup = box.cgroup < 0 ? 0 : (__u64)box.cgroup,
         .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
         .exit_signal = SIGCHLD,         /* what we are sent when it ends */
     };
-    if (box.cgroup >= 0) {
-        args.flags |= CLONE_INTO_CGROUP; /* Linux 5.7 */
-        args.cgroup = (__u64)box.cgroup;
-    }
     step(0, "pipe2(gate, O_CLOEXEC)");
     must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
     step(0, "clone3(0x%llx) # unshare --fork", args.flags);
@@ -1312,30 +1310,37 @@ static void mount_layers(void) {
 #include <linux/filter.h>        /* programs for the filter */
 #include <linux/seccomp.h>       /* filters for system calls */
 
-static const char *const covered[] = {          /* nothing of the box's own */
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore",
-    "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
+static const char *const covered[] = {
+    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
+    "/proc/asound",                             /* its sound card */
+    "/proc/interrupts",                         /* when keys are struck */
+    "/proc/kcore",                              /* all of its memory */
+    "/proc/keys",                               /* everybody's keyrings */
+    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
+    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
+    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
 };
-static const char *const read_only[] = {        /* settings of the machine */
+static const char *const read_only[] = {        /* its settings */
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
 /* In the kernel's order: a capability's number is its place here. */
 static const char *const capabilities[] = {
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill",
-    "setgid", "setuid", "setpcap", "linux_immutable", "net_bind_service",
-    "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
-    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time",
-    "sys_tty_config", "mknod", "lease", "audit_write", "audit_control",
-    "setfcap", "mac_override", "mac_admin", "syslog", "wake_alarm",
-    "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
+    "chown", "dac_override", "dac_read_search", "fowner",       /* 0: files */
+    "fsetid", "kill", "setgid", "setuid", "setpcap",            /* 4: ids */
+    "linux_immutable", "net_bind_service", "net_broadcast",     /* 9 */
+    "net_admin", "net_raw", "ipc_lock", "ipc_owner",            /* 12 */
+    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace",      /* 16 */
+    "sys_pacct", "sys_admin", "sys_boot", "sys_nice",           /* 20 */
+    "sys_resource", "sys_time", "sys_tty_config", "mknod",      /* 24 */
+    "lease", "audit_write", "audit_control", "setfcap",         /* 28 */
+    "mac_override", "mac_admin", "syslog", "wake_alarm",        /* 32 */
+    "block_suspend", "audit_read", "perfmon", "bpf",            /* 36 */
+    "checkpoint_restore",                                       /* 40 */
 };
-#define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)
+#define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)   /* a bit for each */
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
-static unsigned long long added_caps, dropped_caps;
+static unsigned long long added_caps, dropped_caps;    /* by options */
 
 /* One more capability, with or without its "CAP_", or ALL of them. */
 static void take_capability(const struct option *o, char *value) {
@@ -1344,7 +1349,7 @@ static void take_capability(const struct option *o, char *value) {
     for (size_t i = 0; i < LENGTH(capabilities); i++)
         if (strcasecmp(name, capabilities[i]) == 0)
             found = 1ULL << i;
-    if (!found)
+    if (!found)                         /* no such capability */
         refuse_value(o, value);
     *(unsigned long long *)o->into |= found;
 }
@@ -1375,7 +1380,7 @@ static void cover_paths(void) {
     for (size_t i = 0; i < LENGTH(covered); i++) {
         if (stat(covered[i], &st) < 0)
             continue;                   /* this kernel has no such thing */
-        int is_folder = S_ISDIR(st.st_mode);
+        int is_folder = S_ISDIR(st.st_mode);    /* else a file */
         step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
              "/dev/null", covered[i], is_folder ? "-t tmpfs -r tmpfs" :
              "--bind /dev/null", covered[i]);
@@ -1385,12 +1390,12 @@ static void cover_paths(void) {
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i];
         if (stat(path, &st) < 0)
-            continue;
+            continue;                   /* nor this */
         step(10, "mount(%s, MS_RDONLY) # mount --bind -o ro %s %s", path, path,
              path);
-        must(mount(path, path, NULL, MS_BIND | MS_REC, NULL));
+        must(mount(path, path, NULL, MS_BIND | MS_REC, NULL));  /* a mount */
         must(mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY |
-                   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
+                   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));    /* and flags */
     }
 }
 
@@ -1403,11 +1408,11 @@ static void cover_paths(void) {
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
-    unsigned int cap = 0;
+    unsigned int cap = 0;               /* until the kernel knows no more */
     step(10, "prctl(PR_CAPBSET_DROP), capset(0x%llx) # capsh --drop=...", kept);
     for (; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
         unsigned int keep = kept >> cap & 1, bit = 1U << cap % 32;
-        if (!keep)
+        if (!keep)                      /* for good: nothing brings it back */
             must(prctl(PR_CAPBSET_DROP, cap));
         else
             want[cap / 32].permitted |= bit;
@@ -1416,31 +1421,34 @@ static void drop_capabilities(unsigned long long kept) {
             die();                      /* dropped, it said */
     }
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-    want[0].effective = want[0].permitted;
-    want[1].effective = want[1].permitted;
+    want[0].effective = want[0].permitted;      /* the first 32 */
+    want[1].effective = want[1].permitted;      /* and the others */
     must(syscall(SYS_capset, &head, want));
-    must(syscall(SYS_capget, &head, have));
+    must(syscall(SYS_capget, &head, have));     /* now look */
     errno = EPERM;
     if (memcmp(want, have, sizeof(want)) != 0)
         die();
 }
 
-/* System calls that are refused: they mount, trace, load code into the kernel,
- * enter namespaces, keep keys, set the clock: an administrator's work. */
+/* System calls that are refused: an administrator's work, or a door that has
+ * stood open too often. */
 static const int refused[] = {
-    SYS_syslog, SYS_vhangup, SYS_pivot_root, SYS_acct, SYS_settimeofday,
-    SYS_mount, SYS_umount2, SYS_swapon, SYS_swapoff, SYS_reboot,
-    SYS_sethostname, SYS_setdomainname, SYS_init_module, SYS_delete_module,
-    SYS_quotactl, SYS_nfsservctl, SYS_lookup_dcookie, SYS_clock_settime,
-    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy, SYS_kexec_load,
-    SYS_add_key, SYS_request_key, SYS_keyctl, SYS_migrate_pages, SYS_unshare,
-    SYS_move_pages, SYS_perf_event_open, SYS_fanotify_init,
-    SYS_open_by_handle_at, SYS_setns, SYS_kcmp, SYS_finit_module,
-    SYS_kexec_file_load, SYS_bpf, SYS_userfaultfd, SYS_io_uring_setup,
-    SYS_io_uring_enter, SYS_io_uring_register, SYS_open_tree, SYS_move_mount,
-    SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_pidfd_getfd,
-    SYS_process_madvise, SYS_mount_setattr, 443 /* quotactl_fd */,
-    450 /* set_mempolicy_home_node */,
+    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree,      /* mounts */
+    SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount,      /* the same, */
+    SYS_fspick, SYS_mount_setattr, SYS_swapon, SYS_swapoff,     /* anew */
+    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname, /* namespaces */
+    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load,            /* its power */
+    SYS_settimeofday, SYS_clock_settime, SYS_vhangup,           /* its clock */
+    SYS_syslog, SYS_acct, SYS_quotactl, 443 /* quotactl_fd */,  /* its logs */
+    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,      /* its files */
+    SYS_open_by_handle_at,                      /* ... past every folder */
+    SYS_init_module, SYS_finit_module, SYS_delete_module,       /* its kernel */
+    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,      /* programs for it */
+    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
+    SYS_add_key, SYS_request_key, SYS_keyctl,   /* keyrings have no namespace */
+    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise,     /* other processes */
+    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,    /* which memory */
+    SYS_migrate_pages, SYS_move_pages, 450 /* set_mempolicy_home_node */,
 #ifdef SYS_uselib                       /* the old ones: arm64 never had them */
     SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_iopl, SYS_ioperm,
     SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_getpmsg,
@@ -1449,7 +1457,7 @@ static const int refused[] = {
 };
 enum { NEWEST = 450 };                  /* the last call that we know of */
 #ifdef __x86_64__
-#define OUR_ABI AUDIT_ARCH_X86_64
+#define OUR_ABI AUDIT_ARCH_X86_64       /* the 64-bit way of calling */
 #else
 #define OUR_ABI AUDIT_ARCH_AARCH64
 #endif
@@ -1464,53 +1472,57 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
  */
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
                              offsetof(struct seccomp_data, field))
-#define WHEN(test, value) BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1)
-#define UNLESS(call, skip) \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, (skip))
+#define IF(test, value, skip) \
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))      /* if not */
+#define WHEN(test, value) IF(test, (value), 1)  /* the next verdict holds */
 #define SAY(verdict) BPF_STMT(BPF_RET | BPF_K, (verdict))
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
 static void filter_system_calls(void) {
     static const struct sock_filter first[] = {
-        LOAD(arch), WHEN(BPF_JEQ, OUR_ABI), BPF_STMT(BPF_JMP | BPF_JA, 1), NO,
-        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* the x32 ABI */
+        LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
+        BPF_STMT(BPF_JMP | BPF_JA, 1), NO,              /* other numbers */
+        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* and so has x32 */
         WHEN(BPF_JGT, NEWEST), NO_SUCH_CALL,
         WHEN(BPF_JEQ, SYS_clone3), NO_SUCH_CALL,
     };
     static const struct sock_filter last[] = {
-        UNLESS(SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
+        IF(BPF_JEQ, SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
             CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
             CLONE_NEWPID | CLONE_NEWNET), NO, LOAD(nr),
-        UNLESS(SYS_ioctl, 6), LOAD(args[1]), WHEN(BPF_JEQ, TIOCSTI), NO,
-            WHEN(BPF_JEQ, TIOCLINUX), NO, LOAD(nr),
-        UNLESS(SYS_socket, 5), LOAD(args[0]), WHEN(BPF_JEQ, AF_ALG), NO,
-            WHEN(BPF_JEQ, AF_VSOCK), NO,
+        IF(BPF_JEQ, SYS_ioctl, 6), LOAD(args[1]),
+            WHEN(BPF_JEQ, TIOCSTI), NO,         /* types on the terminal */
+            WHEN(BPF_JEQ, TIOCLINUX), NO,       /* pastes there */
+            LOAD(nr),
+        IF(BPF_JEQ, SYS_socket, 5), LOAD(args[0]),
+            WHEN(BPF_JEQ, AF_ALG), NO,          /* the kernel's cryptography */
+            WHEN(BPF_JEQ, AF_VSOCK), NO,        /* the hypervisor */
         SAY(SECCOMP_RET_ALLOW),
     };
     struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
     struct sock_filter *at = code + LENGTH(first);
     struct sock_fprog program = { LENGTH(code), code };
-
-    memcpy(code, first, sizeof(first));
+    memcpy(code, first, sizeof(first)); /* what comes at every call */
     for (size_t i = 0; i < LENGTH(refused); i++) {
         *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
-        *at++ = (struct sock_filter)NO;
+        *at++ = (struct sock_filter)NO; /* two instructions a call */
     }
-    memcpy(at, last, sizeof(last));
+    memcpy(at, last, sizeof(last));     /* those judged by an argument */
     step(10, "seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)", LENGTH(refused));
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+    errno = EPERM;
     if (prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
-        die();
+        die();                          /* it said yes, and did not */
 }
 
 /* In the child, whose box is closed: lock it. */
 static void lock_box(void) {
     unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
                             : (USUAL_CAPS & ~dropped_caps) | added_caps;
-    if (box.flags & CLONE_NEWNS)
+    if (box.flags & CLONE_NEWNS)        /* or they would be the host's */
         cover_paths();
-    drop_capabilities(kept);
+    drop_capabilities(kept);            /* cover_paths() needed sys_admin */
     step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
     filter_system_calls();              /* last: the others need its calls */
@@ -1525,18 +1537,18 @@ static const struct option *find_option(const char *word);
  * pipe END, up to an execve that fails: "/" is no program. */
 static _Noreturn void try_a_box(int end, const int *off) {
     static char directory[] = "/", *argv[] = { directory, NULL };
-    static char size[] = "64m", count[] = "64", list[] = "0";
-    dup2(end, 2);
+    static char size[] = "64m", count[] = "64", list[] = "0";   /* modest */
+    dup2(end, 2);                       /* errors and steps go to the doctor */
     explaining = 1;
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (off[n])
             box.flags &= ~chapters[n].flag;
-    if (chapters[7].options && !off[7]) {
+    if (chapters[7].options && !off[7]) {       /* limits, if compiled in */
         find_option("--memory")->take(find_option("--memory"), size);
         find_option("--pids-limit")->take(find_option("--pids-limit"), count);
         find_option("--cpuset-cpus")->take(find_option("--cpuset-cpus"), list);
     }
-    exit(run(argv));
+    exit(run(argv));                    /* it refuses, or execve does */
 }
 
 /* Try a box, and read what the helper tells.  Marks in SEEN the chapters that
@@ -1544,31 +1556,31 @@ static _Noreturn void try_a_box(int end, const int *off) {
  * chapter, or -1 if there is none. */
 static int examine(const int *off, int *seen, char why[][1024]) {
     static char told[1 << 16];
-    int ends[2], n, failed = -1;
-    size_t length = 0;
+    int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
+    size_t length = 0;                  /* of what was told so far */
     must(pipe(ends));
     pid_t helper = (pid_t)must(fork());
     if (helper == 0)
         try_a_box(ends[1], off);
-    close(ends[1]);
+    close(ends[1]);                     /* or the read would never end */
     for (ssize_t got; (got = read(ends[0], told + length,
                                   sizeof(told) - 1 - length)) > 0;)
         length += (size_t)got;
     close(ends[0]);
-    waitpid(helper, NULL, 0);
+    waitpid(helper, NULL, 0);           /* what it told is what counts */
     told[length] = '\0';
     for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
-        if (*line == '[') {
+        if (*line == '[') {             /* as step() prints it */
             n = atoi(line + 1);
             seen[n] = seen[n] || strstr(line, "child") || chapters[n].before;
         } else if (strncmp(line, "whalebox: ", 10) == 0 && failed < 0) {
             char *number = strstr(line, "chapter ");
-            failed = number ? atoi(number + 8) : 0;
+            failed = number ? atoi(number + 8) : 0;     /* as die() does */
             if (strstr(line, "clone3") && (box.flags & CLONE_NEWUSER) &&
                 !off[5])
                 failed = 5;             /* it is what a user may not have */
             snprintf(why[failed], sizeof(*why), "%s", line + 10);
-        } else if (failed >= 0) {
+        } else if (failed >= 0) {       /* the hint */
             strncat(why[failed], "\n          ", 1023 - strlen(why[failed]));
             strncat(why[failed], line, 1023 - strlen(why[failed]));
         }
@@ -1582,15 +1594,15 @@ static int examine(const int *off, int *seen, char why[][1024]) {
  * others can do without is left out then, and the rest tried again.
  */
 static void take_doctor(const struct option *o, char *value) {
-    static char why[LENGTH(chapters)][1024];
+    static char why[LENGTH(chapters)][1024];    /* "": all is well */
     int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
-    int failed, sick = 0;
+    int failed, sick = 0;               /* a chapter; whether any did */
     if (box.argv[1])
         refuse(o->help, "doctor takes no %s", box.argv[1]);
     (void)value;
     while ((failed = examine(off, seen, why)) >= 0) {
         sick = 1;
-        off[failed] = 1;
+        off[failed] = 1;                /* at the next try */
         if (!(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
             (failed == 5 && !is_host_root()))
             break;                      /* nothing goes without it */
@@ -1600,7 +1612,7 @@ static void take_doctor(const struct option *o, char *value) {
     for (size_t n = 0; n < LENGTH(chapters); n++)
         printf("chapter %2zu: %s\n", n, *why[n] ? why[n] :
                failed < 0 || seen[n] ? "works" : "not tried: mend that first");
-    exit(sick);
+    exit(sick);                         /* 0: every chapter works */
 }
 #endif /* WITH_LOCKS */
 
@@ -1650,16 +1662,16 @@ static void child(void) {
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
 #if WITH_UTS
-    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },
+    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },  /* hostname */
 #endif
 #if WITH_IPC
-    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },
+    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },       /* mailboxes */
 #endif
 #if WITH_PID
-    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },
+    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },       /* processes */
 #endif
 #if WITH_MOUNT
-    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints },
+    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints }, /* mounts */
 #endif
 #if WITH_USER
     [5] = { CLONE_NEWUSER, NULL, write_maps, NULL, user_options, user_hints },
@@ -1684,9 +1696,13 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 
 /* Options by chapter, known even when the chapter is left out. */
 static const char *const chapter_options[LAST_CHAPTER + 1] = {
-    [1] = "--hostname", [5] = "--userns", [6] = "--network",
+    [1] = "--hostname",                 /* as find_option() looks for them */
+    [5] = "--userns",
+    [6] = "--network",
     [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
-    [8] = "--rootfs", [9] = "--storage", [10] = "--cap-add --cap-drop doctor",
+    [8] = "--rootfs",
+    [9] = "--storage",
+    [10] = "--cap-add --cap-drop doctor",
 };
 
 /* The child is at the gate: let each chapter do what needs its number, and let
@@ -1706,10 +1722,9 @@ static void undo(void) {
     static int begun;
     if (begun++)
         return;
-    if (box.pid > 0) {
-        signal_box(SIGKILL);            /* through its pidfd */
+    signal_box(SIGKILL);                /* does nothing if there is none */
+    if (box.pid > 0)
         waitpid(box.pid, NULL, 0);
-    }
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
             chapters[n].after();        /* takes only what is there */

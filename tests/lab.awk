@@ -10,9 +10,9 @@
 chapter == 0 {
 	if (/^static int exit_status\(int /) body = found = 1
 	if (body && $0 == "}") {
-		print "\t/* TODO: write this function's body. */"
-		print "\t(void)status;"
-		print "\treturn 0;"
+		print "    /* TODO: write this function's body. */"
+		print "    (void)status;"
+		print "    return 0;"
 		body = 0
 	}
 	if (body < 2) print

@@ -3,16 +3,16 @@
 # needs:
 . "$(dirname "$0")/../../tests/lib.sh"
 
-# start SCRIPT: a box in the background whose shell runs SCRIPT.  Sets $whalebox.
+# start SCRIPT: a box in the background whose shell runs SCRIPT.  Sets $runtime.
 # ended: waits for it, and sets what run sets.
 start() {
 	"$WHALEBOX" /bin/sh -c "$1" >out 2>err &
-	whalebox=$!
+	runtime=$!
 	ran="$WHALEBOX /bin/sh -c '$1'"
 	soon grep -q ready out
 }
 ended() {
-	wait "$whalebox" && status=0 || status=$?
+	wait "$runtime" && status=0 || status=$?
 	out=$(cat out)
 }
 
@@ -75,7 +75,7 @@ it 'passes on no other open file' '
 it 'passes on a signal, and ends as the command then ends' '
 	start "trap \"echo told; exit 7\" TERM; echo ready
 	       for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done" &&
-	kill "$whalebox" &&
+	kill "$runtime" &&
 	ended &&
 	want_line told &&
 	want_status 7
@@ -83,7 +83,7 @@ it 'passes on a signal, and ends as the command then ends' '
 
 it 'ends with 128+N when signal N ends the command' '
 	start "echo ready; sleep 9" &&
-	kill -KILL "$(pgrep -P "$whalebox")" &&
+	kill -KILL "$(pgrep -P "$runtime")" &&
 	ended &&
 	want_status 137
 ' 'A process that a signal ended has no exit status; waitpid(2) has a macro that tells.'
@@ -95,7 +95,7 @@ gone() {
 it 'leaves no command behind when it is killed' '
 	start "echo ready; exec /bin/sleep 60$$" &&
 	soon pgrep -f "^/bin/sleep 60$$\$" &&
-	kill -KILL "$whalebox" &&
+	kill -KILL "$runtime" &&
 	ended &&
 	want_status 137 &&
 	soon gone "60$$" &&

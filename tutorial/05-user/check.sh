@@ -33,10 +33,12 @@ it 'gives root in the box no power over the kernel' '
 
 it 'is somebody else on the host' '
 	mkfifo wait &&
-	{ "$WHALEBOX" /bin/cat <wait & } && exec 9>wait &&
-	{ soon pgrep -P $! -x cat >pid || { exec 9>&-; false; }; } &&
-	owner=$(stat -c %u "/proc/$(cat pid)") &&
-	exec 9>&- && wait $! &&
+	{ "$WHALEBOX" /bin/cat <wait & } &&
+	exec 9>wait &&
+	soon pgrep -P $! -x cat &&
+	owner=$(stat -c %u "/proc/$(pgrep -P $! -x cat)") &&
+	exec 9>&- &&
+	wait $! &&
 	if is_root; then differ 0 "$owner"; else same "$(id -u)" "$owner"; fi
 ' 'Root in the box of root is to be an id that no account has; in yours, it is to be you.'
 
