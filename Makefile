@@ -183,6 +183,15 @@ $(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
 .PHONY: labs
 labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
 
+# What the tests take into a box: static, as a box has no libraries.
+PROBES := $(patsubst tests/attacks/%.c,$(BUILD)/tests/%,$(wildcard tests/attacks/*.c))
+$(PROBES): $(BUILD)/tests/%: tests/attacks/%.c Makefile
+	@mkdir -p $(@D)
+	$(call compile,)
+
+.PHONY: probes
+probes: $(PROBES)               ## build the tests' small programs
+
 .PHONY: bench
 bench:                          ## measure against other runtimes
 	@./install.sh bench

@@ -111,7 +111,7 @@ switch_of() {
 build() {
 	WHALEBOX_WHERE='host: ' it 'builds every stage, WITHOUT, ONLY, lab and chapter' '
 		LIMIT=300 &&
-		run make -C "$project" -j2 whalebox stages labs chapters &&
+		run make -C "$project" -j2 whalebox stages labs chapters probes &&
 		want_status 0 && want_no_err &&
 		run "$project/busybox-rootfs.sh" "$project/rootfs" &&
 		want_status 0
@@ -145,7 +145,7 @@ host() {
 	# An ordinary user may not be able to look into this folder.
 	mkdir "$scratch/user" "$scratch/user/build" "$scratch/user/tmp" &&
 	cp -R test.sh tests tutorial whalebox whalebox.c rootfs "$scratch/user" &&
-	cp build/whalebox-* "$scratch/user/build" &&
+	cp -R build/whalebox-* build/tests "$scratch/user/build" &&
 	chmod 711 "$scratch" &&
 	chown -R 1000:1000 "$scratch/user" || exit 1
 	elsewhere 'host user' shielded env HOME="$scratch/user" \

@@ -363,14 +363,14 @@ make_cache() {
     echo "$key" > build/vm/key
 }
 
-# The base with the project in it: all of this folder, of build/ the stages alone.
+# The base with the project in it: all of this folder, of build/ what the tests run.
 make_tree() {
     ./busybox-rootfs.sh
     cp -RlP --preserve=mode build/vm/base "$1"    # links, not copies: nothing here writes to them
     mkdir "$1/whalebox"
-    for file in * build/whalebox-* ${VM_FILES:-}; do
+    for file in * build/whalebox-* build/tests/* ${VM_FILES:-}; do
         case $file in
-        build | "build/whalebox-*") continue ;;    # the latter: there is none
+        build | *"*") continue ;;    # the latter: there is none
         esac
         mkdir -p "$1/whalebox/$(dirname "$file")"
         cp -R --preserve=mode,links "$file" "$1/whalebox/$(dirname "$file")/"

@@ -105,26 +105,13 @@ static void remove_tree(int at, const char *what)
  * Parent: what is there before the child
  * ======================================================================== */
 
-/* The folder of one box, made and entered: from here on, paths are short. */
+/* The folder of one box, with what it will write, made and entered. */
 static void make_scratch(const char *scratch)
 {
-	char resolv[16384];
-	int fd = must(open("/etc/resolv.conf", O_RDONLY));
-
-	resolv[must(read(fd, resolv, sizeof resolv - 1))] = '\0';
-	close(fd);
 	must(mkdir(scratch, 0755));
 	must(chdir(scratch));
 	must(mkdir("upper", 0755));
 	must(mkdir("work", 0755));
-	must(mkdir("merged", 0755));
-	must(mkdir("init", 0755));
-	must(mkdir("init/etc", 0755));
-	write_file("init/etc/hosts",
-		   "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
-		   "127.0.1.1\twhalebox-min\n");
-	write_file("init/etc/hostname", "whalebox-min\n");
-	write_file("init/etc/resolv.conf", resolv);
 }
 
 /* A cgroup of its own where the machine has cgroup v2, else an empty path. */
@@ -193,19 +180,34 @@ static void loopback_up(void)
 }
 
 /*
- * The rootfs, then over it the overlay that has it as its lowest layer: one
- * folder does for both. Ends in the new root.
+ * A small tmpfs in which the layers meet: the box's own files, the rootfs, and
+ * the box's folder. Over them the overlay. Ends in the new root.
  */
 static void mount_layers(int rootfs, int scratch)
 {
+	char resolv[16384];
+	int fd = must(open("/etc/resolv.conf", O_RDONLY));
+
+	resolv[must(read(fd, resolv, sizeof resolv - 1))] = '\0';
+	close(fd);
 	must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	must(syscall(SYS_move_mount, scratch, "", AT_FDCWD, ".",
+	must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
+	must(chdir("/tmp"));
+	must(mkdir("init", 0755));
+	must(mkdir("lower", 0755));
+	must(mkdir("box", 0755));
+	must(mkdir("merged", 0755));
+	must(mkdir("init/etc", 0755));
+	write_file("init/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+		   "127.0.1.1\twhalebox-min\n");
+	write_file("init/etc/hostname", "whalebox-min\n");
+	write_file("init/etc/resolv.conf", resolv);
+	must(syscall(SYS_move_mount, rootfs, "", AT_FDCWD, "lower",
 		     MOVE_MOUNT_F_EMPTY_PATH));
-	must(fchdir(scratch));
-	must(syscall(SYS_move_mount, rootfs, "", AT_FDCWD, "merged",
+	must(syscall(SYS_move_mount, scratch, "", AT_FDCWD, "box",
 		     MOVE_MOUNT_F_EMPTY_PATH));
 	must(mount("overlay", "merged", "overlay", MS_NODEV,
-		   "lowerdir=init:merged,upperdir=upper,workdir=work,"
+		   "lowerdir=init:lower,upperdir=box/upper,workdir=box/work,"
 		   "userxattr,volatile"));
 	must(chdir("merged"));
 }

@@ -3,6 +3,9 @@
 # needs: root
 . "$(dirname "$0")/../../tests/lib.sh"
 
+# Chapter 10 refuses the box its mounts: whether one succeeds is not judged, only
+# what comes of it.
+#
 # A scratch host, in which every mount is shared, as systemd has it: what a box
 # leaks is seen there, and does no harm here.
 scratch_host() {
@@ -35,16 +38,10 @@ it 'mounts a /proc from which nothing can be executed' '
 	want_match " / /proc rw,nosuid,nodev,noexec[ ,]"
 ' 'The flags that mount_fresh() is given are for mount(2).'
 
-it 'lets the box mount' '
-	box /bin/sh -c "mount -t tmpfs box /tmp && grep \" /tmp \" /proc/mounts" &&
-	want_status 0 &&
-	want_match "^box /tmp tmpfs "
-' 'Root of a user namespace may change mount tables that belong to it alone. Has the box a table of its own?'
-
 it 'leaves a host whose mounts are shared the mounts it had' '
 	scratch_host sh -c "
 		cat /proc/self/mountinfo >before &&
-		\"$WHALEBOX\" /bin/mount -t tmpfs leak /tmp &&
+		\"$WHALEBOX\" /bin/sh -c \"mount -t tmpfs leak /tmp || true\" &&
 		cat /proc/self/mountinfo >after" &&
 	want_status 0 &&
 	diff before after
@@ -59,7 +56,7 @@ it 'hears nothing of what the host mounts' '
 
 it 'leaves nothing behind' '
 	snapshot &&
-	box /bin/mount -t tmpfs box /tmp &&
+	box /bin/sh -c "mount -t tmpfs leak /tmp || true" &&
 	want_status 0 &&
 	unchanged
 ' 'What is mounted in a mount namespace goes with its last process. What stays was mounted elsewhere.'

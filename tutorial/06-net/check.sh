@@ -43,14 +43,6 @@ it 'brings up the loopback, with port 80 for the root of the box' '
 	want_no_err
 ' 'A new lo is down. And only root of the stack gets a port below 1024.'
 
-it 'lets the box change its own stack, and the host keeps its own' '
-	before=$($web ip -o link show lo) &&
-	box $web ip link set lo down &&
-	want_status 0 &&
-	want_no_err &&
-	same "$before" "$($web ip -o link show lo)"
-' 'Does the user namespace of the box own the stack that it is in?'
-
 it 'has the same with --network none' '
 	box --network none /bin/readlink /proc/self/ns/net &&
 	want_status 0 &&
