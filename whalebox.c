@@ -50,7 +50,7 @@
  * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
  */
 #ifndef STAGE
-#define STAGE 10
+#define STAGE 11
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -82,11 +82,14 @@
 #ifndef WITH_LOCKS
 #define WITH_LOCKS (STAGE >= 10)                 /* 10: locks */
 #endif
+#ifndef WITH_VOLUMES
+#define WITH_VOLUMES (STAGE >= 11 && WITH_ROOT) /* 11: volumes, environment */
+#endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
 #endif
-#if WITH_LAYERS && !WITH_ROOT
-#error "layers are mounted to be a root: they need WITH_ROOT"
+#if (WITH_LAYERS || WITH_VOLUMES) && !WITH_ROOT
+#error "layers and volumes are mounted in a private root: they need WITH_ROOT"
 #endif
 
 #define TOOL static __attribute__((unused))     /* not used at every stage */
@@ -136,7 +139,7 @@ struct chapter {
     const struct option *options;       /* the last has no help */
     const struct hint *hints;           /* the last has no call */
 };
-#define LAST_CHAPTER 10
+#define LAST_CHAPTER 11
 static const struct chapter chapters[LAST_CHAPTER + 1];
 
 /* === Tools: the narration, the way out, files, numbers ================== */
@@ -441,6 +444,7 @@ static _Noreturn void exec_command(void) {
     die();
 }
 
+static void (*become_command)(void) = exec_command;
 static void signal_box(int sig) {
     syscall(SYS_pidfd_send_signal, box.pidfd, sig, NULL, 0);
 }
@@ -975,7 +979,8 @@ static void enter_cgroup_namespace(void) {
 static struct tree {
     char path[PATH_MAX];                /* resolved */
     int fd;                             /* the copy, or -1 */
-} trees[2], *rootfs;
+    unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
+} trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
 static const char *rootfs_option;       /* --rootfs */
 static const struct option root_options[] = {
@@ -1012,8 +1017,8 @@ static void idmap_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
         step(8, "mount_setattr(%s, %s) # mount -o X-mount.idmap", t->path,
              box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP");
-        must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH, &attr,
-                     sizeof(attr)));
+        must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
+                     &attr, sizeof(attr)));
     }
 }
 
@@ -1021,7 +1026,7 @@ static void idmap_folders(void) {
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
         if (t->fd < 0)
-            t->fd = clone_tree(t->path, 0);
+            t->fd = clone_tree(t->path, t->flags);
 }
 
 /* In the child: attach TREE at the folder TO. */
@@ -1616,6 +1621,283 @@ static void take_doctor(const struct option *o, char *value) {
 }
 #endif /* WITH_LOCKS */
 
+#if WITH_VOLUMES
+/* === Chapter 11: volumes and environment ===================================
+ *
+ * A box forgets.  A volume is a folder of the host that is mounted in it, and
+ * what is written there stays.  And what the command finds when it starts, its
+ * variables, its folder, its user, is the box's own and not the host's.
+ * environ(7), openat2(2), credentials(7).
+ */
+#include <linux/capability.h>    /* capset's structures */
+
+static struct volume {
+    const char *source, *target;        /* as -v has them */
+    int is_folder, is_read_only;
+    struct tree *tree;                  /* the source, to be mounted */
+} volumes[32];
+static size_t volume_count;
+static char *variables[256] = {         /* NAME=VALUE; the last is NULL */
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+};
+static const char *workdir, *user;      /* -w, -u */
+static int root_read_only, with_init;   /* --read-only, --init */
+
+/* Set the variable in the string NAME=VALUE; one of that name that is there
+ * already stays as it is unless it is to be REPLACEd. */
+static void set_variable(char *variable, int replace) {
+    size_t i = 0, length = strcspn(variable, "=") + 1;
+    while (variables[i] && strncmp(variables[i], variable, length) != 0)
+        i++;
+    if (i == LENGTH(variables) - 1)     /* the last stays NULL */
+        refuse("use fewer -e", "--env: more than %zu", LENGTH(variables) - 5);
+    if (!variables[i] || replace)
+        variables[i] = variable;
+}
+
+/* -e NAME=VALUE, or -e NAME: the caller's value, if the caller has one. */
+static void take_variable(const struct option *o, char *value) {
+    size_t length = strcspn(value, "=");
+    char *ours = value[length] ? NULL : getenv(value);
+    if (length == 0)
+        refuse_value(o, value);
+    if (value[length] || ours)          /* getenv's string follows NAME= */
+        set_variable(ours ? ours - length - 1 : value, 1);
+}
+
+/* -v SOURCE:TARGET[:ro]. */
+static void take_volume(const struct option *o, char *value) {
+    struct volume *v = &volumes[volume_count];
+    if (volume_count == LENGTH(volumes))
+        refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
+    v->source = strtok(value, ":");
+    v->target = strtok(NULL, ":");
+    const char *mode = strtok(NULL, "");
+    v->is_read_only = mode && strcmp(mode, "ro") == 0;
+    if (!v->target || *v->target != '/' ||
+        (mode && !v->is_read_only && strcmp(mode, "rw") != 0))
+        refuse_value(o, value);
+    volume_count++;
+}
+
+static const struct option volume_options[] = {
+    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at the box's DST",
+      take_volume, NULL },
+    { "-e, --env NAME[=VALUE]   a variable, with our value unless told",
+      take_variable, NULL },
+    { "-w, --workdir DIR        start in this folder of the box",
+      take_text, &workdir },
+    { "-u, --user USER[:GROUP]  numbers, or names of the box's /etc/passwd",
+      take_text, &user },
+    { "    --read-only          the box's root cannot be written",
+      take_flag, &root_read_only },
+    { "    --init               a small init as PID 1, before the command",
+      take_flag, &with_init },
+    { 0 }
+};
+static const struct hint volume_hints[] = {
+    { "openat2", ELOOP, .mend = "a link of /proc leads out of the box: name a "
+      "plain folder" },
+    { "openat2", ENOENT, .mend = "there is no such folder in the box" },
+    { "mkdir", 0, .mend = "name a source that is there" },
+    { "user", 0, .mend = "a number, or a name in the box's /etc/passwd (after "
+      "a ':', in its /etc/group)" },
+    { 0 }
+};
+
+/*
+ * Before the clone: take the sources.  A missing one becomes a folder, as
+ * docker has it, with the one above it there.  open_tree(2) copies a file's
+ * mount as well as a folder's; what is mounted below comes along.
+ */
+static void open_volumes(void) {
+    struct stat st;
+    for (struct volume *v = volumes; v < volumes + volume_count; v++) {
+        step(11, "mkdir(%s) # mkdir %s", v->source, v->source);
+        if (stat(v->source, &st) < 0)
+            must(mkdir(v->source, 0755));
+        must(stat(v->source, &st));
+        v->is_folder = S_ISDIR(st.st_mode);
+        v->tree = &trees[tree_count++];
+        v->tree->flags = AT_RECURSIVE;
+        if (!realpath(v->source, v->tree->path))
+            die();
+        v->tree->fd = is_host_root() ? clone_tree(v->tree->path, AT_RECURSIVE)
+                                     : -1;
+    }
+}
+
+/* In the child: open PATH as from the box's root, whatever links there are on
+ * the way, or fail: not even a hostile rootfs leads out.  openat2(2). */
+static int open_in_box(const char *path, unsigned long long flags) {
+    struct open_how how = { .flags = flags | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+    int root = open("/", O_PATH | O_CLOEXEC);
+    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+    close(root);                        /* succeeds, so openat2's errno stays */
+    return fd;
+}
+
+/*
+ * In the child: a descriptor of PATH in the box, made if it is missing: folders
+ * down to the last name, and that a folder, too, or an empty FILE to mount on.
+ * Each name is made in the folder that the descriptor is of, so that a link
+ * swapped in meanwhile changes nothing (CVE-2021-30465).
+ */
+static int make_in_box(const char *path, int is_folder) {
+    int above = (int)must(open("/", O_PATH | O_CLOEXEC)), fd;
+    for (size_t end = 1; path[end - 1]; end++) {
+        if (path[end] != '/' && path[end])
+            continue;
+        const char *part = text("%.*s", (int)end, path);
+        const char *name = strrchr(part, '/') + 1;
+        step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
+        fd = open_in_box(part, O_PATH);
+        if (fd < 0 && errno == ENOENT) {
+            if (path[end] || is_folder)
+                must(mkdirat(above, name, 0755));
+            else
+                close((int)must(openat(above, name, O_CREAT | O_EXCL, 0644)));
+            fd = open_in_box(part, O_PATH);
+        }
+        must(fd);
+        close(above);
+        above = fd;
+    }
+    return above;
+}
+
+/* In the child: mount the volumes, and only then close the root to writing. */
+static void mount_volumes(void) {
+    for (struct volume *v = volumes; v < volumes + volume_count; v++) {
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+        int place = make_in_box(v->target, v->is_folder);
+        step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
+        if (v->is_read_only)
+            must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
+                         AT_RECURSIVE, &attr, sizeof(attr)));
+        attach_tree(v->tree->fd, v->source, place, v->target);
+        close(v->tree->fd);
+    }
+    step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
+    if (root_read_only)
+        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
+                   NULL));
+}
+
+/* The number that WORD is, or the field COLUMN of its line in FILE of the box.
+ * Field 0 is the name.  Does not return if there is none. */
+static unsigned int find_id(const char *word, const char *file, int column) {
+    unsigned long long id;
+    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
+        return (unsigned int)id;
+    step(11, "user \"%s\" of %s", word, file);
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, text("\n%s:", word));
+    for (int i = 0; line && i < column; i++)
+        line = strchr(line + 1, ':');
+    errno = ENOENT;
+    if (!*word || !line || strcspn(line + 1, ":\n") > 10 ||
+        parse_number(text("%.*s", (int)strcspn(line + 1, ":\n"), line + 1), 0,
+                     UINT_MAX - 1, &id) < 0)
+        die();
+    return (unsigned int)id;
+}
+
+/*
+ * In the child, the box being locked: stay PID 1, as --init has it, and have a
+ * child become the command.  An init passes signals on, which reach a command
+ * that is not PID 1 even where it has no handler, and waits for whoever the
+ * kernel makes its child.  It is whalebox's own program, still, so not dumpable:
+ * nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
+ */
+static _Noreturn void exec_under_init(void) {
+    sigset_t all;
+    int status;
+    step(11, "fork() # tini");
+    must(prctl(PR_SET_DUMPABLE, 0));
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    pid_t command = (pid_t)must(fork());
+    if (command == 0)
+        exec_command();
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
+    for (;;) {
+        int sig = sigwaitinfo(&all, NULL);
+        if (sig > 0 && sig != SIGCHLD)
+            kill(command, sig);
+        for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
+            if (ended == command)
+                _exit(exit_status(status));
+    }
+}
+
+/*
+ * In the child: become the user of -u.  The box's root may keep capabilities
+ * over such a change if it asks to, and must, since the box is not locked yet;
+ * the command, a plain user's, loses them at execve(2).  capabilities(7).
+ */
+static void become_user(void) {
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct sets[2];
+    char *name = text("%s", user), *group = strchr(name, ':');
+    if (group)
+        *group++ = '\0';
+    unsigned int uid = find_id(name, "/etc/passwd", 2), gid = 0;
+    if (group)
+        gid = find_id(group, "/etc/group", 2);
+    else if (name[strspn(name, "0123456789")])
+        gid = find_id(name, "/etc/passwd", 3);
+    step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
+         gid, uid, uid, gid);
+    must(prctl(PR_SET_KEEPCAPS, 1));
+    must(syscall(SYS_setresgid, gid, gid, gid));
+    must(syscall(SYS_setresuid, uid, uid, uid));
+    must(syscall(SYS_capget, &head, sets));
+    sets[0].effective = sets[0].permitted;
+    sets[1].effective = sets[1].permitted;
+    must(syscall(SYS_capset, &head, sets));
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
+    if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
+        _exit(failure);
+}
+
+/* The home of the user NAME, as the box's /etc/passwd has it, or "/". */
+static const char *find_home(const char *name) {
+    char *line = strstr(read_file(AT_FDCWD, "/etc/passwd") - 1,
+                        text("\n%s:", name));
+    for (int i = 0; line && i < 5; i++)
+        line = strchr(line + 1, ':');   /* the sixth field */
+    return line ? text("%.*s", (int)strcspn(line + 1, ":\n"), line + 1) : "/";
+}
+
+/* In the child, whose root is the box's now: put in it what the command is to
+ * find, and become the user that it is to be. */
+static void furnish_box(void) {
+    static char own[3][PATH_MAX];       /* strings of the environment */
+    const char *term = getenv("TERM"), *name = user ? user : "root";
+    mount_volumes();
+    snprintf(own[0], PATH_MAX, "HOME=%s",
+             find_home(text("%.*s", (int)strcspn(name, ":"), name)));
+    snprintf(own[1], PATH_MAX, "HOSTNAME=%s", box.name);
+    snprintf(own[2], PATH_MAX, "TERM=%s", term ? term : "dumb");
+    for (size_t i = 0; i < LENGTH(own); i++)
+        set_variable(own[i], 0);
+    environ = variables;
+    if (workdir) {
+        int dir = open_in_box(workdir, O_PATH | O_DIRECTORY);
+        step(11, "openat2(%s, RESOLVE_IN_ROOT) # cd %s", workdir, workdir);
+        if (dir < 0 && errno == ENOENT && *workdir == '/')
+            dir = make_in_box(workdir, 1);      /* as docker has it */
+        must(fchdir((int)must(dir)));
+        close(dir);
+    }
+    if (user)
+        become_user();
+    if (with_init)
+        become_command = exec_under_init;
+}
+#endif /* WITH_VOLUMES */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
@@ -1651,10 +1933,13 @@ static void child(void) {
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
 #endif
 #endif
+#if WITH_VOLUMES
+    furnish_box();              /* what the command will find */
+#endif
 #if WITH_LOCKS
     lock_box();                 /* what it forbids, the steps above did */
 #endif
-    exec_command();
+    become_command();
 }
 
 /* === The parent's side of a run ========================================= */
@@ -1692,6 +1977,9 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_LOCKS
     [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
 #endif
+#if WITH_VOLUMES
+    [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
+#endif
 };
 
 /* Options by chapter, known even when the chapter is left out. */
@@ -1703,6 +1991,7 @@ static const char *const chapter_options[LAST_CHAPTER + 1] = {
     [8] = "--rootfs",
     [9] = "--storage",
     [10] = "--cap-add --cap-drop doctor",
+    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
 };
 
 /* The child is at the gate: let each chapter do what needs its number, and let
