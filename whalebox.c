@@ -50,7 +50,7 @@
  * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
  */
 #ifndef STAGE
-#define STAGE 11
+#define STAGE 12
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -85,11 +85,14 @@
 #ifndef WITH_VOLUMES
 #define WITH_VOLUMES (STAGE >= 11 && WITH_ROOT) /* 11: volumes, environment */
 #endif
+#ifndef WITH_TTY
+#define WITH_TTY (STAGE >= 12 && WITH_ROOT)     /* 12: a terminal of its own */
+#endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
 #endif
-#if (WITH_LAYERS || WITH_VOLUMES) && !WITH_ROOT
-#error "layers and volumes are mounted in a private root: they need WITH_ROOT"
+#if (WITH_LAYERS || WITH_VOLUMES || WITH_TTY) && !WITH_ROOT
+#error "layers, volumes and terminals are mounted in a private root"
 #endif
 
 #define TOOL static __attribute__((unused))     /* not used at every stage */
@@ -139,7 +142,7 @@ struct chapter {
     const struct option *options;       /* the last has no help */
     const struct hint *hints;           /* the last has no call */
 };
-#define LAST_CHAPTER 11
+#define LAST_CHAPTER 12
 static const struct chapter chapters[LAST_CHAPTER + 1];
 
 /* === Tools: the narration, the way out, files, numbers ================== */
@@ -593,7 +596,7 @@ static void mount_fresh(const char *type, const char *target, unsigned long
     int place = open_target(target);    /* what it is mounted on */
     if ((box.flags & shows) == shows) {
         step(4, "mount(%s, %s) # mount -t %s -o %s %s %s", type, target, type,
-             data, type, target);
+             *data ? data : "defaults", type, target);
         must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
         close(place);
         return;
@@ -854,12 +857,13 @@ static int find_base(void) {
  * below itself.  The dying take a moment; a second is plenty. */
 static int remove_cgroup(int parent, const char *name) {
     int fd = openat(parent, name, FOLDER);
-    step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
+    if (fd >= 0)                        /* for_each() comes by files as well */
+        step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
     for (int tries = 0; fd >= 0 && tries < 200; tries++) {
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY)
             break;                      /* gone, or never was */
         write_file(fd, "cgroup.kill", "1", 0);  /* Linux 5.14 */
-        for_each(fd, remove_cgroup);    /* its files only say ENOTDIR */
+        for_each(fd, remove_cgroup);    /* those below it */
         poll(NULL, 0, 5);               /* milliseconds */
     }
     close(fd);
@@ -982,10 +986,10 @@ static struct tree {
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
-static const char *rootfs_option;       /* --rootfs */
+static const char *rootfs_dir;          /* --rootfs */
 static const struct option root_options[] = {
     { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
-      take_text, &rootfs_option },
+      take_text, &rootfs_dir },
     { 0 }
 };
 static const struct hint root_hints[] = {
@@ -1036,9 +1040,8 @@ static void attach_folder(const struct tree *tree, const char *to) {
 }
 
 static void open_rootfs(void) {
-    const char *set = getenv("WHALEBOX_ROOTFS"), *name = rootfs_option;
-    if (!name)
-        name = set && *set ? set : "rootfs";
+    const char *set = getenv("WHALEBOX_ROOTFS");
+    const char *name = rootfs_dir ? rootfs_dir : set && *set ? set : "rootfs";
     rootfs = open_folder(name);
     if (!rootfs)
         refuse("name one with --rootfs, or make one: ./busybox-rootfs.sh",
@@ -1074,7 +1077,7 @@ static void mount_dev(void) {
         { "ptmx", "pts/ptmx" }, { "fd", "/proc/self/fd" },
         { "stdin", "fd/0" }, { "stdout", "fd/1" }, { "stderr", "fd/2" },
     };
-    mount_fresh("tmpfs", "dev", 0, MS_NOSUID, "mode=755,size=64k");
+    mount_fresh("tmpfs", "dev", 0, MS_NOSUID | MS_NODEV, "mode=755,size=64k");
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
@@ -1265,7 +1268,8 @@ static void fill_init_layer(void) {
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
     hosts = text("%s%s\n", hosts, box.name);
     must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hostname", box.name, O_CREAT));
+    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", box.name),
+                    O_CREAT));
 }
 
 /*
@@ -1807,8 +1811,8 @@ static unsigned int find_id(const char *word, const char *file, int column) {
  * In the child, the box being locked: stay PID 1, as --init has it, and have a
  * child become the command.  An init passes signals on, which reach a command
  * that is not PID 1 even where it has no handler, and waits for whoever the
- * kernel makes its child.  It is whalebox's own program, still, so not dumpable:
- * nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
+ * kernel makes its child.  It is whalebox's own program, still: not dumpable,
+ * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
 static _Noreturn void exec_under_init(void) {
     sigset_t all;
@@ -1898,6 +1902,193 @@ static void furnish_box(void) {
 }
 #endif /* WITH_VOLUMES */
 
+#if WITH_TTY
+/* === Chapter 12: a terminal of its own =====================================
+ *
+ * Without -t the box is on the caller's own terminal, by descriptors that lead
+ * out of it.  A pseudo-terminal is a pair: what is written to the master comes
+ * out of the slave as if typed, and the other way round, with the kernel's
+ * line discipline between them.  The box opens one of its own, and hands the
+ * master out; a relay copies between that and the caller's terminal.
+ *
+ *   caller's terminal <-> relay <-> master | slave <-> command
+ *   (raw: every byte)                      | (echo, ^C, window size)
+ *
+ * pty(7), termios(3), cmsg(3).
+ */
+#include <sys/signalfd.h>
+#include <termios.h>
+
+static int with_tty;                    /* -t */
+static int handover[2] = { -1, -1 };    /* sockets: the master's way out */
+static pid_t relay_pid;                 /* the process that copies, or 0 */
+static struct termios found;            /* the caller's terminal, as it was */
+static int is_terminal;                 /* whether it is one */
+
+static const struct option tty_options[] = {
+    { "-t, --tty                give the box a terminal of its own",
+      take_flag, &with_tty },
+    { 0 }
+};
+static const struct hint tty_hints[] = {
+    { "open(/dev/pts", 0, .mend = "the kernel allows no more terminals: see "
+      "/proc/sys/kernel/pty/max" },
+    { 0 }
+};
+
+/* A message of one byte that carries a descriptor, if CONTROL holds one. */
+static struct msghdr *message(char control[CMSG_SPACE(sizeof(int))]) {
+    static char byte;
+    static struct iovec data = { &byte, 1 };
+    static struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1 };
+    m.msg_control = control;
+    m.msg_controllen = CMSG_SPACE(sizeof(int));
+    return &m;
+}
+
+/* In the child, whose root is the box's: open a terminal, make it that of this
+ * session and of streams 0 to 2, and send the master to the relay.  It is
+ * /dev/console, too, for those who look for one. */
+static void open_terminal(void) {
+    char control[CMSG_SPACE(sizeof(int))] = "";
+    struct msghdr *m = message(control);
+    struct cmsghdr *part = CMSG_FIRSTHDR(m);
+    int unlocked = 0, number;
+    if (!with_tty)
+        return;
+    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
+    int master = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
+                                O_CLOEXEC));
+    must(ioctl(master, TIOCSPTLCK, &unlocked));
+    must(ioctl(master, TIOCGPTN, &number));
+    int slave = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+    close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+    must(mount(text("/dev/pts/%d", number), "/dev/console", NULL, MS_BIND,
+               NULL));
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &master, sizeof(int));
+    step(12, "sendmsg(SCM_RIGHTS), setsid(), ioctl(TIOCSCTTY) # setsid -c");
+    must(sendmsg(handover[1], m, 0));
+    must(setsid());                     /* a session has one terminal */
+    must(ioctl(slave, TIOCSCTTY, 0));   /* this one */
+    for (int stream = 0; stream <= 2; stream++)
+        must(dup2(slave, stream));
+    close(slave);                       /* the master goes at execve(2) */
+}
+
+/* In the relay: the master that the child sends, or -1 if it died before. */
+static int receive_master(void) {
+    char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr *m = message(control);
+    struct cmsghdr *part;
+    int master = -1;
+    if (recvmsg(handover[0], m, MSG_CMSG_CLOEXEC) == 1 &&
+        (part = CMSG_FIRSTHDR(m)))
+        memcpy(&master, CMSG_DATA(part), sizeof(int));
+    return master;
+}
+
+/* In the relay: have the box's terminal as large as the caller's. */
+static void copy_window_size(int master) {
+    struct winsize size;
+    if (ioctl(0, TIOCGWINSZ, &size) == 0)
+        ioctl(master, TIOCSWINSZ, &size);       /* SIGWINCH for the box */
+}
+
+/*
+ * In the relay: copy until the last slave is closed (EIO).  What was typed and
+ * not yet taken waits in TYPED, so that a box that does not read cannot keep
+ * its own output from being shown.  The end of our input is ^D for the box, time
+ * and again, for each who reads there takes one.
+ */
+static void copy_both_ways(int master, int resized) {
+    char typed[256], shown[4096];
+    struct signalfd_siginfo event;
+    struct pollfd from[3] = { { .fd = 0 }, { .fd = master },
+                              { .fd = resized, .events = POLLIN } };
+    ssize_t waiting = 0, length;
+    int patience = -1;                  /* milliseconds, or for ever */
+    for (;;) {
+        from[0].events = waiting ? 0 : POLLIN;
+        from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
+        if (poll(from, LENGTH(from), patience) == 0)
+            waiting = 1;                /* ^D again: somebody may read */
+        if (from[2].revents && read(resized, &event, sizeof(event)) > 0)
+            copy_window_size(master);
+        if (!waiting && from[0].revents) {
+            waiting = read(0, typed, sizeof(typed));
+            if (waiting <= 0) {         /* no more is to come */
+                typed[0] = 4;           /* ^D */
+                waiting = 1;
+                from[0].fd = -1;
+                patience = 200;
+            }
+        }
+        length = waiting ? write(master, typed, (size_t)waiting) : 0;
+        if (length > 0)
+            memmove(typed, typed + length, (size_t)(waiting -= length));
+        length = read(master, shown, sizeof(shown));
+        if (length == 0 || (length < 0 && errno != EAGAIN))
+            return;
+        for (ssize_t done = 0, n; done < length; done += n)
+            if ((n = write(1, shown + done, (size_t)(length - done))) <= 0)
+                break;                  /* nobody looks any more */
+    }
+}
+
+/*
+ * The child is at the gate: start the relay.  It is a process of its own, so
+ * that it can set the terminal right even if whalebox is killed: then the box
+ * dies, its terminal closes, and the relay comes to its end.
+ */
+static void start_relay(void) {
+    struct termios raw;
+    sigset_t winch;
+    if (!with_tty)
+        return;
+    is_terminal = tcgetattr(0, &found) == 0;
+    step(12, "fork(), tcsetattr(raw) # stty raw -echo");
+    relay_pid = (pid_t)must(fork());
+    if (relay_pid == 0) {               /* in the relay, with our signals off */
+        close(handover[1]);
+        close(box.gate[1]);             /* or the child would wait for us */
+        int master = receive_master();
+        sigemptyset(&winch);
+        sigaddset(&winch, SIGWINCH);
+        raw = found;
+        cfmakeraw(&raw);
+        if (master >= 0 && is_terminal)
+            tcsetattr(0, TCSADRAIN, &raw);
+        if (master >= 0) {
+            copy_window_size(master);
+            fcntl(master, F_SETFL, O_NONBLOCK);
+            copy_both_ways(master, signalfd(-1, &winch, SFD_CLOEXEC));
+        }
+        if (is_terminal)
+            tcsetattr(0, TCSADRAIN, &found);
+        _exit(0);
+    }
+    close(handover[0]);                 /* the relay's end */
+    close(handover[1]);                 /* the child's */
+}
+
+/* Before the clone: the sockets that the child and the relay will share. */
+static void prepare_handover(void) {
+    step(12, "socketpair()");
+    if (with_tty)
+        must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
+}
+
+/* After the end: let the relay show what is left. */
+static void end_relay(void) {
+    if (relay_pid > 0)
+        waitpid(relay_pid, NULL, 0);
+    relay_pid = 0;
+}
+#endif /* WITH_TTY */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
@@ -1932,6 +2123,9 @@ static void child(void) {
 #else
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
 #endif
+#endif
+#if WITH_TTY
+    open_terminal();            /* of the box's own devpts */
 #endif
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
@@ -1980,6 +2174,10 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_VOLUMES
     [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
 #endif
+#if WITH_TTY
+    [12] = { 0, prepare_handover, start_relay, end_relay, tty_options,
+             tty_hints },
+#endif
 };
 
 /* Options by chapter, known even when the chapter is left out. */
@@ -1992,6 +2190,7 @@ static const char *const chapter_options[LAST_CHAPTER + 1] = {
     [9] = "--storage",
     [10] = "--cap-add --cap-drop doctor",
     [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
+    [12] = "-t --tty",
 };
 
 /* The child is at the gate: let each chapter do what needs its number, and let
