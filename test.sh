@@ -194,7 +194,7 @@ grade() {
 		! is_root || set -- shielded "$@"
 	else
 		echo "# chapter $1 needs$(needs "$check"): in the VM"
-		set -- ./vm.sh env WHALEBOX="/whalebox/$binary" sh "$check"
+		set -- ./vm.sh "WHALEBOX=/whalebox/$binary /usr/bin/sh $check"
 	fi
 	"$@" >"$scratch/tap"
 	grade_status=$?

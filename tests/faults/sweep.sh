@@ -89,54 +89,86 @@ traced_child() {
 	wait $job
 }
 
-# calls FILE: each call of each process in a trace, as "call count", where it
-# can fail and can be blamed.  What libc does before main() is not ours.
-calls() {
-	awk '
-		{ sub(/^[0-9]+ +/, "") }
-		!/^[a-z_0-9]+\(/ { next }
-		{ call = $0; sub(/\(.*/, "", call); print call, ++count[call] }
-	' "$1" | grep -v -e '^execve ' -e '^exit_group ' -e '^arch_prctl ' \
-	    -e '^set_tid_address '
+# prepare TOOL: everything that is the same at each point, and the points.
+prepare() {
+	tool=$1 limits=
+	! is_root || ! has_cgroup2 ||
+		limits='--memory 64m --pids-limit 64 --cpus 0.9'
+	host_namespaces=$(readlink /proc/self/ns/*)
+	cat /proc/self/mountinfo >mounts.before
+	: >points
+	: >bad
+	: >report
+	if ! good_run good || [ ! -s good.out ]; then
+		cat good.err
+		return 1
+	fi
+	case $tool in
+	whalebox)
+		list_points parent &&
+		held_write=$(awk '/^write\(/  { writes++ }
+				  /^clone3\(/ { print writes + 1 }' trace) &&
+		list_points child ;;
+	bwrap)
+		list_points each ;;
+	esac
 }
 
-# points PROCESS: of a process, or of each: the good run is traced twice, and
-# what only one of the two runs did, chance did.
+# calls FILE: each call in a trace of one process or of each, as "call count".
+# Left out are those that cannot fail, those that libc makes before main(), and
+# execve, from where on it is the command's own affair.
+calls() {
+	awk '
+		{ process = $0 ~ /^[0-9]/ ? $1 : 0; sub(/^[0-9]+ +/, "") }
+		/^(execve|exit_group|arch_prctl|set_tid_address|get[a-z]+id)\(/ ||
+		    !/^[a-z_0-9]+\(/ { next }
+		{
+			call = $0
+			sub(/\(.*/, "", call)
+			count = ++counts[process, call]
+			if (!seen[call, count]++) print call, count
+		}
+	' "$1"
+}
+
+# list_points PROCESS: appends them to ./points.  The run is traced twice: what
+# only one of the two did, chance did.
 list_points() {
 	for run in 1 2; do
 		traced "$1" -o trace >traced.out 2>traced.err &&
 		cmp good.out traced.out && calls trace >calls.$run || return 1
 	done
-	sort calls.1 >calls.sorted
-	sort calls.2 | comm -12 calls.sorted - | sort -k 1,1 -k 2n |
-	    sed "s/^/$1 /" >>points
+	grep -Fxf calls.1 calls.2 | sort -k 1,1 -k 2n | sed "s/^/$1 /" >listed
+	[ -s listed ] && cat listed >>points
 }
 
-# What a call may say, which fits it: two errors.
+# What a call may say that fails: two errors of its own.
 errors_of() {
 	case $1 in
-	write | mkdir* | symlink*)   echo ENOSPC EIO ;;
-	read | getdents64 | unlink*) echo EIO EPERM ;;
-	open* | pipe2 | socket)      echo EMFILE EACCES ;;
-	clone* | fork | vfork | mmap | mprotect) echo ENOMEM EPERM ;;
-	*)                           echo EPERM EINVAL ;;
+	write | mkdir* | symlink*)         echo ENOSPC EIO ;;
+	read | getdents64 | unlink*)       echo EIO EPERM ;;
+	open* | pipe2 | socket)            echo EMFILE EIO ;;
+	clone* | fork | vfork | m*map | mprotect | brk) echo ENOMEM EPERM ;;
+	wait4)                             echo ECHILD EINTR ;;
+	*)                                 echo EPERM EINVAL ;;
 	esac
 }
 
-# Its words, in whichever libc.
+# The words for it, in whichever libc.
 words_of() {
 	case $1 in
-	ENOSPC) echo 'No space left on device' ;;
-	EIO)    echo '(Input/output|I/O) error' ;;
-	EPERM)  echo 'Operation not permitted' ;;
-	EMFILE) echo '(Too many open files|No file descriptors available)' ;;
-	EACCES) echo 'Permission denied' ;;
-	ENOMEM) echo '(Cannot allocate memory|Out of memory)' ;;
+	ECHILD) echo 'No child process' ;;
+	EINTR)  echo 'Interrupted system call' ;;
 	EINVAL) echo 'Invalid argument' ;;
+	EIO)    echo '(Input/output|I/O) error' ;;
+	EMFILE) echo '(Too many open files|No file descriptors available)' ;;
+	ENOMEM) echo '(Cannot allocate memory|Out of memory)' ;;
+	ENOSPC) echo 'No space left on device' ;;
+	EPERM)  echo 'Operation not permitted' ;;
 	esac
 }
 
-# What a box could leave in the system, and on the disk.
+# What a run could leave in the system, and on the disk.
 left_behind() {
 	pgrep -l -f "$box_name"
 	diff mounts.before /proc/self/mountinfo
@@ -146,68 +178,138 @@ left_behind() {
 	[ ! -d "$WHALEBOX_HOME/containers" ] || ls "$WHALEBOX_HOME/containers"
 }
 
+# The dying take a moment.
 nothing_left() {
-	left_behind >left
-	[ ! -s left ]
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		left_behind >left 2>&1
+		[ -s left ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# Ends the processes of our boxes, which a fault has left.
+end_all() {
+	for pid in $(pgrep -f "$box_name"); do
+		kill -KILL "$pid"
+	done
 }
 
 # bad KIND: counts a point that did not end as it has to, and tells of it.
 bad() {
-	echo "$1: $point $fault: exit status $status" >>bad
+	echo "$1" >>bad
 	{
 		echo "$1: $point $fault: exit status $status"
-		diff good.out out | head -n 5
+		[ ! -s out ] || diff good.out out | head -n 8
 		head -n 3 err
-		[ ! -s left ] || cat left
-	} | sed 's/^/    /' >>report
+		head -n 3 left
+	} | sed '2,$s/^/    /' >>report
 }
 
 # strike PROCESS CALL K FAULT: the run, with that fault at that point.
 strike() {
 	point="$1 $2 $3" fault=$4
 	began=$(date +%s)
+	: >left
 	traced "$1" -o struck -e trace="$2" -e inject="$2:$4:when=$3" \
-	    >out 2>err
+	    >out 2>err </dev/null
 	status=$?
 	[ $(($(date +%s) - began)) -lt "$HANGS" ] || {
-		bad hangs
-		pkill -KILL -f "$box_name"      # our own
+		bad 'hangs'
+		end_all
 	}
-}
-
-# Whatever the fault was: a box as strong as the good one, or none.
-as_strong() {
+	# Whatever the fault was: a box as strong as the good one, or none.
 	[ ! -s out ] || cmp -s good.out out || bad 'fails open'
 }
 
-# An error has to be told of, in a line with its name, unless nothing is lost.
-is_told() {
-	case $status in
-	0)         cmp -s good.out out && [ ! -s err ] ;;
-	125 | 126) told=$(grep '^whalebox: chapter [0-9]*: ' err) &&
-		   [ "$(grep -vc '^  hint: ' err)" -eq 1 ] &&
-		   echo "$told" | grep -Eq "$(words_of "$1")" ;;
-	*)         false ;;
-	esac || bad 'goes untold'
+# The error is told of, in one line that has its step and its words.
+told() {
+	[ "$(grep -vc '^  hint: ' err)" -eq 1 ] &&
+	grep -Eq "^whalebox: chapter [0-9]+: .*: $(words_of "$1")" err
 }
 
-# error PROCESS CALL K ERROR
+# error PROCESS CALL K ERROR.  A status of 0 is right where nothing depends on
+# the call, as for most close(2).  What could not be removed is said to be so,
+# and the next run removes it.
 error() {
 	strike "$1" "$2" "$3" "error=$4"
-	as_strong
-	is_told "$4"
-	soon nothing_left || bad 'leaves something'
+	[ "$tool" = whalebox ] || return 0
+	case $status in
+	0)   cmp -s good.out out && { [ ! -s err ] || told "$4"; } ;;
+	125) told "$4" ;;
+	*)   false ;;
+	esac || bad 'goes untold'
+	nothing_left || {
+		grep -q 'cannot be removed' err || bad 'leaves something'
+		next_run
+	}
 }
 
-# kill_at PROCESS CALL K: what a killed parent leaves, the next run removes.
+# kill_at PROCESS CALL K: what a killed run leaves, the next one removes.
 kill_at() {
 	strike "$1" "$2" "$3" signal=KILL
-	as_strong
-	next_is_good
+	next_run
 }
 
-next_is_good() {
-	good_run next && cmp good.out next.out && [ ! -s next.err ] ||
+# The next run is good, and leaves nothing.
+next_run() {
+	if ! good_run next || ! cmp -s good.out next.out || [ -s next.err ]; then
+		cat next.err >>err
 		bad 'spoils the next run'
-	soon nothing_left || bad 'leaves something'
+	fi
+	nothing_left || {
+		bad 'outlasts the next run'
+		end_all
+		rm -rf "$WHALEBOX_HOME/containers/$box_name"
+	}
+}
+
+# kill_randomly TIMES: a SIGKILL at any moment of the first 10 ms.
+kill_randomly() {
+	awk -v seed="$SEED" -v times="$1" 'BEGIN {
+		srand(seed)
+		while (times-- > 0) printf "%.4f\n", 0.0001 + rand() * 0.01
+	}' >moments
+	while read -r moment; do
+		point="after $moment s" fault=signal=KILL
+		with_probe timeout --foreground -s KILL "$moment" \
+		    >out 2>err </dev/null
+		status=$?
+		: >left
+		[ ! -s out ] || cmp -s good.out out || bad 'fails open'
+		next_run
+	done <moments
+	figures "$1 SIGKILLs at random"
+}
+
+# figures WHAT: how many points ended in each bad way.
+figures() {
+	echo "$tool, $(id -un), $1:"
+	for kind in 'fails open' 'hangs' 'goes untold' 'leaves something' \
+	    'spoils the next run' 'outlasts the next run'; do
+		echo "  $kind: $(grep -cx "$kind" bad)"
+	done
+	: >bad
+}
+
+# sweep ERRORS POINTS: at POINTS of the points, or at all of them, so many
+# errors, and then a SIGKILL.
+sweep() {
+	every=1
+	[ "$2" = all ] || every=$(($(wc -l <points) / $2 + 1))
+	awk -v every=$every -v first=$((SEED % every)) \
+	    'NR % every == first' points >chosen
+	[ -s chosen ] || return 1
+	errors=0
+	while read -r process call k; do
+		for error in $(errors_of "$call" | cut -d ' ' -f "-$1"); do
+			error "$process" "$call" "$k" "$error"
+			errors=$((errors + 1))
+		done
+	done <chosen
+	figures "$errors errors at $(wc -l <chosen) of $(wc -l <points) points"
+	while read -r process call k; do
+		kill_at "$process" "$call" "$k"
+	done <chosen
+	figures "a SIGKILL at each of $(wc -l <chosen) points"
 }

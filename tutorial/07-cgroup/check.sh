@@ -58,14 +58,15 @@ it 'has the process in whalebox/NAME from its birth on' '
 	same "" "$(ls -d "$top/whalebox/t$$" 2>/dev/null)"
 ' 'clone3 takes a descriptor of the folder, with CLONE_INTO_CGROUP.'
 
+# A kernel without swap has no /proc/swaps, and no memory.swap.max.
 it 'sets memory.max, and no swap beside it' '
 	limit memory.max -m 20m &&
 	want_status 0 &&
 	want_out 20971520 &&
-	[ -z "$(find "$top" -name memory.swap.max | head -n 1)" ] || {
+	if [ -e /proc/swaps ]; then
 		limit memory.swap.max --memory=20m &&
 		want_out 0
-	}
+	fi
 ' 'Is the controller handed down, by each cgroup above the leaf?'
 
 it 'has a hog killed at its limit, and says so' '
@@ -112,12 +113,12 @@ it 'refuses what is no limit' '
 	for value in "" 0 -1 1x 1mb 18446744073709551616; do
 		box --memory="$value" /bin/true &&
 		want_status 125 &&
-		want_err "--memory" || exit
+		want_err "hint: --memory " || exit
 	done &&
 	for option in --cpus=0 --cpus=1. --cpus=1.123456 --pids-limit=0; do
 		box "$option" /bin/true &&
 		want_status 125 &&
-		want_err "${option%=*}" || exit
+		want_err "hint: ${option%=*} " || exit
 	done
 ' 'Numbers are read strictly: what is not one is an error, never 0.'
 

@@ -102,7 +102,7 @@ fi
 
 it 'mounts nothing on the host, and leaves nothing behind' '
 	snapshot && mkfifo key && exec 9<>key &&
-	{ "$WHALEBOX" /bin/sh -c "grep -c pts /proc/mounts; read -r line" \
+	{ "$WHALEBOX" /bin/sh -c "grep -c ^devpts /proc/mounts; read -r line" \
 	    <key >inside & } &&
 	soon test -s inside && same 1 "$(cat inside)" &&
 	cat /proc/self/mountinfo >during && echo >&9 && wait &&

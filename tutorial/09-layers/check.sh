@@ -63,7 +63,7 @@ it 'has a hosts, hostname and resolv.conf of its own, in no layer that it keeps'
 	before=$(checksum) &&
 	begin "true" && same "" "$(ls home/containers/*/upper)" && end &&
 	box --name tester /bin/cat /etc/hostname && want_status 0 &&
-	want_out tester &&
+	same tester "$out" &&
 	box --name tester2 /bin/sh -c "cat /etc/hosts" && want_status 0 &&
 	want_match "^127.0.1.1.*tester2\$" && want_match "^127.0.0.1.*localhost\$" &&
 	box /bin/cat /etc/resolv.conf && want_status 0 && cmp out resolv.conf &&

@@ -1,0 +1,312 @@
+#!/bin/sh
+# needs:
+# faults.sh: whatever fails, at whatever step, there is no weaker box than was
+# asked for, no hang, and nothing is left behind.
+#
+#	sh tests/faults.sh         a part of the tests: a sample of the sweep
+#	sh tests/faults.sh full    all of it, as root and as an ordinary user, and
+#	                           bubblewrap's figures beside ours
+#
+# The sample is one in so many of the sweep's points (tests/faults/sweep.sh says
+# what those are), others each day.  SEED=n takes those of another day, which a
+# failure names, and SAMPLE=n takes n of them.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/faults/sweep.sh"
+
+export SEED="${SEED:-$(date +%Y%j)}" SAMPLE="${SAMPLE:-20}"
+
+# shielded COMMAND...: apart, with all files read-only but those in $scratch.
+shielded() {
+	apart sh -c 'mount --bind "$0" "$0" && mount -o remount,bind,ro / &&
+	    exec "$@"' "$scratch" "$@"
+}
+
+# Everything, first as root, then as an ordinary user, whom this folder may be
+# closed to.
+if [ "${1:-}" = full ] && is_root; then
+	unfinished=
+	mkdir -p "$scratch/root" "$scratch/user/build" "$scratch/user/tmp" &&
+	cp -R "$project/tests" "$project/whalebox.c" "$WHALEBOX" \
+	    "$WHALEBOX_ROOTFS" "$scratch/user" &&
+	cp -R "$project/build/tests" "$scratch/user/build" &&
+	chmod 711 "$scratch" && chown -R 1000:1000 "$scratch/user" || exit 1
+	export WHALEBOX_HOME=
+	{
+		TMPDIR=$scratch/root WHALEBOX_WHERE='root: ' \
+		    shielded sh "$project/tests/faults.sh" all
+		TMPDIR=$scratch/user/tmp WHALEBOX_WHERE='user: ' \
+		    WHALEBOX="$scratch/user/whalebox" \
+		    WHALEBOX_ROOTFS="$scratch/user/rootfs" \
+		    shielded setpriv --reuid 1000 --regid 1000 --clear-groups \
+		    --inh-caps=-all sh "$scratch/user/tests/faults.sh" all
+		echo '# end'
+	} 2>&1 | awk -f "$project/tests/tap.awk"
+	exit
+fi
+
+# ---- What a caller may start it with -----------------------------------------
+
+it 'starts with standard streams closed, and gives the box three' '
+	for closed in "<&-" ">&-" "2>&-" "<&- >&- 2>&-"; do
+		run sh -c "exec \"\$WHALEBOX\" /bin/sh -c \"
+			[ -e /dev/stdin ] && [ -e /dev/stdout ] &&
+			[ -e /dev/stderr ] && exit 7\" $closed" &&
+		want_status 7 || exit
+	done
+'
+
+it 'tells when its output goes nowhere' '
+	run sh -c "\"\$WHALEBOX\" --help >/dev/full" && want_status 125 &&
+	want_err "whalebox: " &&
+	run sh -c "\"\$WHALEBOX\" /bin/echo x >/dev/full" &&
+	want_status 1
+'
+
+it 'ends with whoever reads its output' '
+	snapshot &&
+	run sh -c "{ \"\$WHALEBOX\" /usr/bin/yes; echo \$? >status; } | head -n 1" &&
+	want_out y && differ 0 "$(cat status)" && unchanged
+'
+
+it 'knows how the box ended though the caller ignores SIGCHLD' '
+	run sh -c "trap \"\" CHLD; exec \"\$WHALEBOX\" /bin/sh -c \"exit 7\"" &&
+	want_status 7
+'
+
+it 'refuses to start with room for 8 open files' '
+	snapshot &&
+	run sh -c "ulimit -n 8; exec \"\$WHALEBOX\" /bin/true" &&
+	want_status 125 && grep -Eq "chapter .*$(words_of EMFILE)" err && unchanged
+'
+
+it 'passes on 128 KiB of arguments, in one and in many' '
+	one=$(head -c 131000 /dev/zero | tr "\0" x) &&
+	box /bin/sh -c "echo \${#1}" sh "$one" && want_out 131000 &&
+	box /bin/sh -c "echo \$#" sh $(seq 25000) && want_out 25000
+'
+
+it 'starts with an environment that no shell would make' '
+	run "$project/build/tests/environ" "A=one${newline}two" B =C "" \
+	    "WHALEBOX_HOME=$WHALEBOX_HOME" -- "$WHALEBOX" \
+	    --rootfs "$WHALEBOX_ROOTFS" --env "D=three${newline}four" \
+	    /bin/sh -c "echo \"\$PATH, \$A, \$D\"" &&
+	want_status 0 && want_no_err && want_match "^/.*bin, , three$" &&
+	want_line four
+'
+
+it 'refuses a name that is not one' '
+	for name in ../x / . .. -x "" "a b" "$(printf %0300d 0)"; do
+		box --name "$name" /bin/true && want_status 125 &&
+		want_err "whalebox: --name: not " || exit
+	done
+'
+
+# ---- Root file systems and folders -------------------------------------------
+
+# A root file system with the least in it.
+small_root() {
+	mkdir -p "$1/bin" && cp "$WHALEBOX_ROOTFS/bin/busybox" "$1/bin/sh"
+}
+
+it 'makes /proc, /sys and /dev for a root file system that lacks them' '
+	small_root root &&
+	box --rootfs root /bin/sh -c "[ -d /proc/self ] && [ -c /dev/null ] &&
+	    [ -d /sys/class ] && echo yes" &&
+	want_out yes && want_no_err && same bin "$(ls root)"
+'
+
+it 'works in folders with any name' '
+	odd="a:b,c\\d \"e=f%s" &&
+	mkdir "$odd" && small_root "$odd/root" &&
+	export WHALEBOX_HOME="$PWD/$odd/home" &&
+	box --rootfs "$odd/root" /bin/sh -c "echo x >/new && read y </new &&
+	    echo \$y" &&
+	want_out x && want_no_err && same bin "$(ls "$odd/root")" &&
+	same "" "$(ls "$odd/home/containers")"
+'
+
+it 'removes a folder 5,000 levels deep, and one of mode 0' '
+	snapshot &&
+	box /bin/sh -c "
+		mkdir -p /closed/inner && touch /closed/inner/file &&
+		chmod 0 /closed/inner /closed &&
+		levels=\$(printf %02000d 0 | sed \"s|00|d/|g\") &&
+		for i in 1 2 3 4 5; do
+			mkdir -p \$levels && cd -P \$levels || exit
+		done &&
+		echo made" &&
+	want_out made && want_no_err && unchanged
+'
+
+if is_root; then
+	# A disk of one's own: tmpfs cannot be idmapped before Linux 6.3.
+	it 'tells when the disk is full, and leaves nothing there' '
+		export WHALEBOX_HOME="$PWD/disk" && mkdir disk &&
+		cat >full.sh <<-END &&
+			mount -t tmpfs -o \$1 disk disk || exit
+			timeout 20 "\$WHALEBOX" --userns host /bin/sh -c "
+				head -c 1m /dev/zero >/file; echo \\\$?"
+			status=\$?
+			ls disk/containers
+			exit \$status
+		END
+		run unshare -m sh full.sh nr_inodes=4 && want_status 125 &&
+		want_err "No space left on device" && want_out "" &&
+		run unshare -m sh full.sh size=256k && want_status 0 &&
+		want_out 1
+	'
+fi
+
+# ---- Many at once ------------------------------------------------------------
+
+it 'lets one of two boxes have a name' '
+	snapshot &&
+	for round in 1 2 3 4 5 6 7 8 9 10; do
+		for i in 1 2; do
+			{
+				timeout 20 "$WHALEBOX" --name twin$$ \
+				    /bin/sleep 0.3 2>err.$i
+				echo $? >status.$i
+			} &
+		done &&
+		wait &&
+		same 0125 "$(sort -n status.1 status.2 | tr -d "\n")" || exit
+	done &&
+	unchanged
+'
+
+it 'runs 20 boxes at once' '
+	snapshot &&
+	for i in $(seq 20); do
+		{
+			timeout 60 "$WHALEBOX" /bin/sh -c "echo $i >/tmp/me
+			    sleep 0.5; read me </tmp/me; exit \$me"
+			echo $i $? >>statuses
+		} &
+	done &&
+	wait && seq 20 | sed "s/.*/& &/" >wanted && sort -n statuses >all &&
+	cmp wanted all && unchanged
+'
+
+# ---- Signals -----------------------------------------------------------------
+
+# signalled BODY SHELL-COMMAND...: runs BODY in a box, and beside it the
+# commands, which find whalebox as process $pid.
+signalled() {
+	body=$1
+	printf '%s\n' "$2" >beside.sh
+	run sh -c '
+		pid=$$ timeout 20 sh beside.sh &
+		exec "$WHALEBOX" /bin/sh -c "$0"
+	' "$body"
+}
+
+it 'passes each signal on, and once' '
+	signalled "
+		for s in INT TERM HUP QUIT USR1 USR2 WINCH; do
+			trap \"echo \$s\" \$s
+		done
+		trap exit WINCH
+		echo ready
+		while :; do sleep 0.05; done" "
+		for s in INT TERM HUP QUIT USR1 USR2 WINCH; do
+			lines=\$((lines + 1))
+			until [ \$(wc -l <out) -ge \$lines ]; do sleep 0.05; done
+			kill -\$s \$pid
+		done" &&
+	want_status 0 && same "ready INT TERM HUP QUIT USR1 USR2 " \
+	    "$(tr "\n" " " <out)"
+'
+
+it 'waits for a box that ignores TERM, and ends it when it is killed' '
+	snapshot &&
+	signalled "trap \"\" TERM; echo ready; sleep 1; exit 4" "
+		until [ -s out ]; do sleep 0.05; done
+		kill -TERM \$pid" &&
+	want_status 4 &&
+	signalled "trap \"\" TERM; echo ready; sleep 300" "
+		until [ -s out ]; do sleep 0.05; done
+		kill -KILL \$pid" &&
+	want_status 137 && box /bin/true && want_status 0 && unchanged
+'
+
+it 'ends all processes of a box with its first, zombies and orphans too' '
+	snapshot &&
+	box /bin/sh -c "
+		for i in \$(seq 50); do sh -c \"sleep 300 & exit\"; done
+		for i in \$(seq 50); do sh -c \"exec true\" & done
+		exec sh -c \"exit 3\"" &&
+	want_status 3 && unchanged
+'
+
+# ---- Too little, too much ----------------------------------------------------
+
+it 'tells how to switch on user namespaces' '
+	run unshare --user --map-root-user sh -c "
+		echo 0 >/proc/sys/user/max_user_namespaces &&
+		exec \"\$WHALEBOX\" /bin/true" &&
+	want_status 125 && want_err "whalebox: chapter 0: clone3" &&
+	want_err "  hint: sysctl -w user.max_user_namespaces="
+'
+
+it 'has a box fill its own /dev/shm and no more' '
+	snapshot &&
+	box /bin/sh -c "head -c 100m /dev/zero >/dev/shm/x
+		wc -c </dev/shm/x" &&
+	want_out 67108864 && unchanged
+'
+
+if is_root && has_cgroup2; then
+	it 'outlives a fork bomb' '
+		snapshot &&
+		box --pids-limit 32 --memory 64m /bin/sh -c "
+			bomb() { bomb | bomb & }
+			bomb
+			exec sleep 1" &&
+		unchanged && box /bin/true && want_status 0
+	'
+	it 'outlives a memory bomb' '
+		snapshot &&
+		box --memory 32m /bin/sh -c "tail /dev/zero; exit 3" &&
+		differ 0 "$status" && want_err "out of memory" && unchanged
+	'
+fi
+
+# ---- A fault at each step ----------------------------------------------------
+
+no_bad_end() {
+	[ ! -s report ] || {
+		cat report
+		false
+	}
+}
+
+print_figures() {
+	[ ! -e "$scratch/figures" ] || sed 's/^/# /' "$scratch/figures"
+	rm -f "$scratch/figures"
+}
+
+case ${1:-sample} in
+sample) errors=1 points=$SAMPLE kills=60 ;;
+*)      errors=2 points=all kills=500 ;;
+esac
+
+it "has no weaker box, and leaves nothing, whatever step fails (SEED=$SEED)" '
+	prepare whalebox && sweep $errors $points >"$scratch/figures" &&
+	no_bad_end
+'
+print_figures
+it "leaves nothing for long, whenever it is killed (SEED=$SEED)" '
+	prepare whalebox && kill_randomly $kills >"$scratch/figures" &&
+	no_bad_end
+'
+print_figures
+if [ "${1:-sample}" != sample ] && command -v bwrap >/dev/null; then
+	# Whatever comes of it, it is not our failure.
+	it 'measures bubblewrap in the same way' '
+		{ prepare bwrap && sweep 1 all && kill_randomly $kills; } \
+		    >"$scratch/figures"
+	'
+	print_figures
+fi
+finish
