@@ -184,7 +184,8 @@ $(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
 labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
 
 # What the tests take into a box: static, as a box has no libraries.
-PROBES := $(patsubst tests/attacks/%.c,$(BUILD)/tests/%,$(wildcard tests/attacks/*.c))
+PROBES := $(wildcard tests/attacks/*.c)
+PROBES := $(PROBES:tests/attacks/%.c=$(BUILD)/tests/%)
 $(PROBES): $(BUILD)/tests/%: tests/attacks/%.c Makefile
 	@mkdir -p $(@D)
 	$(call compile,)

@@ -270,30 +270,31 @@ TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
 }
 
 static int (*remove_dead)(int parent, const char *name);
-/* Remove the folder NAME in PARENT unless a process holds a lock on it.  The
- * kernel drops a lock when its holder dies, in whatever way it does, and that
- * makes a lock the best sign of life there is.  flock(2). */
+/* Remove the folder NAME in PARENT unless a process holds a lock on it, which
+ * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
+ * unlike flock(2)'s, do not go on to children, which may outlive us. */
 TOOL int sweep(int parent, const char *name) {
+    struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
     int fd = openat(parent, name, FOLDER);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-        remove_dead(parent, name);      /* the lock was free: nobody lives */
-    close(fd);                          /* and with it the lock */
+    if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
+        remove_dead(parent, name);      /* it would: nobody lives */
+    close(fd);
     return 0;
 }
 
-/*
- * Make the folder NAME in PARENT, locked for as long as this process lives,
- * once REMOVE has removed those whose process is gone.  The caller keeps others
- * out by a lock of its own.  Returns a descriptor, or -1 with mkdir(2)'s errno.
- */
+/* Make the folder NAME in PARENT, locked for as long as this process lives,
+ * once REMOVE has removed the dead.  The caller keeps others out meanwhile.
+ * Returns a descriptor, or -1 with mkdir(2)'s errno. */
 TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
+    struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
     int fd = -1;                        /* none yet */
-    remove_dead = remove;
+    remove_dead = remove;               /* for sweep() */
     for_each(parent, sweep);            /* who died makes room */
     if (mkdirat(parent, name, 0755) == 0) {
-        fd = (int)must(openat(parent, name, FOLDER));
-        must(flock(fd, LOCK_EX | LOCK_NB)); /* free: nobody knows it yet */
+        fd = openat(parent, name, FOLDER);
+        if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
+            unlinkat(parent, name, AT_REMOVEDIR);
     }
     return fd;
 }
@@ -326,11 +327,6 @@ TOOL void take_text(const struct option *o, char *value) {
     if (!*value)
         refuse_value(o, value);
     *(const char **)o->into = value;
-}
-
-TOOL void take_number(const struct option *o, char *value) {
-    if (parse_number(value, 1, LLONG_MAX, o->into) < 0)
-        refuse_value(o, value);
 }
 
 /* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
@@ -385,8 +381,7 @@ static int in_foreground;               /* our group has the terminal */
 /* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output";
  * nothing else open, which the box would inherit (CVE-2024-21626); no signal
- * that ends us before we have cleaned up.  What the caller ignores, as after
- * nohup(1), is not passed on. */
+ * to end us before we clean up.  What the caller ignores is not passed on. */
 static void prepare_process(void) {
     static const int passed_on[] = {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
@@ -404,15 +399,14 @@ static void prepare_process(void) {
         if (sigaction(passed_on[i], NULL, &old) == 0 &&
             old.sa_handler != SIG_IGN)  /* the caller's wish */
             sigaddset(&awaited, passed_on[i]);
-    sigprocmask(SIG_BLOCK, &awaited, NULL);     /* from here on they wait */
+    must(sigprocmask(SIG_BLOCK, &awaited, NULL));       /* now they wait */
     in_foreground = tcgetpgrp(0) == getpgrp(); /* -1 without a terminal */
 }
 
 /* One process becomes two, and the second calls MAIN, which does not return.
  * Without flags clone3 is fork(2); each CLONE_NEW* gives the child a new
  * namespace, and CLONE_INTO_CGROUP its limits before its first instruction.
- * The cgroup namespace it makes later: made here, it would be rooted at *our*
- * cgroup.  musl has no wrapper.  clone3(2). */
+ * Its cgroup namespace it makes later: now, its root would be *our* cgroup. */
 static void clone_child(void (*main)(void)) {
     struct clone_args args = {
         .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP) |
@@ -440,8 +434,8 @@ static _Noreturn void exec_command(void) {
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);           /* fails for KILL and STOP: good */
     sigemptyset(&none);                 /* nothing blocked */
-    sigprocmask(SIG_SETMASK, &none, NULL); /* none waits any more */
     step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
+    must(sigprocmask(SIG_SETMASK, &none, NULL));        /* or it stays deaf */
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
     failure = errno == ENOENT ? 127 : 126; /* as shells do */
     die();
@@ -455,9 +449,8 @@ static void signal_box(int sig) {
 /* Wait for the box to end, and pass on the signals sent to us.  One from the
  * terminal (SI_KERNEL) went to its whole foreground group, the box included,
  * and must not come twice.  ^Z is another matter: PID 1 is immune to it, so we
- * stop the box, then ourselves, and go on with it when we are continued.  At
- * the end we take back the terminal: a shell in the box made its own group the
- * foreground one, and ours has no number there to give it back to. */
+ * stop the box, then ourselves, and go on when we are continued.  At the end we
+ * take back the terminal, which a shell in the box can give to nobody else. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
@@ -778,7 +771,6 @@ static struct {
 static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
 static char base_path[PATH_MAX];        /* the latter's, or "" */
 
-/* A size in bytes: digits, then b, k, m or g. */
 static void take_size(const struct option *o, char *value) {
     char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
     int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
@@ -804,6 +796,12 @@ static void take_cpus(const struct option *o, char *value) {
     *(unsigned long long *)o->into = whole * 100000 + part;
 }
 
+static void take_number(const struct option *o, char *value) {
+    int shares = o->into == &limits.shares;
+    if (parse_number(value, shares ? 2 : 1, shares ? 262144 : 4194304, o->into))
+        refuse_value(o, value);
+}
+
 static const struct option limit_options[] = {
     { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
       take_size, &limits.memory },
@@ -824,7 +822,7 @@ static const struct hint limit_hints[] = {
     { "write(cgroup", ENOENT, .mend = "not in its cgroup.controllers: the "
       "cgroup above must hand it down, in its cgroup.subtree_control" },
     { "", ENODEV, .mend = "mount -t cgroup2 none /sys/fs/cgroup" },
-    { "", 0, .mend = "no cgroup is delegated to you: run as root, or "
+    { "", EACCES, .mend = "no cgroup is delegated to you: run as root, or "
       "systemd-run --user --scope -p Delegate=yes whalebox ..." },
     { 0 }
 };
@@ -945,7 +943,7 @@ static void drop_cgroup(void) {
         return;
     char *events = read_file(box.cgroup, "memory.events");
     for (char *c = events; (c = strchr(c, '\n')); )
-        *c = ' ';                       /* all of it in one line */
+        *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
         fprintf(stderr, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
@@ -1312,6 +1310,14 @@ static void mount_layers(void) {
  * made read-only, the capabilities that no program needs are dropped for good,
  * and calls that are for administrators are refused.  capabilities(7),
  * seccomp(2); the lists are docker's defaults.
+ *
+ *   a system call
+ *     |- by another ABI's number?          refused: EPERM
+ *     |- newer than our list, or clone3?   "there is none": ENOSYS
+ *     |- one of refused[]?                 refused: EPERM
+ *     |- clone, ioctl, socket?             it depends on an argument
+ *     `- the kernel, which asks in its turn for a capability: 14 are left,
+ *        over what the box's own user namespace owns
  */
 #include <stddef.h>              /* offsetof */
 #include <linux/audit.h>         /* which ABI a call came by */
@@ -1385,7 +1391,7 @@ static const struct hint lock_hints[] = {
  * empty one, a file with /dev/null.  These paths are the kernel's own, and so
  * cannot be links that somebody laid.  Without private mounts, nothing. */
 static void cover_paths(void) {
-    struct stat st;
+    struct stat st;                     /* is it a folder? */
     for (size_t i = 0; i < LENGTH(covered); i++) {
         if (stat(covered[i], &st) < 0)
             continue;                   /* this kernel has no such thing */
@@ -1417,21 +1423,19 @@ static void cover_paths(void) {
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
-    unsigned int cap = 0;               /* until the kernel knows no more */
     step(10, "prctl(PR_CAPBSET_DROP), capset(0x%llx) # capsh --drop=...", kept);
-    for (; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
-        unsigned int keep = kept >> cap & 1, bit = 1U << cap % 32;
-        if (!keep)                      /* for good: nothing brings it back */
-            must(prctl(PR_CAPBSET_DROP, cap));
-        else
-            want[cap / 32].permitted |= bit;
-        errno = EPERM;
-        if (prctl(PR_CAPBSET_READ, cap) != (int)keep)
-            die();                      /* dropped, it said */
-    }
+    for (unsigned int cap = 0; cap < 64; cap++)
+        if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0 &&
+            errno != EINVAL)            /* there is no such capability */
+            die();
+    char *line = strstr(read_file(AT_FDCWD, "/proc/self/status"), "CapBnd:");
+    unsigned long long bounding = line ? strtoull(line + 7, NULL, 16) : ~0ULL;
+    errno = EPERM;
+    if (bounding & ~kept)               /* dropped, it said */
+        die();
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-    want[0].effective = want[0].permitted;      /* the first 32 */
-    want[1].effective = want[1].permitted;      /* and the others */
+    want[0].effective = want[0].permitted = (__u32)bounding;
+    want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
     must(syscall(SYS_capget, &head, have));     /* now look */
     errno = EPERM;
@@ -1510,8 +1514,8 @@ static void filter_system_calls(void) {
         SAY(SECCOMP_RET_ALLOW),
     };
     struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
-    struct sock_filter *at = code + LENGTH(first);
-    struct sock_fprog program = { LENGTH(code), code };
+    struct sock_filter *at = code + LENGTH(first);      /* filled so far */
+    struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
     memcpy(code, first, sizeof(first)); /* what comes at every call */
     for (size_t i = 0; i < LENGTH(refused); i++) {
         *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
@@ -1525,7 +1529,9 @@ static void filter_system_calls(void) {
         die();                          /* it said yes, and did not */
 }
 
-/* In the child, whose box is closed: lock it. */
+/* In the child, whose box is closed: lock it.  The order is forced: covering
+ * takes CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be set by
+ * anybody, but only by one who can gain no more privilege: no_new_privs. */
 static void lock_box(void) {
     unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
                             : (USUAL_CAPS & ~dropped_caps) | added_caps;
@@ -1542,8 +1548,10 @@ static void lock_box(void) {
 static int run(char **argv);
 static const struct option *find_option(const char *word);
 
-/* In a helper: take every step there is, but those OFF, telling it all to the
- * pipe END, up to an execve that fails: "/" is no program. */
+/* In a helper, a copy of the doctor: take every step there is, but those of the
+ * chapters that are OFF, telling it all to the pipe END, up to an execve that
+ * fails, "/" being no program.  Limits are asked for, since without them no
+ * controller would be tried. */
 static _Noreturn void try_a_box(int end, const int *off) {
     static char directory[] = "/", *argv[] = { directory, NULL };
     static char size[] = "64m", count[] = "64", list[] = "0";   /* modest */
@@ -1560,15 +1568,18 @@ static _Noreturn void try_a_box(int end, const int *off) {
     exit(run(argv));                    /* it refuses, or execve does */
 }
 
-/* Try a box, and read what the helper tells.  Marks in SEEN the chapters that
- * took a step, and puts the words of one that failed in WHY.  Returns that
- * chapter, or -1 if there is none. */
+/*
+ * Try a box, and read what the helper tells: lines of step(), which begin with
+ * the chapter's number in brackets, and at the end what refuse() said.  Marks
+ * in SEEN the chapters that took a step, and puts the words of the one that
+ * failed in WHY, hint and all.  Returns that chapter, or -1 if there is none.
+ */
 static int examine(const int *off, int *seen, char why[][1024]) {
-    static char told[1 << 16];
+    static char told[1 << 16];          /* a run takes some ninety steps */
     int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
     size_t length = 0;                  /* of what was told so far */
-    must(pipe(ends));
-    pid_t helper = (pid_t)must(fork());
+    must(pipe(ends));                   /* what it says comes here */
+    pid_t helper = (pid_t)must(fork()); /* it may die: we do not */
     if (helper == 0)
         try_a_box(ends[1], off);
     close(ends[1]);                     /* or the read would never end */
@@ -1608,13 +1619,15 @@ static void take_doctor(const struct option *o, char *value) {
     int failed, sick = 0;               /* a chapter; whether any did */
     if (box.argv[1])
         refuse(o->help, "doctor takes no %s", box.argv[1]);
-    (void)value;
+    (void)value;                        /* a command has none */
     while ((failed = examine(off, seen, why)) >= 0) {
-        sick = 1;
+        sick = 1;                       /* whatever else works */
         off[failed] = 1;                /* at the next try */
+        /* Without a namespace of their own for mounts, the steps after it
+         * would be taken on the host's; and without users, by a nobody. */
         if (!(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
             (failed == 5 && !is_host_root()))
-            break;                      /* nothing goes without it */
+            break;
     }
     if (failed < 0)
         why[0][0] = '\0';               /* the execve that was to fail */
@@ -1632,6 +1645,16 @@ static void take_doctor(const struct option *o, char *value) {
  * what is written there stays.  And what the command finds when it starts, its
  * variables, its folder, its user, is the box's own and not the host's.
  * environ(7), openat2(2), credentials(7).
+ *
+ *   parent   open_tree(SRC)                   a copy of its mount
+ *            mount_setattr(MOUNT_ATTR_IDMAP)  the disk's ids are the box's
+ *   child    pivot_root                       "/" is the box's
+ *            openat2(DST, RESOLVE_IN_ROOT)    a descriptor, whatever the links
+ *            move_mount                       the copy on the descriptor
+ *
+ * Nothing unmounts a volume.  It goes with the mount namespace, when the last
+ * process of the box does, so there is never a moment at which the box's folder
+ * is removed and a volume still in it.
  */
 #include <linux/capability.h>    /* capset's structures */
 
@@ -1640,7 +1663,7 @@ static struct volume {
     int is_folder, is_read_only;
     struct tree *tree;                  /* the source, to be mounted */
 } volumes[32];
-static size_t volume_count;
+static size_t volume_count;             /* how many are taken */
 static char *variables[256] = {         /* NAME=VALUE; the last is NULL */
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 };
@@ -1661,7 +1684,7 @@ static void set_variable(char *variable, int replace) {
 
 /* -e NAME=VALUE, or -e NAME: the caller's value, if the caller has one. */
 static void take_variable(const struct option *o, char *value) {
-    size_t length = strcspn(value, "=");
+    size_t length = strcspn(value, "=");        /* of the name */
     char *ours = value[length] ? NULL : getenv(value);
     if (length == 0)
         refuse_value(o, value);
@@ -1669,19 +1692,20 @@ static void take_variable(const struct option *o, char *value) {
         set_variable(ours ? ours - length - 1 : value, 1);
 }
 
-/* -v SOURCE:TARGET[:ro]. */
+/* -v SOURCE:TARGET[:ro], cut at its colons, so no path with one in it can be
+ * named.  The target is a path from the box's root. */
 static void take_volume(const struct option *o, char *value) {
     struct volume *v = &volumes[volume_count];
     if (volume_count == LENGTH(volumes))
         refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
     v->source = strtok(value, ":");
     v->target = strtok(NULL, ":");
-    const char *mode = strtok(NULL, "");
+    const char *mode = strtok(NULL, "");        /* all of the rest */
     v->is_read_only = mode && strcmp(mode, "ro") == 0;
     if (!v->target || *v->target != '/' ||
         (mode && !v->is_read_only && strcmp(mode, "rw") != 0))
         refuse_value(o, value);
-    volume_count++;
+    volume_count++;                     /* this one is good */
 }
 
 static const struct option volume_options[] = {
@@ -1721,8 +1745,8 @@ static void open_volumes(void) {
         if (stat(v->source, &st) < 0)
             must(mkdir(v->source, 0755));
         must(stat(v->source, &st));
-        v->is_folder = S_ISDIR(st.st_mode);
-        v->tree = &trees[tree_count++];
+        v->is_folder = S_ISDIR(st.st_mode);     /* so must the target be */
+        v->tree = &trees[tree_count++];         /* idmapped with the others */
         v->tree->flags = AT_RECURSIVE;
         if (!realpath(v->source, v->tree->path))
             die();
@@ -1749,16 +1773,16 @@ static int open_in_box(const char *path, unsigned long long flags) {
  * swapped in meanwhile changes nothing (CVE-2021-30465).
  */
 static int make_in_box(const char *path, int is_folder) {
-    int above = (int)must(open("/", O_PATH | O_CLOEXEC)), fd;
+    int above = (int)must(open("/", O_PATH | O_CLOEXEC)), fd;   /* so far */
     for (size_t end = 1; path[end - 1]; end++) {
         if (path[end] != '/' && path[end])
-            continue;
+            continue;                   /* in the middle of a name */
         const char *part = text("%.*s", (int)end, path);
-        const char *name = strrchr(part, '/') + 1;
+        const char *name = strrchr(part, '/') + 1;      /* its last */
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
         fd = open_in_box(part, O_PATH);
         if (fd < 0 && errno == ENOENT) {
-            if (path[end] || is_folder)
+            if (path[end] || is_folder)         /* on the way, or its end */
                 must(mkdirat(above, name, 0755));
             else
                 close((int)must(openat(above, name, O_CREAT | O_EXCL, 0644)));
@@ -1766,7 +1790,7 @@ static int make_in_box(const char *path, int is_folder) {
         }
         must(fd);
         close(above);
-        above = fd;
+        above = fd;                     /* one name further down */
     }
     return above;
 }
@@ -1775,16 +1799,16 @@ static int make_in_box(const char *path, int is_folder) {
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-        int place = make_in_box(v->target, v->is_folder);
+        int place = make_in_box(v->target, v->is_folder);       /* held */
         step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
         if (v->is_read_only)
             must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                          AT_RECURSIVE, &attr, sizeof(attr)));
         attach_tree(v->tree->fd, v->source, place, v->target);
-        close(v->tree->fd);
+        close(v->tree->fd);             /* its place holds it now */
     }
     step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
-    if (root_read_only)
+    if (root_read_only)                 /* not /dev, nor the volumes */
         must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
                    NULL));
 }
@@ -1794,12 +1818,12 @@ static void mount_volumes(void) {
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
     if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
-        return (unsigned int)id;
+        return (unsigned int)id;        /* UINT_MAX is -1: "as it is" */
     step(11, "user \"%s\" of %s", word, file);
     char *line = strstr(read_file(AT_FDCWD, file) - 1, text("\n%s:", word));
     for (int i = 0; line && i < column; i++)
-        line = strchr(line + 1, ':');
-    errno = ENOENT;
+        line = strchr(line + 1, ':');   /* one field on */
+    errno = ENOENT;                     /* also when a line is broken */
     if (!*word || !line || strcspn(line + 1, ":\n") > 10 ||
         parse_number(text("%.*s", (int)strcspn(line + 1, ":\n"), line + 1), 0,
                      UINT_MAX - 1, &id) < 0)
@@ -1815,22 +1839,22 @@ static unsigned int find_id(const char *word, const char *file, int column) {
  * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
 static _Noreturn void exec_under_init(void) {
-    sigset_t all;
-    int status;
+    sigset_t all;                       /* an init is deaf to none */
+    int status;                         /* of whoever ended */
     step(11, "fork() # tini");
     must(prctl(PR_SET_DUMPABLE, 0));
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     pid_t command = (pid_t)must(fork());
-    if (command == 0)
+    if (command == 0)                   /* number 2 of the box */
         exec_command();
-    must(syscall(SYS_close_range, 3U, ~0U, 0));
+    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
     for (;;) {
-        int sig = sigwaitinfo(&all, NULL);
+        int sig = sigwaitinfo(&all, NULL);      /* sleeps */
         if (sig > 0 && sig != SIGCHLD)
             kill(command, sig);
         for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
-            if (ended == command)
+            if (ended == command)       /* and the kernel ends the others */
                 _exit(exit_status(status));
     }
 }
@@ -1845,19 +1869,19 @@ static void become_user(void) {
     struct __user_cap_data_struct sets[2];
     char *name = text("%s", user), *group = strchr(name, ':');
     if (group)
-        *group++ = '\0';
+        *group++ = '\0';                /* now each is a string */
     unsigned int uid = find_id(name, "/etc/passwd", 2), gid = 0;
     if (group)
         gid = find_id(group, "/etc/group", 2);
-    else if (name[strspn(name, "0123456789")])
+    else if (name[strspn(name, "0123456789")])  /* a name: its own group */
         gid = find_id(name, "/etc/passwd", 3);
     step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
          gid, uid, uid, gid);
-    must(prctl(PR_SET_KEEPCAPS, 1));
+    must(prctl(PR_SET_KEEPCAPS, 1));    /* in the permitted set, at least */
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
     must(syscall(SYS_capget, &head, sets));
-    sets[0].effective = sets[0].permitted;
+    sets[0].effective = sets[0].permitted;      /* they were cleared */
     sets[1].effective = sets[1].permitted;
     must(syscall(SYS_capset, &head, sets));
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
@@ -1879,14 +1903,14 @@ static const char *find_home(const char *name) {
 static void furnish_box(void) {
     static char own[3][PATH_MAX];       /* strings of the environment */
     const char *term = getenv("TERM"), *name = user ? user : "root";
-    mount_volumes();
+    mount_volumes();                    /* first: a home may be one */
     snprintf(own[0], PATH_MAX, "HOME=%s",
              find_home(text("%.*s", (int)strcspn(name, ":"), name)));
     snprintf(own[1], PATH_MAX, "HOSTNAME=%s", box.name);
     snprintf(own[2], PATH_MAX, "TERM=%s", term ? term : "dumb");
     for (size_t i = 0; i < LENGTH(own); i++)
         set_variable(own[i], 0);
-    environ = variables;
+    environ = variables;                /* the host's is forgotten */
     if (workdir) {
         int dir = open_in_box(workdir, O_PATH | O_DIRECTORY);
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # cd %s", workdir, workdir);
@@ -1896,9 +1920,9 @@ static void furnish_box(void) {
         close(dir);
     }
     if (user)
-        become_user();
+        become_user();                  /* who can do none of the above */
     if (with_init)
-        become_command = exec_under_init;
+        become_command = exec_under_init;       /* once it is locked */
 }
 #endif /* WITH_VOLUMES */
 
@@ -1913,6 +1937,14 @@ static void furnish_box(void) {
  *
  *   caller's terminal <-> relay <-> master | slave <-> command
  *   (raw: every byte)                      | (echo, ^C, window size)
+ *
+ * The master is born in the box, since the pair is the box's, and is wanted
+ * outside.  So the parent makes two sockets first:
+ *
+ *   parent    socketpair, fork --> relay: waits for a message
+ *             clone3 -----------------------> child: opens the pair
+ *   relay     master <----------------------- sends it, keeps the slave
+ *             raw mode, copies until the slave is closed
  *
  * pty(7), termios(3), cmsg(3).
  */
@@ -1936,12 +1968,13 @@ static const struct hint tty_hints[] = {
     { 0 }
 };
 
-/* A message of one byte that carries a descriptor, if CONTROL holds one. */
+/* A message of one byte with room for a descriptor in CONTROL: a descriptor can
+ * go to another process over a Unix socket, but only along with some data. */
 static struct msghdr *message(char control[CMSG_SPACE(sizeof(int))]) {
-    static char byte;
-    static struct iovec data = { &byte, 1 };
+    static char byte;                   /* which one does not matter */
+    static struct iovec data = { &byte, 1 }; /* what is sent */
     static struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1 };
-    m.msg_control = control;
+    m.msg_control = control;            /* what goes with it */
     m.msg_controllen = CMSG_SPACE(sizeof(int));
     return &m;
 }
@@ -1953,37 +1986,37 @@ static void open_terminal(void) {
     char control[CMSG_SPACE(sizeof(int))] = "";
     struct msghdr *m = message(control);
     struct cmsghdr *part = CMSG_FIRSTHDR(m);
-    int unlocked = 0, number;
+    int unlocked = 0, number;           /* of /dev/pts/N */
     if (!with_tty)
         return;
     step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
     int master = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
                                 O_CLOEXEC));
-    must(ioctl(master, TIOCSPTLCK, &unlocked));
-    must(ioctl(master, TIOCGPTN, &number));
+    must(ioctl(master, TIOCSPTLCK, &unlocked));         /* unlockpt(3) */
+    must(ioctl(master, TIOCGPTN, &number));             /* ptsname(3) */
     int slave = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
     close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
     must(mount(text("/dev/pts/%d", number), "/dev/console", NULL, MS_BIND,
                NULL));
     part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_type = SCM_RIGHTS;       /* the kernel opens it over there */
     part->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(part), &master, sizeof(int));
     step(12, "sendmsg(SCM_RIGHTS), setsid(), ioctl(TIOCSCTTY) # setsid -c");
-    must(sendmsg(handover[1], m, 0));
+    must(sendmsg(handover[1], m, 0));   /* the relay wakes up */
     must(setsid());                     /* a session has one terminal */
     must(ioctl(slave, TIOCSCTTY, 0));   /* this one */
     for (int stream = 0; stream <= 2; stream++)
-        must(dup2(slave, stream));
+        must(dup2(slave, stream));      /* the caller's are gone */
     close(slave);                       /* the master goes at execve(2) */
 }
 
 /* In the relay: the master that the child sends, or -1 if it died before. */
 static int receive_master(void) {
-    char control[CMSG_SPACE(sizeof(int))];
+    char control[CMSG_SPACE(sizeof(int))];      /* what it brings with it */
     struct msghdr *m = message(control);
     struct cmsghdr *part;
-    int master = -1;
+    int master = -1;                    /* if the child died instead */
     if (recvmsg(handover[0], m, MSG_CMSG_CLOEXEC) == 1 &&
         (part = CMSG_FIRSTHDR(m)))
         memcpy(&master, CMSG_DATA(part), sizeof(int));
@@ -1992,26 +2025,26 @@ static int receive_master(void) {
 
 /* In the relay: have the box's terminal as large as the caller's. */
 static void copy_window_size(int master) {
-    struct winsize size;
-    if (ioctl(0, TIOCGWINSZ, &size) == 0)
+    struct winsize size;                /* rows and columns */
+    if (ioctl(0, TIOCGWINSZ, &size) == 0)       /* if we have a terminal */
         ioctl(master, TIOCSWINSZ, &size);       /* SIGWINCH for the box */
 }
 
 /*
  * In the relay: copy until the last slave is closed (EIO).  What was typed and
  * not yet taken waits in TYPED, so that a box that does not read cannot keep
- * its own output from being shown.  The end of our input is ^D for the box, time
- * and again, for each who reads there takes one.
+ * its own output from being shown.  The end of our input is ^D for the box, and
+ * once more for whoever reads next.
  */
 static void copy_both_ways(int master, int resized) {
     char typed[256], shown[4096];
-    struct signalfd_siginfo event;
+    struct signalfd_siginfo event;      /* that the window changed */
     struct pollfd from[3] = { { .fd = 0 }, { .fd = master },
                               { .fd = resized, .events = POLLIN } };
     ssize_t waiting = 0, length;
     int patience = -1;                  /* milliseconds, or for ever */
     for (;;) {
-        from[0].events = waiting ? 0 : POLLIN;
+        from[0].events = waiting ? 0 : POLLIN;  /* one thing at a time */
         from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
         if (poll(from, LENGTH(from), patience) == 0)
             waiting = 1;                /* ^D again: somebody may read */
@@ -2027,9 +2060,9 @@ static void copy_both_ways(int master, int resized) {
             }
         }
         length = waiting ? write(master, typed, (size_t)waiting) : 0;
-        if (length > 0)
+        if (length > 0)                 /* the rest stays in front */
             memmove(typed, typed + length, (size_t)(waiting -= length));
-        length = read(master, shown, sizeof(shown));
+        length = read(master, shown, sizeof(shown));    /* does not wait */
         if (length == 0 || (length < 0 && errno != EAGAIN))
             return;
         for (ssize_t done = 0, n; done < length; done += n)
@@ -2044,21 +2077,21 @@ static void copy_both_ways(int master, int resized) {
  * dies, its terminal closes, and the relay comes to its end.
  */
 static void start_relay(void) {
-    struct termios raw;
-    sigset_t winch;
+    struct termios raw;                 /* what the relay makes of FOUND */
+    sigset_t winch;                     /* the one signal that it wants */
     if (!with_tty)
         return;
     is_terminal = tcgetattr(0, &found) == 0;
     step(12, "fork(), tcsetattr(raw) # stty raw -echo");
     relay_pid = (pid_t)must(fork());
     if (relay_pid == 0) {               /* in the relay, with our signals off */
-        close(handover[1]);
+        close(handover[1]);             /* the child has it, too */
         close(box.gate[1]);             /* or the child would wait for us */
-        int master = receive_master();
+        int master = receive_master();  /* sleeps until the child has one */
         sigemptyset(&winch);
         sigaddset(&winch, SIGWINCH);
         raw = found;
-        cfmakeraw(&raw);
+        cfmakeraw(&raw);                /* ^C and the rest go to the box */
         if (master >= 0 && is_terminal)
             tcsetattr(0, TCSADRAIN, &raw);
         if (master >= 0) {
@@ -2067,7 +2100,7 @@ static void start_relay(void) {
             copy_both_ways(master, signalfd(-1, &winch, SFD_CLOEXEC));
         }
         if (is_terminal)
-            tcsetattr(0, TCSADRAIN, &found);
+            tcsetattr(0, TCSADRAIN, &found);    /* as it was */
         _exit(0);
     }
     close(handover[0]);                 /* the relay's end */
@@ -2085,7 +2118,7 @@ static void prepare_handover(void) {
 static void end_relay(void) {
     if (relay_pid > 0)
         waitpid(relay_pid, NULL, 0);
-    relay_pid = 0;
+    relay_pid = 0;                      /* undo() may come again */
 }
 #endif /* WITH_TTY */
 
@@ -2256,7 +2289,9 @@ static void take_help(const struct option *o, char *value) {
              "Exit status: the command's own; 128+N when signal N ended it; "
              "127 not found;\n126 found but not executable; 125 whalebox "
              "itself failed.");
-    exit(fflush(stdout) == 0 ? 0 : failure); /* the pipe may be closed */
+    step(0, "write(standard output)");
+    must(fflush(stdout));               /* it may be closed, or full */
+    exit(0);
 }
 
 /* The row of WORD: "--name", "--name=value", "-n", or a command. */

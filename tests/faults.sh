@@ -26,19 +26,20 @@ shielded() {
 if [ "${1:-}" = full ] && is_root; then
 	unfinished=
 	mkdir -p "$scratch/root" "$scratch/user/build" "$scratch/user/tmp" &&
-	cp -R "$project/tests" "$project/whalebox.c" "$WHALEBOX" \
-	    "$WHALEBOX_ROOTFS" "$scratch/user" &&
+	cp -R "$project/tests" "$project/whalebox.c" "$scratch/user" &&
 	cp -R "$project/build/tests" "$scratch/user/build" &&
+	cp "$WHALEBOX" "$scratch/user/whalebox" &&
+	cp -R "$WHALEBOX_ROOTFS" "$scratch/user/rootfs" &&
 	chmod 711 "$scratch" && chown -R 1000:1000 "$scratch/user" || exit 1
 	export WHALEBOX_HOME=
 	{
-		TMPDIR=$scratch/root WHALEBOX_WHERE='root: ' \
-		    shielded sh "$project/tests/faults.sh" all
-		TMPDIR=$scratch/user/tmp WHALEBOX_WHERE='user: ' \
-		    WHALEBOX="$scratch/user/whalebox" \
+		shielded env TMPDIR="$scratch/root" WHALEBOX_WHERE='root: ' \
+		    sh "$project/tests/faults.sh" all
+		shielded setpriv --reuid 1000 --regid 1000 --clear-groups \
+		    --inh-caps=-all env TMPDIR="$scratch/user/tmp" \
+		    WHALEBOX_WHERE='user: ' WHALEBOX="$scratch/user/whalebox" \
 		    WHALEBOX_ROOTFS="$scratch/user/rootfs" \
-		    shielded setpriv --reuid 1000 --regid 1000 --clear-groups \
-		    --inh-caps=-all sh "$scratch/user/tests/faults.sh" all
+		    sh "$scratch/user/tests/faults.sh" all
 		echo '# end'
 	} 2>&1 | awk -f "$project/tests/tap.awk"
 	exit
@@ -76,7 +77,7 @@ it 'knows how the box ended though the caller ignores SIGCHLD' '
 it 'refuses to start with room for 8 open files' '
 	snapshot &&
 	run sh -c "ulimit -n 8; exec \"\$WHALEBOX\" /bin/true" &&
-	want_status 125 && grep -Eq "chapter .*$(words_of EMFILE)" err && unchanged
+	want_status 125 && want_err "whalebox: chapter " && unchanged
 '
 
 it 'passes on 128 KiB of arguments, in one and in many' '
@@ -301,12 +302,18 @@ it "leaves nothing for long, whenever it is killed (SEED=$SEED)" '
 	no_bad_end
 '
 print_figures
-if [ "${1:-sample}" != sample ] && command -v bwrap >/dev/null; then
-	# Whatever comes of it, it is not our failure.
+if [ "${1:-sample}" = sample ]; then
+	finish
+fi
+
+# Whatever comes of it, it is not our failure.
+if command -v bwrap >/dev/null; then
 	it 'measures bubblewrap in the same way' '
 		{ prepare bwrap && sweep 1 all && kill_randomly $kills; } \
 		    >"$scratch/figures"
 	'
 	print_figures
+else
+	skip 'it is not installed' 'measures bubblewrap in the same way'
 fi
 finish

@@ -10,9 +10,12 @@
 # that makes the box weaker, and lets it run all the same, shows as another
 # output than the good run's.  That is called failing open.
 
-HANGS=5                         # seconds after which a run counts as hung
+# Seconds after which a run counts as hung: more than 5 on a slow machine, which
+# prepare() finds out.
+HANGS=30
 
-box_name=faults$$               # finds what is left of our boxes, no others
+# By this we find what is left of our boxes, and of no others.
+box_name=faults-${scratch##*.}
 
 # All in one write, so that a run prints it whole or not at all.  Its arguments
 # are the host's namespaces.
@@ -94,7 +97,7 @@ prepare() {
 	tool=$1 limits=
 	! is_root || ! has_cgroup2 ||
 		limits='--memory 64m --pids-limit 64 --cpus 0.9'
-	host_namespaces=$(readlink /proc/self/ns/*)
+	host_namespaces=$(for ns in /proc/self/ns/*; do readlink "$ns"; done)
 	cat /proc/self/mountinfo >mounts.before
 	: >points
 	: >bad
@@ -103,6 +106,7 @@ prepare() {
 		cat good.err
 		return 1
 	fi
+	began=$(date +%s)
 	case $tool in
 	whalebox)
 		list_points parent &&
@@ -111,7 +115,8 @@ prepare() {
 		list_points child ;;
 	bwrap)
 		list_points each ;;
-	esac
+	esac || return 1
+	HANGS=$((5 + $(date +%s) - began))      # four runs, or two
 }
 
 # calls FILE: each call in a trace of one process or of each, as "call count".
@@ -260,7 +265,7 @@ next_run() {
 	nothing_left || {
 		bad 'outlasts the next run'
 		end_all
-		rm -rf "$WHALEBOX_HOME/containers/$box_name"
+		good_run next           # for the points to come
 	}
 }
 

@@ -1,0 +1,347 @@
+/*
+ * fuzz.c: whalebox's parsers under libFuzzer, which makes up input, watches
+ * what code it reaches, and goes on from what reached more.  `make fuzz`.
+ *
+ * The whole program is included here, with the system taken away from it: its
+ * files are the fuzzer's input, and instead of ending, of opening a file for
+ * itself or of making a process it comes back to the test.  A crash, what the
+ * sanitizers find and a check() that fails are bugs.
+ *
+ * TARGET, in the environment, names the test.  The input is text; in some tests
+ * a line of its own, "--", parts one file from the next.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/wait.h>
+
+static jmp_buf test;                    /* where to come back to, and why */
+enum { BEGUN, REFUSED, ENDED, STARTED };        /* 0 when nobody came back */
+static FILE *nowhere;                   /* for messages */
+static struct { const char *path, *content; } files[3];
+static const char *unread = "";         /* of the file that is open */
+
+/* The stand-ins for what whalebox calls. */
+
+static _Noreturn void stub__exit(int status) {
+    (void)status;
+    longjmp(test, REFUSED);
+}
+
+static _Noreturn void stub_exit(int status) {
+    (void)status;
+    longjmp(test, ENDED);
+}
+
+/* run() begins with open(2): what comes then is no parser's. */
+static _Noreturn int stub_open(const char *path, int flags, ...) {
+    (void)path, (void)flags;
+    longjmp(test, STARTED);
+}
+
+static int stub_openat(int dir, const char *path, int flags, ...) {
+    (void)dir, (void)flags;
+    unread = "";
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (files[i].path && strcmp(files[i].path, path) == 0)
+            unread = files[i].content;
+    return *unread ? 3 : -1;
+}
+
+static ssize_t stub_read(int fd, void *buffer, size_t size) {
+    size_t length = strnlen(unread, size);
+    (void)fd;
+    memcpy(buffer, unread, length);
+    unread += length;
+    return (ssize_t)length;
+}
+
+/* Some paths may be written, and others not. */
+static int stub_access(const char *path, int mode) {
+    (void)mode;
+    return strlen(path) % 2 ? 0 : -1;
+}
+
+static int stub_close(int fd) {
+    return fd < 0 ? -1 : 0;
+}
+
+static int stub_pipe(int ends[2]) {
+    ends[0] = ends[1] = 3;
+    return 0;
+}
+
+static pid_t stub_fork(void) {          /* but one, says fork(2) */
+    return 1;
+}
+
+static pid_t stub_waitpid(pid_t pid, int *status, int flags) {
+    (void)status, (void)flags;
+    return pid;
+}
+
+static uid_t stub_geteuid(void) {       /* whoever it is that tests */
+    return 1000;
+}
+
+#define main whalebox_main
+#define _exit stub__exit
+#define exit stub_exit
+#define open stub_open
+#define openat stub_openat
+#define read stub_read
+#define access stub_access
+#define close stub_close
+#define pipe stub_pipe
+#define fork stub_fork
+#define waitpid stub_waitpid
+#define geteuid stub_geteuid
+#undef stderr
+#define stderr nowhere
+#include "../../whalebox.c"
+#undef exit
+#undef stderr
+
+static void check(int holds, const char *what) {
+    if (!holds) {
+        fprintf(stderr, "fuzz: it does not hold: %s\n", what);
+        abort();
+    }
+}
+#define CHECK(condition) check(!!(condition), #condition)
+
+/* Everything that options set, as it is at the start. */
+static void reset(void) {
+    static char path[] = "PATH=/bin";
+    static const struct box start = { .cgroup = -1, .userns = -1, .pidfd = -1 };
+    box = start;
+    explaining = 0;
+    memset(&limits, 0, sizeof(limits));
+    memset(volumes, 0, sizeof(volumes));
+    memset(variables, 0, sizeof(variables));
+    variables[0] = path;
+    volume_count = 0;
+    added_caps = dropped_caps = 0;
+    base_path[0] = '\0';
+    memset(files, 0, sizeof(files));
+}
+
+/* Cuts the first line, or the first part up to a line "--", off TEXT. */
+static char *cut(char **text, const char *mark) {
+    char *first = *text, *end = strstr(first, mark);
+    *text = end ? end + strlen(mark) : first + strlen(first);
+    if (end)
+        *end = '\0';
+    return first;
+}
+
+/* The words are the lines.  Whatever they are, main() runs a box, or a command
+ * of its own, or refuses: to return with nothing done would be a lie. */
+static void test_options(char *input) {
+    static char *argv[64];              /* longjmp(3) must not lose them */
+    static int argc;
+    char name[] = "whalebox";
+    memset(argv, 0, sizeof(argv));
+    argv[0] = name;
+    for (argc = 1; *input && argc < (int)LENGTH(argv) - 1; argc++)
+        argv[argc] = strdup(cut(&input, "\n"));
+    switch (setjmp(test)) {
+    case BEGUN:
+        whalebox_main(argc, argv);
+        CHECK(!"main() returns only after a run");
+        break;
+    case STARTED:
+        CHECK(limits.memory <= LLONG_MAX && limits.pids <= LLONG_MAX);
+        CHECK(limits.cpus == 0 || limits.cpus >= 1000);
+        CHECK(volume_count <= LENGTH(volumes));
+        CHECK(!variables[LENGTH(variables) - 1]);
+        break;
+    }
+    while (argc > 1)
+        free(argv[--argc]);
+}
+
+static char *value;                     /* a copy, for takers change it */
+
+/* Whether TAKER accepts TEXT. */
+static int accepts(void (*taker)(const struct option *, char *), void *into,
+                   const char *text) {
+    const struct option o = { "    --fuzz N             a value", taker, into };
+    free(value);
+    value = strdup(text);
+    if (setjmp(test) != BEGUN)
+        return 0;
+    taker(&o, value);
+    return 1;
+}
+
+/* A value that is accepted has to be what it is taken for. */
+static void test_values(char *input) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    unsigned long long number = 0, bits = 0;
+    const char *name = NULL;
+    size_t digits = strspn(input, "0123456789");
+    if (accepts(take_number, &number, input)) {
+        CHECK(digits && !input[digits]);
+        CHECK(number == strtoull(input, NULL, 10) && number <= LLONG_MAX);
+        CHECK(number > 0);
+    }
+    if (accepts(take_size, &number, input)) {
+        CHECK(digits && (!input[digits] || !input[digits + 1]));
+        CHECK(number > 0 && number <= LLONG_MAX);
+        CHECK(number >= strtoull(input, NULL, 10));
+    }
+    if (accepts(take_cpus, &number, input)) {
+        double cpus = strtod(input, NULL) * 100000;
+        CHECK(digits && strspn(input, "0123456789.") == strlen(input));
+        CHECK((double)number > cpus - 1 && (double)number < cpus + 1);
+        CHECK(number >= 1000);
+    }
+    if (accepts(take_name, &name, input)) {
+        CHECK(strchr(letters, *input) && *input);
+        CHECK(strlen(input) <= 63 && !strchr(input, '/'));
+        CHECK(strcmp(name, input) == 0);
+    }
+    if (accepts(take_capability, &bits, input))
+        CHECK(bits && !(bits & ~ALL_CAPS));
+    if (accepts(take_variable, NULL, input))
+        CHECK(!strchr(input, '=') || variables[0] == value ||
+              variables[1] == value);
+    if (accepts(take_volume, NULL, input)) {
+        CHECK(volumes[0].source && *volumes[0].source);
+        CHECK(*volumes[0].target == '/');
+    }
+}
+
+/* /etc/passwd and /etc/subuid: what a range is used for needs two words. */
+static void test_ranges(char *input) {
+    files[0].path = "/etc/passwd";
+    files[0].content = cut(&input, "--\n");
+    files[1].path = "/etc/subuid";
+    files[1].content = input;
+    if (setjmp(test) != BEGUN)
+        return;
+    char *range = find_range("/etc/subuid");
+    CHECK(!range || (strchr(range, ' ') && !strchr(range, '\n')));
+}
+
+/* /proc/self/mounts, of which the input is the first fields of each line, and
+ * /proc/self/cgroup. */
+static void test_cgroups(char *input) {
+    static char mounts[1 << 17];
+    char *rest = cut(&input, "--\n");
+    size_t length = 0;
+    while (*rest && length < sizeof(mounts) - PATH_MAX) {
+        char *line = cut(&rest, "\n"), *source = cut(&line, " ");
+        char *target = cut(&line, " "), *type = cut(&line, " ");
+        length += (size_t)sprintf(mounts + length, "%.999s /%.999s %.99s rw 0 "
+                                  "0\n", source, target, type);
+    }
+    mounts[length] = '\0';
+    files[0].path = "/proc/self/mounts";
+    files[0].content = mounts;
+    files[1].path = "/proc/self/cgroup";
+    files[1].content = input;
+    if (setjmp(test) != BEGUN)
+        return;
+    if (find_base() == 0)
+        CHECK(*base_path == '/');
+}
+
+/* A step that fails, in any chapter, for any reason; then its hint's file. */
+static void test_hints(char *input) {
+    static const char *const conditions[] = {
+        "/proc/sys/user/max_user_namespaces", "/proc/self/cgroup",
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+    };
+    unsigned char chapter = (unsigned char)*input, reason;
+    char *call = *input ? input + 1 : input;
+    reason = (unsigned char)*call;
+    call += *call ? 1 : 0;
+    char *first = cut(&call, "--\n");
+    for (size_t i = 0; i < LENGTH(files); i++) {
+        files[i].path = conditions[i];
+        files[i].content = call;
+    }
+    if (setjmp(test) == BEGUN) {
+        step(chapter % (LAST_CHAPTER + 1), "%s", first);
+        errno = reason % 134;
+        die();
+    }
+}
+
+/* The number of the user WORD, as FILE has it, or -1. */
+static long user_of(const char *word, const char *file) {
+    files[0].path = "/etc/passwd";
+    files[0].content = file;
+    return setjmp(test) == BEGUN ? find_id(word, "/etc/passwd", 2) : -1L;
+}
+
+/* -u, and the /etc/passwd of a rootfs, which may be a stranger's.  What a user's
+ * number is must not depend on what follows that user's line. */
+static void test_users(char *input) {
+    char *word = cut(&input, "\n"), *line = input;
+    size_t length = strlen(word);
+    long id = user_of(word, input);
+    CHECK(id < (long)UINT_MAX);
+    if (setjmp(test) == BEGUN)
+        CHECK(!strpbrk(find_home(word), ":\n"));
+    while (*line && (strncmp(line, word, length) != 0 || line[length] != ':'))
+        cut(&line, "\n");
+    line[strcspn(line, "\n")] = '\0';
+    CHECK(user_of(word, input) == id);
+}
+
+/* What the doctor's helper tells is made of names and paths of the caller's. */
+static void test_doctor(char *input) {
+    static char why[LENGTH(chapters)][1024];
+    int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
+    memset(why, 0, sizeof(why));
+    unread = input;
+    if (setjmp(test) == BEGUN)
+        CHECK(examine(off, seen, why) < (int)LENGTH(chapters));
+}
+
+static const struct {
+    const char *name;
+    void (*test)(char *input);
+} targets[] = {
+    { "options", test_options }, { "values", test_values },
+    { "ranges", test_ranges }, { "cgroups", test_cgroups },
+    { "hints", test_hints }, { "users", test_users },
+    { "doctor", test_doctor },
+};
+static void (*chosen)(char *input);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    const char *name = getenv("TARGET");
+    (void)argc, (void)argv;
+    for (size_t i = 0; i < LENGTH(targets); i++)
+        if (name && strcmp(name, targets[i].name) == 0)
+            chosen = targets[i].test;
+    CHECK(chosen);
+    nowhere = fopen("/dev/null", "we");
+    CHECK(nowhere);
+    return 0;
+}
+
+/* One input. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char *input = strndup((const char *)data, size);
+    reset();
+    chosen(input);
+    free(input);
+    return 0;
+}
