@@ -155,7 +155,7 @@ static void undo(void);
 
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
-    va_list args;
+    va_list args;                       /* what the dots stand for */
     fputs("whalebox: ", stderr);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
@@ -235,21 +235,17 @@ static _Noreturn void die(void) {
            strerror(error));
 }
 
+/* The step failed, but we go on: we are cleaning up. */
+TOOL void complain(void) {
+    fprintf(stderr, "whalebox: chapter %d: %s: %s\n", now.chapter, now.call,
+            strerror(errno));
+}
+
 /* The result of the step's system call, unless it failed. */
 static long must(long result) {
     if (result < 0)
         die();
     return result;
-}
-
-/* Root of the host, who alone can map ranges of ids and idmap mounts.  Root in
- * a user namespace, as in a box within a box, is an ordinary user. */
-TOOL int is_host_root(void) {
-    static int known = -1;              /* read once: the child's differs */
-    if (known < 0)
-        known = geteuid() == 0 && strstr(read_file(AT_FDCWD,
-                "/proc/self/uid_map"), "4294967295") != NULL;
-    return known;
 }
 
 /* Call TASK for each entry of the folder DIR until one returns other than 0;
@@ -294,7 +290,7 @@ TOOL int make_locked_folder(int parent, const char *name,
     if (mkdirat(parent, name, 0755) == 0) {
         fd = openat(parent, name, FOLDER);
         if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
-            unlinkat(parent, name, AT_REMOVEDIR);
+            unlinkat(parent, name, AT_REMOVEDIR); /* errno stays */
     }
     return fd;
 }
@@ -369,6 +365,7 @@ static const struct hint process_hints[] = {
       "/proc/sys/kernel/unprivileged_userns_clone", "\n0\n" },
     { "clone3", EPERM, .mend = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
+    { "fcntl", EINVAL, .mend = "too few open files allowed: ulimit -n 256" },
     { "execve", ENOENT, .mend = "the path is looked up in the box; if it is "
       "there, its #! interpreter or its loader is not" },
     { "execve", EACCES, .mend = "it must be a file with its x bit set" },
@@ -377,6 +374,7 @@ static const struct hint process_hints[] = {
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
 static int in_foreground;               /* our group has the terminal */
+static int host_root;                   /* root, and in no user namespace */
 
 /* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output";
@@ -387,10 +385,16 @@ static void prepare_process(void) {
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
         SIGTSTP, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
-    step(0, "open(/dev/null), close_range(3, ~0)");
+    step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
+    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0) # ulimit -n");
+    must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
+    step(0, "read(/proc/self/uid_map)");
+    const char *map = read_file(AT_FDCWD, "/proc/self/uid_map");
+    must(*map ? 0 : -1);                /* root or not: no guess will do */
+    host_root = geteuid() == 0 && strstr(map, "4294967295");
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
@@ -426,11 +430,10 @@ static void clone_child(void (*main)(void)) {
     close(box.gate[0]);                 /* the child's end */
 }
 
-/* In the child, the box being closed: become the command.  Signals go back to
- * normal first: a mask and an ignored signal survive execve(2).  127 is what
- * shells say for "not found", 126 for "cannot be run". */
+/* In the child, the box being closed: become the command.  A mask and ignored
+ * signals would survive execve(2).  127: not found, 126: cannot be run. */
 static _Noreturn void exec_command(void) {
-    sigset_t none;
+    sigset_t none;                      /* no signal is in it */
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);           /* fails for KILL and STOP: good */
     sigemptyset(&none);                 /* nothing blocked */
@@ -454,7 +457,7 @@ static void signal_box(int sig) {
 static void wait_for_box(void) {
     siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
-    while (waitpid(box.pid, &box.status, WNOHANG) != box.pid) {
+    while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid) {
         int sig = sigwaitinfo(&awaited, &info); /* sleeps */
         if (sig == SIGTSTP) {
             signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
@@ -495,7 +498,6 @@ static void set_hostname(void) {
     must(sethostname(name, strlen(name))); /* up to 64 bytes */
 }
 #endif /* WITH_UTS */
-
 #if WITH_IPC
 /* === Chapter 2: its own mailboxes ==========================================
  *
@@ -505,7 +507,6 @@ static void set_hostname(void) {
  * flag stands in chapters[], near the end.  ipc_namespaces(7).
  */
 #endif /* WITH_IPC */
-
 #if WITH_PID
 /* === Chapter 3: its own process tree =======================================
  *
@@ -516,7 +517,6 @@ static void set_hostname(void) {
  * chapters[], is all the code there is.  pid_namespaces(7).
  */
 #endif /* WITH_PID */
-
 #if WITH_MOUNT
 /* === Chapter 4: its own mounts and /proc ===================================
  *
@@ -564,9 +564,8 @@ static int clone_tree(const char *path, unsigned int flags) {
                              flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
 }
 
-/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, known as
- * TO, and close that.  Not at a path, which may change between the look and
- * the mount (CVE-2021-30465).  move_mount(2). */
+/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
+ * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
 static void attach_tree(int tree, const char *from, int place, const char *to) {
     step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
     must(syscall(SYS_move_mount, tree, "", place, "",
@@ -610,8 +609,7 @@ static void mount_fresh(const char *type, const char *target, unsigned long
  * id in here is which out there, every one of them is 65534, "nobody".
  *
  *   run by root:    box 0..65535 is host 100000..165535, which is nobody
- *   run by a user:  box 0 is that user; box 1.. is the range that /etc/subuid
- *                   grants, if it does
+ *   run by a user:  box 0 is that user; box 1.. what /etc/subuid may grant
  *
  * To map 0 to 0, as many do, is to rename nothing.  user_namespaces(7).
  */
@@ -676,7 +674,7 @@ static void write_maps(void) {
     char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
     if (!(box.flags & CLONE_NEWUSER))
         return;
-    if (is_host_root()) {
+    if (host_root) {
         write_map("uid_map", text("0 %s", uids ? uids : "100000 65536"));
         write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
         const char *link = text("/proc/%d/ns/user", box.pid);
@@ -716,14 +714,15 @@ static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
     char byte;                          /* which one does not matter */
     close(box.gate[1]);                 /* or we would keep it open ourselves */
-    if (read(box.gate[0], &byte, 1) != 1)
-        _exit(failure);
+    step(0, "read(gate)");
+    if (must(read(box.gate[0], &byte, 1)) == 0)
+        _exit(failure);                 /* end of file: nobody waits for us */
 #if WITH_USER
     become_box_root();
 #endif
     step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL) # unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
-    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
+    if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
         _exit(failure);
 }
 
@@ -841,7 +840,7 @@ static int find_base(void) {
     *at = '\0';                         /* ends the mount point */
     char *top = text("%s", strrchr(mounts, ' ') + 1), *path = top;
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own && !is_host_root())
+    if (own && !host_root)
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
@@ -851,20 +850,21 @@ static int find_base(void) {
     return base_path[0] ? 0 : -1;
 }
 
-/* End what is in the cgroup NAME below PARENT, and remove it with what it has
- * below itself.  The dying take a moment; a second is plenty. */
+/* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
+ * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
 static int remove_cgroup(int parent, const char *name) {
-    int fd = openat(parent, name, FOLDER);
-    if (fd >= 0)                        /* for_each() comes by files as well */
-        step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
-    for (int tries = 0; fd >= 0 && tries < 200; tries++) {
-        if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY)
-            break;                      /* gone, or never was */
-        write_file(fd, "cgroup.kill", "1", 0);  /* Linux 5.14 */
-        for_each(fd, remove_cgroup);    /* those below it */
+    int result = -1;                    /* it is still there */
+    step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
+    for (int tries = 0; tries < 200 && result < 0; tries++) {
+        result = unlinkat(parent, name, AT_REMOVEDIR);
+        if (result == 0 || errno != EBUSY)
+            break;
+        write_file(parent, text("%s/cgroup.kill", name), "1", 0);
         poll(NULL, 0, 5);               /* milliseconds */
+        errno = EBUSY;                  /* which is why it stays, if it does */
     }
-    close(fd);
+    if (result < 0)
+        complain();                     /* and go on */
     return 0;
 }
 
@@ -899,19 +899,25 @@ static void write_limits(void) {
         die();
 }
 
-/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno. */
+/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  It may
+ * take more than one try: the last box to end removes "whalebox", which is for
+ * its owner alone, since who can open a folder can lock it. */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)
         return;
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
     base = open(base_path, FOLDER);     /* the folder above */
-    if (base < 0 || flock(base, LOCK_EX) < 0 ||
-        (mkdirat(base, "whalebox", 0755) < 0 && errno != EEXIST))
-        return;
-    boxes = (int)must(openat(base, "whalebox", FOLDER));
-    box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
-    flock(base, LOCK_UN);               /* succeeds, so mkdir's errno stays */
+    for (int tries = 0; base >= 0 && tries < 100; tries++) {
+        if (mkdirat(base, "whalebox", 0700) < 0 && errno != EEXIST)
+            return;
+        boxes = openat(base, "whalebox", FOLDER);
+        if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
+            box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
+        if (box.cgroup >= 0 || errno != ENOENT)
+            break;
+    }
+    flock(boxes, LOCK_UN);              /* succeeds, so mkdir's errno stays */
 }
 
 /* Before the clone: a cgroup for the box, with its limits, to be born in.  One
@@ -923,7 +929,8 @@ static void make_cgroup(void) {
     make_cgroup_folder();               /* sets box.cgroup */
     if (box.cgroup < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
-    if (box.cgroup < 0 && *wanted)
+    if (box.cgroup < 0 && (*wanted || (errno != ENODEV && errno != EACCES &&
+                                       errno != EROFS)))
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
@@ -950,9 +957,7 @@ static void drop_cgroup(void) {
                 " a limit; -m gives more\n", limits.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
     box.cgroup = -1;                    /* undo() may come again */
-    flock(base, LOCK_EX);               /* nobody is about to use it */
-    unlinkat(base, "whalebox", AT_REMOVEDIR); /* fails if others are in it */
-    flock(base, LOCK_UN);
+    unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
 }
 
 /* In the child, which was born in its cgroup: make that the top of the tree it
@@ -991,6 +996,8 @@ static const struct option root_options[] = {
     { 0 }
 };
 static const struct hint root_hints[] = {
+    { "open", 0, .mend = "name one with --rootfs, or make one: "
+      "./busybox-rootfs.sh" },
     { "pivot_root", EINVAL, .mend = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
     { "mount_setattr", EINVAL, .mend = "this file system cannot show files "
@@ -999,13 +1006,13 @@ static const struct hint root_hints[] = {
     { 0 }
 };
 
-/* Before the clone: take the folder NAME.  Returns it, or NULL with errno. */
+/* Before the clone: take the folder NAME. */
 static struct tree *open_folder(const char *name) {
-    struct tree *tree = &trees[tree_count];
+    struct tree *tree = &trees[tree_count++]; /* the next one */
+    step(8, "open(%s) # ls %s", name, name);
     if (!realpath(name, tree->path) || access(text("%s/.", name), F_OK) < 0)
-        return NULL;
-    tree->fd = is_host_root() ? clone_tree(tree->path, 0) : -1;
-    tree_count++;
+        die();
+    tree->fd = host_root ? clone_tree(tree->path, 0) : -1;
     return tree;
 }
 
@@ -1040,10 +1047,7 @@ static void attach_folder(const struct tree *tree, const char *to) {
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
     const char *name = rootfs_dir ? rootfs_dir : set && *set ? set : "rootfs";
-    rootfs = open_folder(name);
-    if (!rootfs)
-        refuse("name one with --rootfs, or make one: ./busybox-rootfs.sh",
-               "chapter 8: no root file system %s: %s", name, strerror(errno));
+    rootfs = open_folder(name);         /* or it dies */
 }
 
 /* In the child: mount the rootfs and go there: "." is the new root now. */
@@ -1199,8 +1203,8 @@ static void remove_leftover(void) {
 static int remove_box(int parent, const char *name) {
     struct box saved = box;             /* the helper is not our box */
     step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    box.status = remove_folder(parent, name);
-    if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !is_host_root()) {
+    box.status = remove_folder(parent, name); /* 0 if that will do */
+    if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !host_root) {
         box.flags = CLONE_NEWUSER;      /* no other namespace */
         box.cgroup = -1;                /* nor limits */
         box.name = name;                /* for remove_leftover() */
@@ -1211,8 +1215,7 @@ static int remove_box(int parent, const char *name) {
         close(box.pidfd);
     }
     if (box.status != 0)
-        fprintf(stderr, "whalebox: chapter 9: box %s cannot be removed: %s\n",
-                name, strerror(errno));
+        complain();
     box = saved;                        /* as if nothing had been */
     return 0;
 }
@@ -1222,7 +1225,7 @@ static int remove_box(int parent, const char *name) {
 static void open_containers(void) {
     const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
     char *path = set && *set ? text("%s/containers", set)
-        : is_host_root() ? text("/var/lib/whalebox/containers")
+        : host_root ? text("/var/lib/whalebox/containers")
         : data && *data ? text("%s/whalebox/containers", data)
         : text("%s/.local/share/whalebox/containers", getenv("HOME"));
     step(9, "mkdir(%s) # mkdir -p %s", path, path);
@@ -1237,7 +1240,7 @@ static void open_containers(void) {
 
 /* Before the clone: the box's folder, with its own layer in it. */
 static void make_layers(void) {
-    open_containers();
+    open_containers();                  /* sets home */
     must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
     folder = make_locked_folder(containers, box.name, remove_box);
     step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
@@ -1270,12 +1273,10 @@ static void fill_init_layer(void) {
                     O_CREAT));
 }
 
-/*
- * In the child: gather the layers on a small file system in memory, by plain
+/* In the child: gather the layers on a small file system in memory, by plain
  * names, so that none with a ':' or ',' is taken for an option, and stack them.
  * In a user namespace overlay keeps its notes in user.* attributes; volatile
- * spares it syncing what will be thrown away.  "." is the new root from here.
- */
+ * spares it syncing what will be thrown away.  "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
     const char *list = read_file(AT_FDCWD, "/proc/filesystems");
@@ -1387,30 +1388,39 @@ static const struct hint lock_hints[] = {
     { 0 }
 };
 
-/* In the child: cover what is the machine's in /proc and /sys: a folder with an
- * empty one, a file with /dev/null.  These paths are the kernel's own, and so
- * cannot be links that somebody laid.  Without private mounts, nothing. */
+/* Cover PATH: a folder with an empty one, a file with /dev/null. */
+static void cover_path(const char *path) {
+    struct stat st;
+    step(10, "stat(%s)", path);
+    if (stat(path, &st) < 0 && errno == ENOENT)
+        return;                         /* this kernel has no such thing */
+    must(stat(path, &st));              /* any other error is one */
+    int is_folder = S_ISDIR(st.st_mode);        /* else a file */
+    step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
+         "/dev/null", path, is_folder ? "-t tmpfs -r tmpfs" :
+         "--bind /dev/null", path);
+    must(is_folder ? mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL)
+                   : mount("/dev/null", path, NULL, MS_BIND, NULL));
+}
+
+/* In the child: cover what is the machine's in /proc and /sys, and make what
+ * is its settings read-only.  No path of these is a link that somebody laid. */
 static void cover_paths(void) {
-    struct stat st;                     /* is it a folder? */
-    for (size_t i = 0; i < LENGTH(covered); i++) {
-        if (stat(covered[i], &st) < 0)
-            continue;                   /* this kernel has no such thing */
-        int is_folder = S_ISDIR(st.st_mode);    /* else a file */
-        step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
-             "/dev/null", covered[i], is_folder ? "-t tmpfs -r tmpfs" :
-             "--bind /dev/null", covered[i]);
-        must(is_folder ? mount("tmpfs", covered[i], "tmpfs", MS_RDONLY, NULL)
-                       : mount("/dev/null", covered[i], NULL, MS_BIND, NULL));
-    }
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    for (size_t i = 0; i < LENGTH(covered); i++)
+        cover_path(covered[i]);
+    for (long cpu = sysconf(_SC_NPROCESSORS_CONF); cpu-- > 0;)
+        cover_path(text("/sys/devices/system/cpu/cpu%ld/thermal_throttle",
+                        cpu));
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i];
-        if (stat(path, &st) < 0)
+        step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
+             "%s", path, path, path);
+        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0 &&
+            errno == ENOENT)
             continue;                   /* nor this */
-        step(10, "mount(%s, MS_RDONLY) # mount --bind -o ro %s %s", path, path,
-             path);
-        must(mount(path, path, NULL, MS_BIND | MS_REC, NULL));  /* a mount */
-        must(mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY |
-                   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));    /* and flags */
+        must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
+                     sizeof(attr)));    /* fails if it is no mount */
     }
 }
 
@@ -1626,7 +1636,7 @@ static void take_doctor(const struct option *o, char *value) {
         /* Without a namespace of their own for mounts, the steps after it
          * would be taken on the host's; and without users, by a nobody. */
         if (!(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
-            (failed == 5 && !is_host_root()))
+            (failed == 5 && geteuid() != 0))
             break;
     }
     if (failed < 0)
@@ -1750,7 +1760,7 @@ static void open_volumes(void) {
         v->tree->flags = AT_RECURSIVE;
         if (!realpath(v->source, v->tree->path))
             die();
-        v->tree->fd = is_host_root() ? clone_tree(v->tree->path, AT_RECURSIVE)
+        v->tree->fd = host_root ? clone_tree(v->tree->path, AT_RECURSIVE)
                                      : -1;
     }
 }
@@ -1780,7 +1790,7 @@ static int make_in_box(const char *path, int is_folder) {
         const char *part = text("%.*s", (int)end, path);
         const char *name = strrchr(part, '/') + 1;      /* its last */
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
-        fd = open_in_box(part, O_PATH);
+        fd = open_in_box(part, O_PATH); /* links followed, in here */
         if (fd < 0 && errno == ENOENT) {
             if (path[end] || is_folder)         /* on the way, or its end */
                 must(mkdirat(above, name, 0755));
@@ -1788,7 +1798,7 @@ static int make_in_box(const char *path, int is_folder) {
                 close((int)must(openat(above, name, O_CREAT | O_EXCL, 0644)));
             fd = open_in_box(part, O_PATH);
         }
-        must(fd);
+        must(fd);                       /* made now, or there before */
         close(above);
         above = fd;                     /* one name further down */
     }
@@ -1917,7 +1927,7 @@ static void furnish_box(void) {
         if (dir < 0 && errno == ENOENT && *workdir == '/')
             dir = make_in_box(workdir, 1);      /* as docker has it */
         must(fchdir((int)must(dir)));
-        close(dir);
+        close(dir);                     /* it is where we are */
     }
     if (user)
         become_user();                  /* who can do none of the above */
@@ -2081,7 +2091,7 @@ static void start_relay(void) {
     sigset_t winch;                     /* the one signal that it wants */
     if (!with_tty)
         return;
-    is_terminal = tcgetattr(0, &found) == 0;
+    is_terminal = tcgetattr(0, &found) == 0; /* or a pipe, say */
     step(12, "fork(), tcsetattr(raw) # stty raw -echo");
     relay_pid = (pid_t)must(fork());
     if (relay_pid == 0) {               /* in the relay, with our signals off */
@@ -2096,7 +2106,7 @@ static void start_relay(void) {
             tcsetattr(0, TCSADRAIN, &raw);
         if (master >= 0) {
             copy_window_size(master);
-            fcntl(master, F_SETFL, O_NONBLOCK);
+            fcntl(master, F_SETFL, O_NONBLOCK); /* poll() waits */
             copy_both_ways(master, signalfd(-1, &winch, SFD_CLOEXEC));
         }
         if (is_terminal)
@@ -2291,7 +2301,7 @@ static void take_help(const struct option *o, char *value) {
              "itself failed.");
     step(0, "write(standard output)");
     must(fflush(stdout));               /* it may be closed, or full */
-    exit(0);
+    exit(0);                            /* no box was made */
 }
 
 /* The row of WORD: "--name", "--name=value", "-n", or a command. */
@@ -2316,13 +2326,12 @@ static const struct option *find_option(const char *word) {
 
 /* Take an option, and return how many words of ARGV that took. */
 static int take_option(char **argv) {
-    const struct option *o = find_option(argv[0]);
+    const struct option *o = find_option(argv[0]); /* or it refuses */
     int has_value = o->take != take_flag && o->take != take_help;
     char *equals = strchr(argv[0], '='); /* its value may follow it */
-    if (!has_value && equals)
-        refuse(o->help + 4, "%s: it takes no value", argv[0]);
-    if (has_value && !equals && !argv[1])
-        refuse(o->help + 4, "%s: it needs a value", argv[0]);
+    if (has_value ? !equals && !argv[1] : equals != NULL)
+        refuse(o->help + 4, "%s: it %s value", argv[0],
+               has_value ? "needs a" : "takes no");
     o->take(o, !has_value ? NULL : equals ? equals + 1 : argv[1]);
     return has_value && !equals ? 2 : 1;
 }

@@ -47,7 +47,7 @@ it 'takes its root from --rootfs, WHALEBOX_ROOTFS or ./rootfs' '
 
 it 'refuses a root that is not there' '
 	box --rootfs nowhere /bin/true && want_status 125 && want_out "" &&
-	want_err "chapter 8: no root file system nowhere: No such file" &&
+	want_err "chapter 8: open(nowhere): No such file" &&
 	want_err "hint: " &&
 	box --rootfs "$root/marker" /bin/true && want_status 125 &&
 	want_err "Not a directory"

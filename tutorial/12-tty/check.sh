@@ -1,0 +1,97 @@
+#!/bin/sh
+# needs:
+. "$(dirname "$0")/../../tests/lib.sh"
+
+# typed COMMAND: runs it with the standard input of $1, a shell's commands that
+# type; what was shown lies in ./shown without the carriage returns, and the
+# status in $status.
+typed() {
+	keys=$1
+	shift
+	{ eval "$keys"; } | run "$@"
+	tr -d '\r' <out >shown
+	status=$(cat status)
+}
+
+# on_terminal COMMANDS: a shell runs them on a new terminal of 30 rows and 90
+# columns.  What they show lies in ./shown, without the carriage returns.
+on_terminal() {
+	mkfifo keys || return 1
+	run script -qc "stty rows 30 cols 90; $1" /dev/null <>keys
+	rm keys
+	tr -d '\r' <out >shown
+}
+
+it 'gives the box a terminal, the first of its own' '
+	box -t /bin/sh -c "tty; ls -1 /dev/pts; test -t 0 && test -t 1 && test -t 2" &&
+	want_status 0 && tr -d "\r" <out >shown &&
+	same "/dev/pts/0 0 ptmx" "$(paste -sd " " shown)" &&
+	box /bin/sh -c "test -t 0 || ls -1 /dev/pts" && want_out ptmx
+' 'Which devpts is /dev/pts/ptmx of, after the pivot, and who opens it?'
+
+it 'makes it the controlling terminal of a session of the box' '
+	box -t /bin/sh -mc "cut -d \" \" -f 1,5,6,7 /proc/\$\$/stat
+	    sleep 60 & jobs; kill %1; echo y >/dev/tty" &&
+	want_status 0 && tr -d "\r" <out >shown &&
+	same "1 1 1" "$(sed -n "1s/ [0-9]*\$//p" shown)" &&
+	grep -q Running shown && grep -qx y shown && ! grep "job control" shown
+' 'setsid(2), and the ioctl TIOCSCTTY.'
+
+it 'turns typed ^C and ^Z into signals for the job in the foreground' '
+	(sleep 2; printf "\032"; sleep 1; printf "\003"; sleep 1) | {
+		box -t /bin/sh -mc "sleep 60; jobs; trap : INT; sleep 60
+		    echo ended \$?; exit 7" && want_status 7; } &&
+	grep -q Stopped out && grep -q "ended 130" out
+' 'They are bytes on the way. Which line discipline is to look at them?'
+
+it 'copies what is typed to the box, and its end as ^D' '
+	{ printf "one\ntwo\n" | box -t /bin/sh -c \
+	    "stty -echo; read a; read b; echo \$b \$a; cat; cat; echo end"; } &&
+	tr -d "\r" <out | grep -qx "two one" && grep -q end out
+' 'A terminal has no end of file; the line discipline makes one of ^D.'
+
+it 'copies a megabyte of output without loss' '
+	box -t /bin/sh -c "stty -opost; seq -w 0 149796" && want_status 0 &&
+	seq -w 0 149796 >wanted && cmp out wanted
+' 'read(2) and write(2) may do less than they were asked to.'
+
+it 'ends with the status of the command' '
+	box -t /bin/sh -c "exit 7" && want_status 7 &&
+	box -t /nowhere && want_status 127 &&
+	box -t --name x..y/ /bin/true && want_status 125
+' 'The relay is another process; whose status is it that counts?'
+
+it 'gives the box the size of the window, from the start and when it changes' '
+	on_terminal "(sleep 2; stty rows 24 cols 80 </dev/tty) &
+	    $WHALEBOX -t /bin/sh -c \"trap \\\"stty size\\\" WINCH; stty size; sleep 4; :\"" &&
+	same "30 90${newline}24 80" "$(cat shown)"
+' 'TIOCGWINSZ on one terminal, TIOCSWINSZ on the other, and SIGWINCH in between.'
+
+it 'leaves the caller its terminal as it was' '
+	on_terminal "stty -a >before; $WHALEBOX -t /bin/stty raw -echo; stty -a >after" &&
+	diff before after && grep -q " echo " after
+' 'tcgetattr(3) before, tcsetattr(3) after.'
+
+it 'puts the terminal right even when whalebox is killed' '
+	on_terminal "stty -a >before
+	    $WHALEBOX -t /bin/sh -c \"echo ready; sleep 60\" </dev/tty >ready &
+	    until grep -q ready ready; do sleep 0.1; done; stty -a >during
+	    kill -KILL \$!; wait \$!
+	    for i in \$(seq 50); do stty -a >after
+	    cmp -s before after && break; sleep 0.1; done" &&
+	grep -q -e "-icanon" during && diff before after
+' 'Who is left to do it? Not a process that was killed.'
+
+it 'keeps the terminal of the caller out of the box' '
+	on_terminal "tty >name; $WHALEBOX -t /bin/sh -c \"
+	    stat -L -c %d:%r /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2\" >box
+	    stat -L -c %d:%r /dev/tty \$(cat name) >host" &&
+	tr -d "\r" <box | sort -u >ours && same 1 "$(wc -l <ours)" &&
+	same "" "$(grep -Fxf host ours)"
+' 'dup2(2) puts the slave in the place of all three streams.'
+
+it 'leaves nothing behind' '
+	snapshot && box -t /bin/true && want_status 0 && unchanged
+' 'The master is closed when the relay ends; and the relay, when?'
+
+finish
