@@ -826,10 +826,9 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Set base_path to the folder in which to make the boxes' cgroups: for root the
- * mount of cgroup v2, found by its type (hybrid hosts have it elsewhere); for a
- * user the topmost cgroup above its own whose processes it may move, which
- * somebody delegated to it.  Returns 0, or -1 with errno if there is none. */
+/* Set base_path to where boxes get their cgroups: for root the mount of cgroup
+ * v2, found by its type (hybrid hosts have it elsewhere); for a user the topmost
+ * cgroup above its own that was delegated.  Returns 0, or -1 with errno. */
 static int find_base(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
@@ -899,9 +898,8 @@ static void write_limits(void) {
         die();
 }
 
-/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  It may
- * take more than one try: the last box to end removes "whalebox", which is for
- * its owner alone, since who can open a folder can lock it. */
+/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The last
+ * box removes "whalebox", its owner's alone (who can open it can lock it). */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)
@@ -1203,7 +1201,9 @@ static void remove_leftover(void) {
 static int remove_box(int parent, const char *name) {
     struct box saved = box;             /* the helper is not our box */
     step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    box.status = remove_folder(parent, name); /* 0 if that will do */
+    box.status = -1;                    /* not removed yet */
+    for (int tries = 0; tries < 3 && box.status != 0; tries++)
+        box.status = remove_folder(parent, name);
     if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !host_root) {
         box.flags = CLONE_NEWUSER;      /* no other namespace */
         box.cgroup = -1;                /* nor limits */
@@ -1317,8 +1317,7 @@ static void mount_layers(void) {
  *     |- newer than our list, or clone3?   "there is none": ENOSYS
  *     |- one of refused[]?                 refused: EPERM
  *     |- clone, ioctl, socket?             it depends on an argument
- *     `- the kernel, which asks in its turn for a capability: 14 are left,
- *        over what the box's own user namespace owns
+ *     `- the kernel, which asks in its turn for a capability: 14 are left
  */
 #include <stddef.h>              /* offsetof */
 #include <linux/audit.h>         /* which ABI a call came by */
@@ -1392,9 +1391,10 @@ static const struct hint lock_hints[] = {
 static void cover_path(const char *path) {
     struct stat st;
     step(10, "stat(%s)", path);
-    if (stat(path, &st) < 0 && errno == ENOENT)
+    int found = stat(path, &st);
+    if (found < 0 && errno == ENOENT)
         return;                         /* this kernel has no such thing */
-    must(stat(path, &st));              /* any other error is one */
+    must(found);                        /* any other error is one */
     int is_folder = S_ISDIR(st.st_mode);        /* else a file */
     step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
          "/dev/null", path, is_folder ? "-t tmpfs -r tmpfs" :
@@ -1403,8 +1403,7 @@ static void cover_path(const char *path) {
                    : mount("/dev/null", path, NULL, MS_BIND, NULL));
 }
 
-/* In the child: cover what is the machine's in /proc and /sys, and make what
- * is its settings read-only.  No path of these is a link that somebody laid. */
+/* In the child: cover what is the machine's, and make its settings read-only. */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     for (size_t i = 0; i < LENGTH(covered); i++)
@@ -1416,9 +1415,10 @@ static void cover_paths(void) {
         const char *path = read_only[i];
         step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
              "%s", path, path, path);
-        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0 &&
-            errno == ENOENT)
+        int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
+        if (bound < 0 && errno == ENOENT)
             continue;                   /* nor this */
+        must(bound);
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
@@ -1453,8 +1453,7 @@ static void drop_capabilities(unsigned long long kept) {
         die();
 }
 
-/* System calls that are refused: an administrator's work, or a door that has
- * stood open too often. */
+/* Refused: an administrator's work, or a door that stood open too often. */
 static const int refused[] = {
     SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree,      /* mounts */
     SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount,      /* the same, */

@@ -1,0 +1,13 @@
+/*
+ * sanitize.c: how the sanitizers behave in `make sanitize`, linked in since a
+ * box's environment is its own.  86 is an exit status that no test expects.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+    return "exitcode=86";
+}
+
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void) {
+    return "exitcode=86:print_stacktrace=1";
+}
