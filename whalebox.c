@@ -827,8 +827,8 @@ static const struct hint limit_hints[] = {
 };
 
 /* Set base_path to where boxes get their cgroups: for root the mount of cgroup
- * v2, found by its type (hybrid hosts have it elsewhere); for a user the topmost
- * cgroup above its own that was delegated.  Returns 0, or -1 with errno. */
+ * v2, found by its type (hybrid hosts have it elsewhere); for a user the top of
+ * what was delegated, above its own.  Returns 0, or -1 with errno. */
 static int find_base(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
@@ -898,8 +898,8 @@ static void write_limits(void) {
         die();
 }
 
-/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The last
- * box removes "whalebox", its owner's alone (who can open it can lock it). */
+/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The
+ * last box removes "whalebox"; it is ours alone, for who opens it can lock it. */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)
@@ -1391,7 +1391,7 @@ static const struct hint lock_hints[] = {
 static void cover_path(const char *path) {
     struct stat st;
     step(10, "stat(%s)", path);
-    int found = stat(path, &st);
+    int found = stat(path, &st);        /* one look */
     if (found < 0 && errno == ENOENT)
         return;                         /* this kernel has no such thing */
     must(found);                        /* any other error is one */
@@ -1403,7 +1403,7 @@ static void cover_path(const char *path) {
                    : mount("/dev/null", path, NULL, MS_BIND, NULL));
 }
 
-/* In the child: cover what is the machine's, and make its settings read-only. */
+/* In the child: cover what is the machine's; make its settings read-only. */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     for (size_t i = 0; i < LENGTH(covered); i++)
@@ -1412,13 +1412,13 @@ static void cover_paths(void) {
         cover_path(text("/sys/devices/system/cpu/cpu%ld/thermal_throttle",
                         cpu));
     for (size_t i = 0; i < LENGTH(read_only); i++) {
-        const char *path = read_only[i];
+        const char *path = read_only[i]; /* a setting */
         step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
              "%s", path, path, path);
         int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
         if (bound < 0 && errno == ENOENT)
             continue;                   /* nor this */
-        must(bound);
+        must(bound);                    /* now it is a mount of its own */
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
@@ -1440,7 +1440,7 @@ static void drop_capabilities(unsigned long long kept) {
             die();
     char *line = strstr(read_file(AT_FDCWD, "/proc/self/status"), "CapBnd:");
     unsigned long long bounding = line ? strtoull(line + 7, NULL, 16) : ~0ULL;
-    errno = EPERM;
+    errno = EPERM;                      /* if the kernel did not mean it */
     if (bounding & ~kept)               /* dropped, it said */
         die();
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
@@ -1595,7 +1595,7 @@ static int examine(const int *off, int *seen, char why[][1024]) {
     for (ssize_t got; (got = read(ends[0], told + length,
                                   sizeof(told) - 1 - length)) > 0;)
         length += (size_t)got;
-    close(ends[0]);
+    close(ends[0]);                     /* it has told all */
     waitpid(helper, NULL, 0);           /* what it told is what counts */
     told[length] = '\0';
     for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
@@ -1704,7 +1704,7 @@ static void take_variable(const struct option *o, char *value) {
 /* -v SOURCE:TARGET[:ro], cut at its colons, so no path with one in it can be
  * named.  The target is a path from the box's root. */
 static void take_volume(const struct option *o, char *value) {
-    struct volume *v = &volumes[volume_count];
+    struct volume *v = &volumes[volume_count]; /* the next one */
     if (volume_count == LENGTH(volumes))
         refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
     v->source = strtok(value, ":");
@@ -1851,9 +1851,9 @@ static _Noreturn void exec_under_init(void) {
     sigset_t all;                       /* an init is deaf to none */
     int status;                         /* of whoever ended */
     step(11, "fork() # tini");
-    must(prctl(PR_SET_DUMPABLE, 0));
+    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd */
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
     pid_t command = (pid_t)must(fork());
     if (command == 0)                   /* number 2 of the box */
         exec_command();
@@ -1881,9 +1881,9 @@ static void become_user(void) {
         *group++ = '\0';                /* now each is a string */
     unsigned int uid = find_id(name, "/etc/passwd", 2), gid = 0;
     if (group)
-        gid = find_id(group, "/etc/group", 2);
+        gid = find_id(group, "/etc/group", 2); /* as was asked for */
     else if (name[strspn(name, "0123456789")])  /* a name: its own group */
-        gid = find_id(name, "/etc/passwd", 3);
+        gid = find_id(name, "/etc/passwd", 3); /* the user's own */
     step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
          gid, uid, uid, gid);
     must(prctl(PR_SET_KEEPCAPS, 1));    /* in the permitted set, at least */
@@ -1918,7 +1918,7 @@ static void furnish_box(void) {
     snprintf(own[1], PATH_MAX, "HOSTNAME=%s", box.name);
     snprintf(own[2], PATH_MAX, "TERM=%s", term ? term : "dumb");
     for (size_t i = 0; i < LENGTH(own); i++)
-        set_variable(own[i], 0);
+        set_variable(own[i], 0);        /* -e comes before these */
     environ = variables;                /* the host's is forgotten */
     if (workdir) {
         int dir = open_in_box(workdir, O_PATH | O_DIRECTORY);
@@ -2046,11 +2046,11 @@ static void copy_window_size(int master) {
  * once more for whoever reads next.
  */
 static void copy_both_ways(int master, int resized) {
-    char typed[256], shown[4096];
+    char typed[256], shown[4096];       /* in, and out */
     struct signalfd_siginfo event;      /* that the window changed */
     struct pollfd from[3] = { { .fd = 0 }, { .fd = master },
                               { .fd = resized, .events = POLLIN } };
-    ssize_t waiting = 0, length;
+    ssize_t waiting = 0, length;        /* bytes typed; bytes moved */
     int patience = -1;                  /* milliseconds, or for ever */
     for (;;) {
         from[0].events = waiting ? 0 : POLLIN;  /* one thing at a time */
@@ -2119,7 +2119,7 @@ static void start_relay(void) {
 /* Before the clone: the sockets that the child and the relay will share. */
 static void prepare_handover(void) {
     step(12, "socketpair()");
-    if (with_tty)
+    if (with_tty)                       /* else it stays at -1 */
         must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
 }
 

@@ -22,24 +22,28 @@ it 'mounts nothing where a link in the rootfs leads out of it' '
 '
 
 # The first volume is shared with a program outside that makes of one folder in
-# it a link, and back again, while the other 31 are being mounted on that.  The
-# same mkdir without such care shows that it would come to something.
+# it a link, and back again, while the other 31 are being mounted on that.  In
+# the box the link leads to a folder of its own.  That a mkdir without such care
+# comes through shows that the link is there often enough.
 it 'mounts nothing elsewhere in 1023 tries while a link is swapped in' '
-	mkdir data victim shared shared/folder && touch data/x &&
+	mkdir -p data victim shared/folder "$root$PWD/victim" &&
 	ln -s "$PWD/victim" shared/link &&
 	volumes=$(for n in $(seq 31); do echo "-v $PWD/data:/s/folder/$n/$n"; done) &&
-	{ timeout 60 "$project/build/tests/swap" shared/folder shared/link 2>swap.err & } &&
-	swapper=$! && mounted=0 &&
+	{ timeout 60 "$project/build/tests/swap" shared/folder shared/link & } &&
+	trap "kill $!" EXIT && good=0 &&
 	for try in $(seq 33); do
-		box -v "$PWD/shared:/s" $volumes /bin/ls /s/folder/1/1 &&
-		{ [ "$status" -eq 125 ] || want_out x; } || exit
+		box -v "$PWD/shared:/s" $volumes /bin/grep -c " /s" /proc/mounts &&
+		if [ "$status" -eq 0 ]; then
+			good=$((good + 1)) && want_match "^[1-9]"
+		else
+			want_status 125
+		fi || exit
 	done &&
-	same "" "$(ls -A victim)" &&
+	differ 0 "$good" && same "" "$(ls -A victim)" &&
 	for try in $(seq 1000); do
 		[ -h shared/folder ] || mkdir "shared/folder/$try.naive" || true
 		[ -z "$(ls -A victim)" ] || break
-	done 2>mkdir.err &&
-	kill "$swapper" && differ "" "$(ls -A victim)"
+	done && differ "" "$(ls -A victim)"
 '
 
 it 'goes on as the host does when the source of a volume is renamed' '
@@ -57,11 +61,11 @@ it 'makes a source that is missing, and no folder above it' '
 	want_err "mkdir($PWD/a/b)" && [ ! -e a ]
 '
 
-it 'mounts single files, devices and folders with mounts in them' '
+it 'mounts single files, and folders with mounts in them' '
 	mkdir data data/sub && echo one >one && echo two >two &&
-	box -v "$PWD/one:/etc/one" -v "$PWD/two:/bin/sh:ro" -v /dev/null:/nothing \
+	box -v "$PWD/one:/etc/one" -v "$PWD/two:/bin/sh:ro" \
 	    -v "$PWD/data:/data" -v "$PWD/two:/data/sub/file" \
-	    /bin/cat /etc/one /bin/sh /nothing /data/sub/file &&
+	    /bin/cat /etc/one /bin/sh /data/sub/file &&
 	want_status 0 && want_out "one${newline}two${newline}two" &&
 	box -v "$PWD/data:/data" /bin/ls -A /data/sub && want_out file
 '
@@ -105,8 +109,8 @@ it 'keeps what is in a volume though whalebox is killed, 50 times' '
 		    /bin/sleep 0.01 &
 		sleep "0.0$((try % 10))$((try * 7 % 10))"
 		kill -KILL $! && killed=$((${killed:-0} + 1))
-		wait $!
-	done 2>kill.err
+		wait $! || true
+	done 2>kill.err &&
 	differ 0 "${killed:-0}" && box /bin/true && want_status 0 &&
 	none() { [ -z "$(ls -A "$WHALEBOX_HOME/containers")" ]; } &&
 	swept() { "$WHALEBOX" /bin/true && none; } && soon swept &&
@@ -135,7 +139,7 @@ if is_root; then
 			mount --bind data \$upper/a && mount -t tmpfs tmpfs \$upper/b &&
 			touch \$upper/b/file && echo >&9
 			wait; cat data/file; ls \$upper/b" &&
-		want_out "precious${newline}file" && want_err "cannot be removed"
+		want_out "precious${newline}file" && want_err "chapter 9: " && want_err busy
 	'
 fi
 
@@ -178,7 +182,7 @@ it 'has an init that passes TERM on to a command without a handler' '
 		    "echo ready; exec sleep 60" >ready & } &&
 		soon grep -q ready ready &&
 		kill -TERM "$(pgrep -P $!)" && { wait $!; echo $? >>ended; } || exit
-	done
+	done &&
 	same "143 137" "$(paste -sd " " ended)"
 '
 
@@ -188,8 +192,8 @@ it 'has an init that reaps orphans, and ends as the command does' '
 		{ "$WHALEBOX" $init /bin/sh -c "echo ready; $orphans" >ready & } &&
 		soon grep -q ready ready && sleep 0.6 &&
 		ps -o stat= --ppid "$(pgrep -P $!)" >state && wait &&
-		grep -c Z state >>zombies || exit_status=$?
-	done
+		{ grep -c Z state >>zombies || true; } || exit
+	done &&
 	same "0 2" "$(paste -sd " " zombies)" &&
 	box --init /bin/sh -c "exit 7" && want_status 7 &&
 	box --init /bin/sh -c "kill -SEGV \$\$" && want_status 139 &&

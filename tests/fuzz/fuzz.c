@@ -109,7 +109,7 @@ static uid_t stub_geteuid(void) {       /* whoever it is that tests */
 #define stderr nowhere
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wreturn-type"  /* main() alone may just end */
-#include "../../whalebox.c"
+#include "../../whalebox.c"     /* NOLINT(bugprone-suspicious-include) */
 #pragma GCC diagnostic pop
 #undef exit
 #undef stderr
@@ -152,7 +152,7 @@ static char *cut(char **text, const char *mark) {
 static void test_options(char *input) {
     static char *argv[64];              /* longjmp(3) must not lose them */
     static int argc;
-    char name[] = "whalebox";
+    static char name[] = "whalebox";
     memset(argv, 0, sizeof(argv));
     argv[0] = name;
     for (argc = 1; *input && argc < (int)LENGTH(argv) - 1; argc++)
