@@ -899,7 +899,7 @@ static void write_limits(void) {
 }
 
 /* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The
- * last box removes "whalebox"; it is ours alone, for who opens it can lock it. */
+ * last box removes "whalebox"; ours alone: who opens it can lock it. */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)

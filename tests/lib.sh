@@ -261,9 +261,9 @@ has_cgroup2() {
 host_state() {
 	cat /proc/self/mountinfo
 	sed -n 's/^ *\(.*\):.*/network device \1/p' /proc/net/dev
-	# The folder cgroup/whalebox stays, and so do records' parent folders.
+	# A user cannot look into root's folder of boxes, nor leave a box there.
 	for m in $(mounts_of cgroup; mounts_of cgroup2); do
-		find "$m" -type d -path '*/whalebox/*'
+		find "$m" -type d -path '*/whalebox/*' 2>/dev/null
 	done
 	( cd "$WHALEBOX_HOME" && find . -path './*/*' )
 }
