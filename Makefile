@@ -256,7 +256,8 @@ $(BUILD)/whalebox-asan: $(ASAN)/build/whalebox-$(LAST)
 	cp $< $@
 
 # The host's half of the tests in a copy of this folder, with these in place of
-# the static ones; but tests/faults.sh would fail the sanitizers' own calls.
+# the static ones, and their libraries in the rootfs for tests that take them
+# into a box.  tests/faults.sh is left out: it has the sanitizers' calls fail.
 .PHONY: sanitize
 sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) probes     ## run the host's tests under sanitizers
 	@./install.sh test
@@ -264,9 +265,11 @@ sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) probes     ## run t
 	@rm -rf $(ASAN)/tests $(ASAN)/tutorial $(ASAN)/rootfs $(ASAN)/build/tests
 	@cp -R test.sh tests tutorial rootfs $(SRC) $(ASAN)
 	@rm $(ASAN)/tests/faults.sh
+	@ldd $< | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p' | \
+	    xargs cp -L --parents -t $(ASAN)/rootfs
 	@cp $< $(ASAN)/whalebox
 	@cp -R $(NO_BUILDS) $(BUILD)/tests $(ASAN)/build
-	@$(ASAN)/test.sh host 'host root' 'host user'
+	@cd $(ASAN) && ./test.sh host 'host root' 'host user'
 
 # The targets of tests/fuzz/fuzz.c share the time: SECONDS, of all of them.  What
 # was found interesting is kept in $(BUILD)/fuzz, and is where the next run starts.

@@ -128,10 +128,6 @@ struct hint {
     const char *mend;                   /* what to do about it */
     const char *file, *has;             /* one more condition, or NULL */
 };
-#define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
-    "kernel.apparmor_restrict_unprivileged_userns=0", \
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "\n1\n"
-
 
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
@@ -223,16 +219,23 @@ TOOL int write_file(int dir, const char *file, const char *value, int flags) {
     return written < 0 ? -1 : 0;
 }
 
+/* Does hint H speak of the step that has just failed with ERROR? */
+static int is_about(const struct hint *h, int error) {
+    return strncmp(now.call, h->call, strlen(h->call)) == 0 &&
+           (h->error == 0 || h->error == error) &&
+           (!h->file || strstr(read_file(AT_FDCWD, h->file) - 1, h->has));
+}
+
+static const char *(*ask_doctor)(int error);    /* who knows more, or NULL */
+
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
-    const struct hint *h = chapters[now.chapter].hints; /* may be NULL */
     int error = errno;                  /* before another call sets it */
-    while (h && h->call && (strncmp(now.call, h->call, strlen(h->call)) != 0 ||
-           (h->error && h->error != error) || (h->file &&
-           !strstr(read_file(AT_FDCWD, h->file) - 1, h->has))))
-        h++;                            /* this one is about something else */
-    refuse(h ? h->mend : NULL, "chapter %d: %s: %s", now.chapter, now.call,
-           strerror(error));
+    const char *mend = ask_doctor ? ask_doctor(error) : NULL;
+    const struct hint *h = chapters[now.chapter].hints;
+    for (; !mend && h && h->call; h++)
+        mend = is_about(h, error) ? h->mend : NULL;
+    refuse(mend, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
 }
 
 /* The step failed, but we go on: we are cleaning up. */
@@ -357,12 +360,8 @@ static const struct option process_options[] = {
     { 0 }
 };
 static const struct hint process_hints[] = {
-    { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
-      "outer container with --security-opt seccomp=unconfined" },
     { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
       "/proc/sys/user/max_user_namespaces", "\n0\n" },
-    { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
-      "/proc/sys/kernel/unprivileged_userns_clone", "\n0\n" },
     { "clone3", EPERM, .mend = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
     { "fcntl", EINVAL, .mend = "too few open files allowed: ulimit -n 256" },
@@ -393,7 +392,7 @@ static void prepare_process(void) {
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
     step(0, "read(/proc/self/uid_map)");
     const char *map = read_file(AT_FDCWD, "/proc/self/uid_map");
-    must(*map ? 0 : -1);                /* root or not: no guess will do */
+    must(access("/proc/self/uid_map", R_OK) == 0 && *map ? 0 : -1);
     host_root = geteuid() == 0 && strstr(map, "4294967295");
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
@@ -528,7 +527,6 @@ static void set_hostname(void) {
 enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
-    { "", EACCES, APPARMOR },
     { "mount(proc", EPERM, .mend = "the host's /proc is partly hidden, as in "
       "docker: run the outer container with --privileged" },
     { "", EPERM, .mend = "mounting takes root or a user namespace" },
@@ -619,7 +617,6 @@ static const struct option user_options[] = {
     { 0 }
 };
 static const struct hint user_hints[] = {
-    { "write", 0, APPARMOR },
     { "new", 0, .mend = "is it set-user-ID root, and the range yours?" },
     { 0 }
 };
@@ -899,7 +896,7 @@ static void write_limits(void) {
 }
 
 /* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The
- * last box removes "whalebox"; ours alone: who opens it can lock it. */
+ * last box removes "whalebox", closed to others: who opens it can lock it. */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)
@@ -907,7 +904,7 @@ static void make_cgroup_folder(void) {
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
     base = open(base_path, FOLDER);     /* the folder above */
     for (int tries = 0; base >= 0 && tries < 100; tries++) {
-        if (mkdirat(base, "whalebox", 0700) < 0 && errno != EEXIST)
+        if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
         boxes = openat(base, "whalebox", FOLDER);
         if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
@@ -1552,10 +1549,69 @@ static void lock_box(void) {
     filter_system_calls();              /* last: the others need its calls */
 }
 
-/* --- The doctor -------------------------------------------------------- */
+/* --- The doctor --------------------------------------------------------
+ *
+ * A step may fail for what it was asked to do, or because the host is not as
+ * it should be.  The first kind of mend stands in the chapter whose step it is;
+ * the second kind stands here, since any step may be the first to meet it.  An
+ * error asks for both, and so does the command `doctor`, which makes a box to
+ * see what fails: the knowledge is the same, and there is one copy of it.
+ */
 
 static int run(char **argv);
 static const struct option *find_option(const char *word);
+
+#define SYSCTL "/proc/sys/kernel/"
+#define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
+    "kernel.apparmor_restrict_unprivileged_userns=0", \
+    SYSCTL "apparmor_restrict_unprivileged_userns", "\n1\n"
+
+/* What can be wrong with a host, whichever step it is that meets it first. */
+static const struct hint causes[] = {
+    { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
+    { "", EPERM, APPARMOR },
+    { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
+      SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
+    { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
+      "outer container with --security-opt seccomp=unconfined" },
+    { "clone3", EINVAL, .mend = "this kernel lacks a kind of namespace: see "
+      "ls /proc/self/ns, and namespaces(7)" },
+    { "clone3", EAGAIN, .mend = "too many processes: see ulimit -u" },
+    { "open_tree", EPERM, .mend = "root, but not of mounts: in docker, run the "
+      "outer container with --privileged" },
+    { "mount(/,", EPERM, .mend = "mounting takes root or a user namespace; in "
+      "docker, run the outer container with --privileged" },
+    { "mkdir(/", EROFS, .mend = "cgroupfs is read-only, as in docker: run the "
+      "outer container with --privileged, or without limits" },
+    { "find cgroup v2", EROFS, .mend = "cgroupfs is read-only, as in docker: "
+      "run the outer container with --privileged, or without limits" },
+    { "read(/proc/self", 0, .mend = "/proc is not that of these processes, as "
+      "when a mount of it leaked out: mount -t proc proc /proc" },
+    { 0 }
+};
+
+/* What runs the program FILE: the interpreter after a script's "#!", or the
+ * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
+static const char *find_interpreter(const char *file) {
+    char *head = read_file(AT_FDCWD, file);
+    char *loader = memmem(head, 4096, "/lib", 4);
+    if (strncmp(head, "#!", 2) == 0)
+        return strtok(head + 2, " \n");
+    return loader ? loader : "its loader";
+}
+
+/* In the process that has failed: the mend, if the doctor knows it, or NULL. */
+static const char *find_cause(int error) {
+    const struct hint *h = causes;
+    if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
+        access(box.argv[0], F_OK) == 0)
+        return text("the file is there; what runs it is not: %s",
+                    find_interpreter(box.argv[0]));
+    while (h->call && !is_about(h, error))
+        h++;
+    return h->mend;
+}
+static const char *(*ask_doctor)(int error) = find_cause;
 
 /* In a helper, a copy of the doctor: take every step there is, but those of the
  * chapters that are OFF, telling it all to the pipe END, up to an execve that
@@ -1601,7 +1657,7 @@ static int examine(const int *off, int *seen, char why[][1024]) {
     for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
         if (*line == '[') {             /* as step() prints it */
             n = atoi(line + 1);
-            seen[n] = seen[n] || strstr(line, "child") || chapters[n].before;
+            seen[n] = seen[n] || strstr(line, "child");
         } else if (strncmp(line, "whalebox: ", 10) == 0 && failed < 0) {
             char *number = strstr(line, "chapter ");
             failed = number ? atoi(number + 8) : 0;     /* as die() does */
@@ -1631,18 +1687,20 @@ static void take_doctor(const struct option *o, char *value) {
     (void)value;                        /* a command has none */
     while ((failed = examine(off, seen, why)) >= 0) {
         sick = 1;                       /* whatever else works */
-        off[failed] = 1;                /* at the next try */
         /* Without a namespace of their own for mounts, the steps after it
          * would be taken on the host's; and without users, by a nobody. */
-        if (!(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
+        if (off[failed]++ ||            /* it was off: not again */
+            !(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
             (failed == 5 && geteuid() != 0))
             break;
     }
     if (failed < 0)
         why[0][0] = '\0';               /* the execve that was to fail */
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        printf("chapter %2zu: %s\n", n, *why[n] ? why[n] :
-               failed < 0 || seen[n] ? "works" : "not tried: mend that first");
+        if (n == 0 || chapters[n].flag || chapters[n].options)
+            printf("chapter %2zu: %s\n", n, *why[n] ? why[n]
+                   : failed < 0 || seen[n] ? "works"
+                   : "not tried: mend that first");
     exit(sick);                         /* 0: every chapter works */
 }
 #endif /* WITH_LOCKS */

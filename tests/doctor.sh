@@ -106,7 +106,8 @@ restrict() {
 	restricted='unshare --mount sh restrict'
 }
 
-# strace would take its privilege from newuidmap, so this is for root alone.
+# Here strace feigns what cannot be had.  It would take its privilege from
+# newuidmap, so this is for root alone.
 if is_root; then
 	while IFS=';' read -r chapter call error words mend; do
 		it "tells what mends $call) with $error" '
@@ -117,11 +118,7 @@ if is_root; then
 	5;clone3(;ENOSYS;clone3(0x[0-9a-f]*): Function not implemented;whalebox needs Linux 5.12; in docker, run the outer container with --security-opt seccomp=unconfined
 	5;clone3(;EPERM;clone3(0x[0-9a-f]*): Operation not permitted;only root may make these namespaces without chapter 5's; in docker, use --privileged
 	4;mount(NULL, "/";EPERM;mount(/, MS_REC|MS_PRIVATE): Operation not permitted;mounting takes root or a user namespace
-	4;mount("proc";EPERM;mount(proc, proc): Operation not permitted;the host's /proc is partly hidden, as in docker
-	8;mount_setattr(;EINVAL;mount_setattr(.*, MOUNT_ATTR_IDMAP): Invalid argument;this file system cannot show files under other ids
-	8;pivot_root(;EINVAL;pivot_root(".", "."): Invalid argument;the root is an initramfs, which cannot be left
 	9;mount("overlay";EPERM;mount(overlay, .*): Operation not permitted;in a user namespace overlay needs Linux 5.11
-	9;mount("overlay";EINVAL;mount(overlay, .*): Invalid argument;the upper layer cannot be on overlay (as in docker) or NFS
 	9;mount("overlay";ENODEV;mount(overlay, .*): No such device;this kernel has no such file system: modprobe it
 	10;seccomp(;EINVAL;seccomp(SECCOMP_SET_MODE_FILTER, .*): Invalid argument;the kernel has no filters for system calls
 	END
@@ -218,6 +215,46 @@ if is_root && has_cgroup2; then
 		box --cpuset-cpus 8191 /bin/true && want_status 125 &&
 		want_err "write(cpuset.cpus, \"8191\"): " &&
 		want_err "hint: CPUs that are online, as nproc has them"
+	'
+fi
+
+if is_root; then
+	while IFS=';' read -r chapter call error words mend; do
+		it "tells what mends $call) with $error" '
+			feign "$call" "$error" &&
+			ails "$chapter" "$words" "$mend" $feigned "$WHALEBOX"
+		'
+	done <<-'END'
+	5;clone3(;EINVAL;clone3(0x[0-9a-f]*): Invalid argument;this kernel lacks a kind of namespace
+	4;open_tree(;EPERM;open_tree(.*): Operation not permitted;root, but not of mounts: in docker, run the outer
+	END
+
+	it 'names the setting by which AppArmor restricts capabilities' '
+		feign "sethostname(" EPERM && restrict &&
+		ails 1 "sethostname(.*): Operation not permitted" \
+		    "AppArmor forbids it to user namespaces: sudo, or sysctl -w" \
+		    $restricted $feigned "$WHALEBOX"
+	'
+
+	# As after a mount of another /proc over the own one.
+	it 'wants a /proc of its own processes' '
+		ails 0 "read(/proc/self/uid_map): No such file or directory" \
+		    "/proc is not that of these processes, as when a mount of it leaked out: mount" \
+		    unshare --mount sh -c "unshare --pid --fork mount -t proc proc /proc &&
+			exec \"\$@\"" sh "$WHALEBOX"
+	'
+fi
+if is_root && has_cgroup2; then
+	it 'wants a cgroup v2 that can be written' '
+		ails 7 "find cgroup v2: Read-only file system" \
+		    "cgroupfs is read-only, as in docker" \
+		    unshare --mount sh -c "mount -o remount,bind,ro $top && exec \"\$@\"" \
+		    sh "$WHALEBOX"
+	'
+	it 'ends, whatever limit is wished for' '
+		run unshare --mount sh -c "umount -l $top && exec \"\$@\"" sh \
+		    "$WHALEBOX" -m 64m doctor &&
+		want_status 1 && want_line "chapter  7: chapter 7: find cgroup v2: No such device"
 	'
 fi
 

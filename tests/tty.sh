@@ -42,7 +42,7 @@ it 'runs a shell with jobs: ^C ends one, ^Z stops one, fg goes on with it' '
 	press "sleep 60; echo after \$?\r" && sleep 1 && press "\003" &&
 	press "echo alive \$((3 * 4))\r" && shows "alive 12" &&
 	press "cat >/note\r" && sleep 1 && press "first\r" && press "\032" &&
-	shows "Stopped" && press "fg\r" && shows "^cat >/note" &&
+	shows "Stopped" && press "fg\r" && shows "^cat 1>/note" &&
 	press "second\r\004" && press "cat -A /note\r" &&
 	shows "^first\\$" && shows "^second\\$" &&
 	press "exit 7\r" && shows "^code 7" && ended
@@ -53,7 +53,7 @@ it 'runs a full-screen editor' '
 	press "vi /note\r" && shows "/note.*\[New file\]|~" &&
 	press "ione\rtwo\033" && sleep 1 && press ":wq\r" && sleep 1 &&
 	press "wc -l </note; exit\r" && shows "^2" && shows "^over" &&
-	ended && stty -a >/dev/null 2>&1 || true
+	ended
 '
 
 it 'has the size of the window as it starts, 20 times' '
@@ -82,7 +82,7 @@ it 'leaves the terminal as it found it, however it ends' '
 it 'leaves the terminal as it found it when whalebox is killed' '
 	terminal "\"\$WHALEBOX\" -t /bin/sh -c \"stty raw; echo ready; sleep 60\"
 	    echo killed; until [ -e end ]; do sleep 0.1; done" &&
-	shows ready && ! calm || exit
+	shows ready && differ "$(cat before)" "$(stty -F "$(cat name)" -a)" &&
 	kill -KILL "$(pgrep -f -o "^$WHALEBOX -t /bin/sh -c stty raw")" &&
 	shows killed && soon calm && touch end && ended
 '
@@ -95,7 +95,7 @@ it 'gives ^C to a box whose input is no terminal' '
 
 it 'does not touch the terminal from the background' '
 	terminal "bash -c \"set -m; \\\"\\\$WHALEBOX\\\" -t /bin/sh -c \\\"
-	    echo ready; sleep 2\\\" & sleep 1; stty -a >during; kill -CONT %1; wait\"" &&
+	    echo ready; sleep 2\\\" & sleep 1; stty -a >during; kill -KILL %1; wait\"" &&
 	ended && diff before during
 '
 
@@ -108,11 +108,12 @@ it 'gives the terminal to the user of -u' '
 	fi
 '
 
-it 'loses nothing of a megabyte typed, or of one shown' '
+# What is typed before the echo is off would be shown twice.
+it 'loses nothing of a megabyte typed and shown' '
 	seq -w 0 149796 >wanted &&
-	run "$WHALEBOX" -t /bin/sh -c "stty -echo -opost; cat; sleep 1" <wanted &&
-	want_status 0 && tail -c 1000 out >tail && tail -c 1000 wanted | cmp - tail &&
-	same "$(md5sum <wanted)" "$(md5sum <out)"
+	{ soon grep -q ready out && cat wanted; } |
+	run "$WHALEBOX" -t /bin/sh -c "stty -echo -opost; echo ready; cat" &&
+	sed 1d out >shown && cmp wanted shown
 '
 
 it 'does not hang on a box that reads nothing, or an input that ends' '
@@ -129,10 +130,13 @@ it 'ends with a reader that goes away' '
 	want_match "^y" && soon test -s status
 '
 
-it 'stops with the job it belongs to, and goes on with it' '
-	terminal "bash -c \"set -m; \\\"\\\$WHALEBOX\\\" -t /bin/sh -c \\\"
-	    echo ready; sleep 1; echo done\\\" </dev/null & wait\"" &&
-	shows ready && shows done && ended
+it 'stops, and stops the box, and both go on' '
+	{ "$WHALEBOX" -t /bin/sh -c "echo ready; sleep 1; echo over" >shown & } &&
+	soon grep -q ready shown && kill -TSTP $! &&
+	stopped() { ps -o stat= -p $! --ppid $! >state && grep -c ^T state; } &&
+	is_2() { [ "$(stopped)" -ge 2 ]; } && soon is_2 &&
+	sleep 2 && same ready "$(tr -d "\r" <shown)" && kill -CONT $! && wait $! &&
+	grep -q over shown
 '
 
 it 'leaves nothing behind' '

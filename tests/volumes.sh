@@ -63,9 +63,9 @@ it 'makes a source that is missing, and no folder above it' '
 
 it 'mounts single files, and folders with mounts in them' '
 	mkdir data data/sub && echo one >one && echo two >two &&
-	box -v "$PWD/one:/etc/one" -v "$PWD/two:/bin/sh:ro" \
+	box -v "$PWD/one:/etc/one" -v "$PWD/two:/etc/two:ro" \
 	    -v "$PWD/data:/data" -v "$PWD/two:/data/sub/file" \
-	    /bin/cat /etc/one /bin/sh /data/sub/file &&
+	    /bin/cat /etc/one /etc/two /data/sub/file &&
 	want_status 0 && want_out "one${newline}two${newline}two" &&
 	box -v "$PWD/data:/data" /bin/ls -A /data/sub && want_out file
 '

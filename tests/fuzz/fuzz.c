@@ -290,8 +290,8 @@ static long user_of(const char *word, const char *file) {
     return setjmp(test) == BEGUN ? find_id(word, "/etc/passwd", 2) : -1L;
 }
 
-/* -u, and the /etc/passwd of a rootfs, which may be a stranger's.  What a user's
- * number is must not depend on what follows that user's line. */
+/* -u, and the /etc/passwd of a rootfs, maybe a stranger's.  What number a user
+ * has must not depend on what follows that user's line. */
 static void test_users(char *input) {
     char *word = cut(&input, "\n"), *line = input;
     size_t length = strlen(word);
