@@ -1568,10 +1568,10 @@ static const struct option *find_option(const char *word);
 
 /* What can be wrong with a host, whichever step it is that meets it first. */
 static const struct hint causes[] = {
-    { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
-    { "", EPERM, APPARMOR },
     { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
       SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
+    { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
+    { "", EPERM, APPARMOR },
     { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
       "outer container with --security-opt seccomp=unconfined" },
     { "clone3", EINVAL, .mend = "this kernel lacks a kind of namespace: see "

@@ -67,7 +67,9 @@ it 'tells why a program cannot be run' '
 	echo >tree/text && chmod 644 tree/text &&
 	box --rootfs tree /script && want_status 127 &&
 	want_err "execve(/script): No such file or directory" &&
-	want_err "hint: the path is looked up in the box; if it is there, its #!" &&
+	want_err "hint: the file is there; what runs it is not: /bin/none" &&
+	box --rootfs tree /none && want_status 127 &&
+	want_err "hint: the path is looked up in the box" &&
 	box --rootfs tree /text && want_status 126 &&
 	want_err "execve(/text): Permission denied" &&
 	want_err "hint: it must be a file with its x bit set"

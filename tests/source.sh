@@ -61,9 +61,9 @@ it 'hands out a lab and does not overwrite work on it' '
 	run make -s lab N=0 && want_status 0 &&
 	echo "/* mine */" >>lab/whalebox.c &&
 	run make -s lab N=1 && want_status 2 && want_err "work of yours" &&
-	grep -q "mine" lab/whalebox.c &&
+	grep -q "/[*] mine" lab/whalebox.c &&
 	run make -s lab N=1 FORCE=1 && want_status 0 &&
-	same "" "$(grep mine lab/whalebox.c)"
+	same "" "$(grep "/[*] mine" lab/whalebox.c)"
 '
 
 it 'grades a lab' '
