@@ -91,10 +91,15 @@ place() {
 chapter() {
 	name=$(basename "$(dirname "$2")")
 	n=$(expr "$name" : '0*\([0-9][0-9]*\)-')
-	script "$1: $name, stage $n" "build/whalebox-$n" "$2"
 	script "$1: $name" whalebox "$2"
-	# The proof that the check can fail is needed once.
-	[ "$1" = 'vm root' ] || return 0
+	# Under emulation all takes ten times as long: what this host can show as
+	# well, the build of the one stage and that the check can fail, it shows.
+	case "$1,$(needs "$2")" in
+	'host '* | 'vm root,'*cgroup2* | 'vm root,'*vm*) ;;
+	*) return 0 ;;
+	esac
+	script "$1: $name, stage $n" "build/whalebox-$n" "$2"
+	[ "${1#* }" = root ] || return 0
 	script "$1: $name, lab solved" "build/whalebox-solved-$n" "$2"
 	refuses "$1: $name" "build/whalebox-lab-$n" "$2"
 	[ "$n" -gt 0 ] || return 0

@@ -631,11 +631,11 @@ static char *find_range(const char *file) {
     *user = '\0';                       /* a line's first field is the name */
     user = text("%s:", strrchr(passwd, '\n'));
     char *line = strstr(read_file(AT_FDCWD, file) - 1, user);
-    if (!line)
-        return NULL;
-    line = text("%.*s", (int)strcspn(line + 1, "\n"), line + 1);
-    *strrchr(line, ':') = ' ';          /* OWNER:START COUNT */
-    return strchr(line, ':') + 1;
+    char *colon = line ? strpbrk(line += strlen(user), ":\n") : NULL;
+    if (!colon || *colon != ':')
+        return NULL;                    /* no line of ours, or half of one */
+    *colon = ' ';                       /* START COUNT */
+    return text("%.*s", (int)strcspn(line, "\n"), line);
 }
 
 /* Write MAP to FILE of the child's folder in /proc. */
@@ -834,7 +834,7 @@ static int find_base(void) {
     if (!at)
         return -1;
     *at = '\0';                         /* ends the mount point */
-    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = top;
+    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = text("%s", top);
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
     if (own && !host_root)
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
@@ -1633,6 +1633,13 @@ static _Noreturn void try_a_box(int end, const int *off) {
     exit(run(argv));                    /* it refuses, or execve does */
 }
 
+/* The chapter that TEXT begins with.  What is told has paths of the caller's in
+ * it, and they may have anything: what is no chapter's number counts as 0. */
+static int chapter_in(const char *text) {
+    unsigned long n = strtoul(text, NULL, 10);
+    return n < LENGTH(chapters) ? (int)n : 0;
+}
+
 /*
  * Try a box, and read what the helper tells: lines of step(), which begin with
  * the chapter's number in brackets, and at the end what refuse() said.  Marks
@@ -1656,11 +1663,11 @@ static int examine(const int *off, int *seen, char why[][1024]) {
     told[length] = '\0';
     for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
         if (*line == '[') {             /* as step() prints it */
-            n = atoi(line + 1);
+            n = chapter_in(line + 1);
             seen[n] = seen[n] || strstr(line, "child");
         } else if (strncmp(line, "whalebox: ", 10) == 0 && failed < 0) {
             char *number = strstr(line, "chapter ");
-            failed = number ? atoi(number + 8) : 0;     /* as die() does */
+            failed = number ? chapter_in(number + 8) : 0;   /* as die() */
             if (strstr(line, "clone3") && (box.flags & CLONE_NEWUSER) &&
                 !off[5])
                 failed = 5;             /* it is what a user may not have */
@@ -1880,20 +1887,27 @@ static void mount_volumes(void) {
                    NULL));
 }
 
-/* The number that WORD is, or the field COLUMN of its line in FILE of the box.
- * Field 0 is the name.  Does not return if there is none. */
+/* The field COLUMN of NAME's line in FILE of the box, or NULL; field 0 is the
+ * name.  A line that ends before it does not have it: the next has its own. */
+static char *find_field(const char *file, const char *name, int column) {
+    char *at = strstr(read_file(AT_FDCWD, file) - 1, text("\n%s:", name));
+    for (; at && column > 0; column--)
+        if ((at = strpbrk(at + 1, ":\n")) && *at == '\n')
+            at = NULL;
+    return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
+}
+
+/* The number that WORD is, or the field COLUMN of its line in FILE.  Does not
+ * return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
     if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
         return (unsigned int)id;        /* UINT_MAX is -1: "as it is" */
     step(11, "user \"%s\" of %s", word, file);
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, text("\n%s:", word));
-    for (int i = 0; line && i < column; i++)
-        line = strchr(line + 1, ':');   /* one field on */
+    char *field = *word ? find_field(file, word, column) : NULL;
     errno = ENOENT;                     /* also when a line is broken */
-    if (!*word || !line || strcspn(line + 1, ":\n") > 10 ||
-        parse_number(text("%.*s", (int)strcspn(line + 1, ":\n"), line + 1), 0,
-                     UINT_MAX - 1, &id) < 0)
+    if (!field || strlen(field) > 10 ||
+        parse_number(field, 0, UINT_MAX - 1, &id) < 0)
         die();
     return (unsigned int)id;
 }
@@ -1958,11 +1972,8 @@ static void become_user(void) {
 
 /* The home of the user NAME, as the box's /etc/passwd has it, or "/". */
 static const char *find_home(const char *name) {
-    char *line = strstr(read_file(AT_FDCWD, "/etc/passwd") - 1,
-                        text("\n%s:", name));
-    for (int i = 0; line && i < 5; i++)
-        line = strchr(line + 1, ':');   /* the sixth field */
-    return line ? text("%.*s", (int)strcspn(line + 1, ":\n"), line + 1) : "/";
+    const char *field = find_field("/etc/passwd", name, 5);
+    return field ? field : "/";
 }
 
 /* In the child, whose root is the box's now: put in it what the command is to
@@ -2035,14 +2046,14 @@ static const struct hint tty_hints[] = {
     { 0 }
 };
 
-/* A message of one byte with room for a descriptor in CONTROL: a descriptor can
- * go to another process over a Unix socket, but only along with some data. */
-static struct msghdr *message(char control[CMSG_SPACE(sizeof(int))]) {
+/* A message of one byte with room for a descriptor: a descriptor can go to
+ * another process over a Unix socket, but only along with some data. */
+static struct msghdr *message(void) {
+    static _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     static char byte;                   /* which one does not matter */
     static struct iovec data = { &byte, 1 }; /* what is sent */
-    static struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1 };
-    m.msg_control = control;            /* what goes with it */
-    m.msg_controllen = CMSG_SPACE(sizeof(int));
+    static struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1,
+        .msg_control = control, .msg_controllen = sizeof(control) };
     return &m;
 }
 
@@ -2050,8 +2061,7 @@ static struct msghdr *message(char control[CMSG_SPACE(sizeof(int))]) {
  * session and of streams 0 to 2, and send the master to the relay.  It is
  * /dev/console, too, for those who look for one. */
 static void open_terminal(void) {
-    char control[CMSG_SPACE(sizeof(int))] = "";
-    struct msghdr *m = message(control);
+    struct msghdr *m = message();
     struct cmsghdr *part = CMSG_FIRSTHDR(m);
     int unlocked = 0, number;           /* of /dev/pts/N */
     if (!with_tty)
@@ -2080,8 +2090,7 @@ static void open_terminal(void) {
 
 /* In the relay: the master that the child sends, or -1 if it died before. */
 static int receive_master(void) {
-    char control[CMSG_SPACE(sizeof(int))];      /* what it brings with it */
-    struct msghdr *m = message(control);
+    struct msghdr *m = message();
     struct cmsghdr *part;
     int master = -1;                    /* if the child died instead */
     if (recvmsg(handover[0], m, MSG_CMSG_CLOEXEC) == 1 &&
@@ -2282,6 +2291,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 
 /* Options by chapter, known even when the chapter is left out. */
 static const char *const chapter_options[LAST_CHAPTER + 1] = {
+    [0] = "",                           /* these are never left out */
     [1] = "--hostname",                 /* as find_option() looks for them */
     [5] = "--userns",
     [6] = "--network",
@@ -2400,7 +2410,7 @@ int main(int argc, char **argv) {
     while (*argv && argv[0][0] == '-' && argv[0][1] && strcmp(*argv, "--") != 0)
         argv += take_option(argv);
     argv += *argv && strcmp(*argv, "--") == 0;
-    if (!*argv || !**argv)
+    if (!*argv || strchr("-= ", **argv))        /* "", too: it ends there */
         refuse("whalebox /bin/sh, for one; see whalebox --help",
                "there is no command to run");
     if (strchr(*argv, '/'))

@@ -15,9 +15,9 @@ terminal() {
 	terminal=$!
 }
 
-# press KEYS: types them, written as printf(1) has them.
+# press KEYS: types them, written with the escapes of printf(1).
 press() {
-	printf "$1" >&9
+	printf %b "$1" >&9
 }
 
 # shows ERE: a line like that is on the screen before long.
@@ -30,7 +30,7 @@ ended() {
 	wait "$terminal" && exec 9>&- && rm keys
 }
 
-# calm FILE: the terminal is soon as it was before.
+# calm: the terminal is soon as it was before.
 calm() {
 	stty -F "$(cat name)" -a >after && cmp -s before after
 }
@@ -41,7 +41,7 @@ it 'runs a shell with jobs: ^C ends one, ^Z stops one, fg goes on with it' '
 	terminal "$shell; echo code \$?" && shows "^%" &&
 	press "sleep 60; echo after \$?\r" && sleep 1 && press "\003" &&
 	press "echo alive \$((3 * 4))\r" && shows "alive 12" &&
-	press "cat >/note\r" && sleep 1 && press "first\r" && press "\032" &&
+	press "cat >/note\r" && sleep 1 && press "first\r" && sleep 1 && press "\032" &&
 	shows "Stopped" && press "fg\r" && shows "^cat 1>/note" &&
 	press "second\r\004" && press "cat -A /note\r" &&
 	shows "^first\\$" && shows "^second\\$" &&
@@ -88,8 +88,9 @@ it 'leaves the terminal as it found it when whalebox is killed' '
 '
 
 it 'gives ^C to a box whose input is no terminal' '
-	terminal "echo text | \"\$WHALEBOX\" -t /bin/sh -mc \"
-	    trap : INT; echo ready; sleep 60; echo went on\"; echo over" &&
+	terminal "echo text | \"\$WHALEBOX\" -t /bin/sh -c \"
+	    trap \\\"echo went on; exit\\\" INT; echo ready
+	    while :; do sleep 0.1; done\"; echo over" &&
 	shows ready && press "\003" && shows "went on" && shows "^over" && ended
 '
 
