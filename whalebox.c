@@ -372,6 +372,7 @@ static const struct hint process_hints[] = {
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
+static int own_terminal;                /* -t: the box is in another session */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
@@ -462,7 +463,8 @@ static void wait_for_box(void) {
             signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
             kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
             signal_box(SIGCONT);        /* and has continued us */
-        } else if (sig > 0 && sig != SIGCHLD && info.si_code != SI_KERNEL) {
+        } else if (sig > 0 && sig != SIGCHLD && (info.si_code != SI_KERNEL ||
+                   own_terminal)) {
             signal_box(sig);            /* from kill(1), say */
         }
     }
@@ -689,8 +691,7 @@ static void write_maps(void) {
     }
 }
 
-/* In the child: become the box's root, who is somebody now.  Root's further
- * groups go; a user's cannot, setgroups(2) being denied. */
+/* In the child: become the box's root.  A user's further groups stay: EPERM. */
 static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER))
         return;
@@ -915,8 +916,7 @@ static void make_cgroup_folder(void) {
     flock(boxes, LOCK_UN);              /* succeeds, so mkdir's errno stays */
 }
 
-/* Before the clone: a cgroup for the box, with its limits, to be born in.  One
- * without limits can do without, on a host that has no cgroup v2 for us. */
+/* Before the clone: a cgroup to be born in.  Without limits none will do, too. */
 static void make_cgroup(void) {
     const char *wanted = text("%s%s%s%s", limits.memory ? "+memory " : "",
         limits.cpus || limits.shares ? "+cpu " : "",
@@ -1259,14 +1259,16 @@ static void drop_layers(void) {
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
 static void fill_init_layer(void) {
+    char name[65];                      /* what set_hostname() made it */
     const char *hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t";
     char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
     step(9, "write(init/etc/resolv.conf, hostname, hosts)");
+    must(gethostname(name, sizeof(name)));
     must(mkdir("init/etc", 0755));      /* "init" is there */
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
-    hosts = text("%s%s\n", hosts, box.name);
+    hosts = text("%s%s\n", hosts, name);
     must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", box.name),
+    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", name),
                     O_CREAT));
 }
 
@@ -1772,7 +1774,7 @@ static void take_volume(const struct option *o, char *value) {
     struct volume *v = &volumes[volume_count]; /* the next one */
     if (volume_count == LENGTH(volumes))
         refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
-    v->source = strtok(value, ":");
+    v->source = strtok(strdup(value), ":");     /* VALUE stays whole */
     v->target = strtok(NULL, ":");
     const char *mode = strtok(NULL, "");        /* all of the rest */
     v->is_read_only = mode && strcmp(mode, "ro") == 0;
@@ -1801,6 +1803,8 @@ static const struct hint volume_hints[] = {
     { "openat2", ELOOP, .mend = "a link of /proc leads out of the box: name a "
       "plain folder" },
     { "openat2", ENOENT, .mend = "there is no such folder in the box" },
+    { "openat2", EBUSY, .mend = "a volume cannot be the root: use --rootfs" },
+    { "openat2", EEXIST, .mend = "it is a symbolic link that leads nowhere" },
     { "mkdir", 0, .mend = "name a source that is there" },
     { "user", 0, .mend = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
@@ -1873,7 +1877,13 @@ static int make_in_box(const char *path, int is_folder) {
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+        struct stat root, target;
         int place = make_in_box(v->target, v->is_folder);       /* held */
+        must(stat("/", &root));
+        must(fstat(place, &target));
+        errno = EBUSY;                  /* nobody would see what lies on "/" */
+        if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
+            die();
         step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
         if (v->is_read_only)
             must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
@@ -1921,6 +1931,7 @@ static unsigned int find_id(const char *word, const char *file, int column) {
  */
 static _Noreturn void exec_under_init(void) {
     sigset_t all;                       /* an init is deaf to none */
+    siginfo_t info;                     /* who sent it */
     int status;                         /* of whoever ended */
     step(11, "fork() # tini");
     must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd */
@@ -1931,8 +1942,8 @@ static _Noreturn void exec_under_init(void) {
         exec_command();
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
     for (;;) {
-        int sig = sigwaitinfo(&all, NULL);      /* sleeps */
-        if (sig > 0 && sig != SIGCHLD)
+        int sig = sigwaitinfo(&all, &info);     /* sleeps */
+        if (sig > 0 && sig != SIGCHLD && info.si_code != SI_KERNEL)
             kill(command, sig);
         for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
             if (ended == command)       /* and the kernel ends the others */
@@ -1959,6 +1970,8 @@ static void become_user(void) {
     step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
          gid, uid, uid, gid);
     must(prctl(PR_SET_KEEPCAPS, 1));    /* in the permitted set, at least */
+    if (own_terminal)                   /* or it could not open it anew */
+        must(fchown(0, uid, (gid_t)-1));
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
     must(syscall(SYS_capget, &head, sets));
@@ -1984,7 +1997,7 @@ static void furnish_box(void) {
     mount_volumes();                    /* first: a home may be one */
     snprintf(own[0], PATH_MAX, "HOME=%s",
              find_home(text("%.*s", (int)strcspn(name, ":"), name)));
-    snprintf(own[1], PATH_MAX, "HOSTNAME=%s", box.name);
+    must(gethostname(strcpy(own[1], "HOSTNAME=") + 9, PATH_MAX - 9));
     snprintf(own[2], PATH_MAX, "TERM=%s", term ? term : "dumb");
     for (size_t i = 0; i < LENGTH(own); i++)
         set_variable(own[i], 0);        /* -e comes before these */
@@ -2029,7 +2042,6 @@ static void furnish_box(void) {
 #include <sys/signalfd.h>
 #include <termios.h>
 
-static int with_tty;                    /* -t */
 static int handover[2] = { -1, -1 };    /* sockets: the master's way out */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
 static struct termios found;            /* the caller's terminal, as it was */
@@ -2037,7 +2049,7 @@ static int is_terminal;                 /* whether it is one */
 
 static const struct option tty_options[] = {
     { "-t, --tty                give the box a terminal of its own",
-      take_flag, &with_tty },
+      take_flag, &own_terminal },
     { 0 }
 };
 static const struct hint tty_hints[] = {
@@ -2064,7 +2076,8 @@ static void open_terminal(void) {
     struct msghdr *m = message();
     struct cmsghdr *part = CMSG_FIRSTHDR(m);
     int unlocked = 0, number;           /* of /dev/pts/N */
-    if (!with_tty)
+    struct winsize size;                /* of the caller's, if it is one */
+    if (!own_terminal)
         return;
     step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
     int master = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
@@ -2075,6 +2088,8 @@ static void open_terminal(void) {
     close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
     must(mount(text("/dev/pts/%d", number), "/dev/console", NULL, MS_BIND,
                NULL));
+    if (ioctl(0, TIOCGWINSZ, &size) == 0)       /* before the command looks */
+        must(ioctl(slave, TIOCSWINSZ, &size));
     part->cmsg_level = SOL_SOCKET;
     part->cmsg_type = SCM_RIGHTS;       /* the kernel opens it over there */
     part->cmsg_len = CMSG_LEN(sizeof(int));
@@ -2143,7 +2158,7 @@ static void copy_both_ways(int master, int resized) {
             return;
         for (ssize_t done = 0, n; done < length; done += n)
             if ((n = write(1, shown + done, (size_t)(length - done))) <= 0)
-                break;                  /* nobody looks any more */
+                return;                 /* nobody looks: hang up */
     }
 }
 
@@ -2155,7 +2170,7 @@ static void copy_both_ways(int master, int resized) {
 static void start_relay(void) {
     struct termios raw;                 /* what the relay makes of FOUND */
     sigset_t winch;                     /* the one signal that it wants */
-    if (!with_tty)
+    if (!own_terminal)
         return;
     is_terminal = tcgetattr(0, &found) == 0; /* or a pipe, say */
     step(12, "fork(), tcsetattr(raw) # stty raw -echo");
@@ -2166,6 +2181,8 @@ static void start_relay(void) {
         int master = receive_master();  /* sleeps until the child has one */
         sigemptyset(&winch);
         sigaddset(&winch, SIGWINCH);
+        if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp())
+            kill(0, SIGTTIN);           /* a job in the background: wait */
         raw = found;
         cfmakeraw(&raw);                /* ^C and the rest go to the box */
         if (master >= 0 && is_terminal)
@@ -2186,7 +2203,7 @@ static void start_relay(void) {
 /* Before the clone: the sockets that the child and the relay will share. */
 static void prepare_handover(void) {
     step(12, "socketpair()");
-    if (with_tty)                       /* else it stays at -1 */
+    if (own_terminal)                   /* else it stays at -1 */
         must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
 }
 
@@ -2314,8 +2331,7 @@ static void release_child(void) {
         die();
 }
 
-/* Take away what was made, the last thing first, on every way out.  A child
- * that is still there is at the gate, and is ended. */
+/* Take away what was made, the last thing first, on every way out. */
 static void undo(void) {
     static int begun;
     if (begun++)

@@ -9,7 +9,7 @@
 terminal() {
 	ran=$1
 	mkfifo keys && exec 9<>keys || return 1
-	timeout -k 5 "$LIMIT" script -qfc \
+	SHELL=/bin/sh timeout -k 5 "$LIMIT" script -qfc \
 	    "stty rows 30 cols 90; tty >name; stty -a >before; $1" /dev/null \
 	    <keys >screen 2>err &
 	terminal=$!
@@ -90,8 +90,9 @@ it 'leaves the terminal as it found it when whalebox is killed' '
 it 'gives ^C to a box whose input is no terminal' '
 	terminal "echo text | \"\$WHALEBOX\" -t /bin/sh -c \"
 	    trap \\\"echo went on; exit\\\" INT; echo ready
-	    while :; do sleep 0.1; done\"; echo over" &&
-	shows ready && press "\003" && shows "went on" && shows "^over" && ended
+	    while :; do sleep 0.1; done\"" &&
+	shows ready && press "\003" && shows "went on" &&
+	{ ended || differ 124 $?; }
 '
 
 it 'does not touch the terminal from the background' '

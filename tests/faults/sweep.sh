@@ -178,7 +178,7 @@ left_behind() {
 	pgrep -l -f "$box_name"
 	diff mounts.before /proc/self/mountinfo
 	for m in $(mounts_of cgroup2); do
-		find "$m" -type d -name "$box_name*"
+		find "$m" -type d -name "$box_name*" 2>/dev/null
 	done
 	[ ! -d "$WHALEBOX_HOME/containers" ] || ls "$WHALEBOX_HOME/containers"
 }

@@ -6,7 +6,7 @@
 # columns.  What they show lies in ./shown, without the carriage returns.
 on_terminal() {
 	mkfifo keys || return 1
-	run script -qc "stty rows 30 cols 90; $1" /dev/null <>keys
+	SHELL=/bin/sh run script -qc "stty rows 30 cols 90; $1" /dev/null <>keys
 	rm keys
 	tr -d '\r' <out >shown
 }
@@ -65,7 +65,8 @@ it 'leaves the caller its terminal as it was' '
 it 'puts the terminal right even when whalebox is killed' '
 	on_terminal "stty -a >before
 	    \"\$WHALEBOX\" -t /bin/sh -c \"echo ready; sleep 60\" </dev/tty >ready &
-	    until grep -q ready ready; do sleep 0.1; done; stty -a >during
+	    for i in \$(seq 50); do grep -q ready ready && break; sleep 0.1; done
+	    stty -a >during
 	    kill -KILL \$!; wait \$!
 	    for i in \$(seq 50); do stty -a >after
 	    cmp -s before after && break; sleep 0.1; done" &&
