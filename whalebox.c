@@ -916,7 +916,7 @@ static void make_cgroup_folder(void) {
     flock(boxes, LOCK_UN);              /* succeeds, so mkdir's errno stays */
 }
 
-/* Before the clone: a cgroup to be born in.  Without limits none will do, too. */
+/* Before the clone: a cgroup to be born in.  Without limits, none will do. */
 static void make_cgroup(void) {
     const char *wanted = text("%s%s%s%s", limits.memory ? "+memory " : "",
         limits.cpus || limits.shares ? "+cpu " : "",
