@@ -1834,7 +1834,8 @@ static void open_volumes(void) {
 }
 
 /* In the child: open PATH as from the box's root, whatever links there are on
- * the way, or fail: not even a hostile rootfs leads out.  openat2(2). */
+ * the way, or fail: not even a hostile rootfs leads out.  Links of /proc, which
+ * lead to where a process is and not to a path, are refused.  openat2(2). */
 static int open_in_box(const char *path, unsigned long long flags) {
     struct open_how how = { .flags = flags | O_CLOEXEC,
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
@@ -1860,11 +1861,19 @@ static int make_in_box(const char *path, int is_folder) {
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
         fd = open_in_box(part, O_PATH); /* links followed, in here */
         if (fd < 0 && errno == ENOENT) {
-            if (path[end] || is_folder)         /* on the way, or its end */
-                must(mkdirat(above, name, 0755));
-            else
-                close((int)must(openat(above, name, O_CREAT | O_EXCL, 0644)));
-            fd = open_in_box(part, O_PATH);
+            int made = path[end] || is_folder ? mkdirat(above, name, 0755)
+                : openat(above, name, O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+            if (made < 0 && errno != EEXIST)
+                die();
+            if (made > 0)
+                close(made);            /* the file: its path will do */
+            struct stat st;             /* of it, by no path but its name */
+            fd = (int)must(openat(above, name, O_PATH | O_NOFOLLOW |
+                                  O_CLOEXEC));  /* what was made, or came */
+            must(fstat(fd, &st));       /* between the look and the making */
+            errno = EEXIST;             /* it was there, and led nowhere */
+            if (S_ISLNK(st.st_mode))    /* a link that leads nowhere */
+                die();
         }
         must(fd);                       /* made now, or there before */
         close(above);
@@ -1873,7 +1882,10 @@ static int make_in_box(const char *path, int is_folder) {
     return above;
 }
 
-/* In the child: mount the volumes, and only then close the root to writing. */
+/* In the child: mount the volumes, and only then close the root to writing: a
+ * target that is missing is made, which takes a root that can be written.  A
+ * volume may be the place of the next, so they are mounted as they were asked
+ * for, one after the other. */
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
@@ -1990,7 +2002,8 @@ static const char *find_home(const char *name) {
 }
 
 /* In the child, whose root is the box's now: put in it what the command is to
- * find, and become the user that it is to be. */
+ * find, and become the user that it is to be.  What -e said comes before what
+ * we say; the host's environment, which may hold its secrets, is dropped. */
 static void furnish_box(void) {
     static char own[3][PATH_MAX];       /* strings of the environment */
     const char *term = getenv("TERM"), *name = user ? user : "root";
