@@ -712,7 +712,7 @@ static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
     char byte;                          /* which one does not matter */
     close(box.gate[1]);                 /* or we would keep it open ourselves */
-    step(0, "read(gate)");
+    step(0, "read(pipe)");
     if (must(read(box.gate[0], &byte, 1)) == 0)
         _exit(failure);                 /* end of file: nobody waits for us */
 #if WITH_USER
