@@ -16,7 +16,8 @@ NEEDS_ROOT    := MOUNT
 NEEDS_LAYERS  := ROOT MOUNT
 NEEDS_VOLUMES := ROOT MOUNT
 NEEDS_TTY     := ROOT MOUNT
-NEEDS_EXEC    := DETACH
+NEEDS_DETACH  := LAYERS ROOT MOUNT
+NEEDS_EXEC    := DETACH VOLUMES TTY LAYERS ROOT MOUNT
 NEEDS_IMAGES  := LAYERS ROOT MOUNT
 NEEDS_BRIDGE  := NET
 
@@ -44,9 +45,11 @@ HEADERS := -idirafter /usr/include \
 CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
           $(HEADERS)
 # Small: unused functions dropped, one segment less, no tables for C++'s
-# exceptions, no symbols (-s).
-CFLAGS  += -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
-LDFLAGS := -static -s -Wl,--gc-sections -Wl,-z,noseparate-code
+# exceptions, a fixed address, so nothing to relocate, no symbols (-s).
+CFLAGS  += -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+           -fno-pie
+LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code \
+           -Wl,-z,norelro
 
 compile = $(CC) $(CFLAGS) $1 $(LDFLAGS) -o $@ $<
 
@@ -119,16 +122,19 @@ ifneq ($(filter chapter lab,$(MAKECMDGOALS)),)
 N := $(call known,$(N),$(STAGES),N)
 endif
 
-# The text of $(SRC) as of chapter N: $(BUILD)/chapter-N.c.  awk takes out the
-# names of later chapters' options, which the whole program knows to refuse.
+# The text of $(SRC) as of chapter N: $(BUILD)/chapter-N.c.  awk takes out what
+# lies outside of later chapters' sections and is theirs: the names of their
+# options, which the whole program knows to refuse, and lines marked as
+# "/* 13: for that chapter".
 CHAPTERS := $(STAGES:%=$(BUILD)/chapter-%.c)
 $(CHAPTERS): $(BUILD)/chapter-%.c: $(SRC) Makefile | $(BUILD)
 	@unifdef -x2 -DSTAGE=$* \
 	    $(call set,1,$(wordlist 1,$*,$(SWITCHES))) \
 	    $(call set,0,$(filter-out $(wordlist 1,$*,$(SWITCHES)),$(SWITCHES))) \
 	    -o $@.full $(SRC)
-	@awk -v n=$* '!/^    \[[0-9]+\] = "/ || substr($$0, 6) + 0 <= n' $@.full | \
-	    cat -s >$@
+	@awk -v n=$* '/^    \[[0-9]+\] = "/ && substr($$0, 6) + 0 > n { next } \
+	    match($$0, /\/\* [0-9]+: /) && substr($$0, RSTART + 3) + 0 > n { next } \
+	    { print }' $@.full | cat -s >$@
 	@rm $@.full
 
 # Each of them is a program.

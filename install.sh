@@ -30,6 +30,7 @@ test  strace                     strace           strace               strace   
 test  unifdef                    unifdef          unifdef              unifdef            unifdef
 test  shellcheck                 shellcheck       ShellCheck           shellcheck         shellcheck
 test  bash                       bash             bash                 bash               bash
+test  mandoc                     mandoc           mandoc               mandoc             mandoc
 test  newuidmap                  uidmap           shadow-utils         shadow-uidmap      shadow
 test  lsns                       util-linux       util-linux           util-linux         util-linux
 test  script                     bsdutils         /usr/bin/script      util-linux-misc    util-linux

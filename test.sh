@@ -1,10 +1,10 @@
 #!/bin/sh
 # test.sh: all of whalebox's tests.
 #
-#	./test.sh [FILTER...]         on this host, and then in a throw-away VM
+#	./test.sh [FILTER...]         on this host, and then in throw-away VMs
 #	./test.sh host [FILTER...]    the first half of that
 #	./test.sh vm [FILTER...]      the other half
-#	./test.sh inside [FILTER...]  what the VM's half runs in there
+#	./test.sh inside root|user [FILTER...]    what the VMs run for that half
 #	./test.sh lab N [FILE]        grade lab/whalebox.c, or FILE, for chapter N
 #
 # A FILTER is a part of a title: tests that contain none of them are left out.
@@ -165,13 +165,16 @@ elsewhere() {
 	"$@" place "$where" || echo "not ok - $where: runs to its end: $?"
 }
 
-# The VM's half, in the VM.
+# What the VMs' half runs in each of them.
 inside() {
 	export WHALEBOX_MUST_WORK=1
-	place 'vm root'
-	elsewhere 'vm user' env HOME=/home/learner \
-	    WHALEBOX_ROOTFS=/home/learner/rootfs ./test.sh
-	script 'vm' whalebox tests/prose.sh transcripts
+	case $1 in
+	root) place 'vm root' ;;
+	user)
+		elsewhere 'vm user' env HOME=/home/learner \
+		    WHALEBOX_ROOTFS=/home/learner/rootfs ./test.sh
+		script 'vm' whalebox tests/prose.sh transcripts ;;
+	esac
 }
 
 # The arguments, quoted for another shell.
@@ -181,10 +184,19 @@ quote() {
 	done
 }
 
-vm() {
+# machine CALLER [FILTER...]: a VM, for the tests of one kind of caller.
+machine() {
 	./vm.sh "./test.sh inside$(quote "$@")"
 	vm_status=$?
-	[ $vm_status -le 1 ] || echo "not ok - vm: runs to its end: $vm_status"
+	[ $vm_status -le 1 ] || echo "not ok - vm $1: runs to its end: $vm_status"
+}
+
+# Two VMs at once, since emulation is slow: each has one processor to itself.
+vm() {
+	machine user "$@" >"$scratch/vm-user" 2>&1 &
+	machine root "$@"
+	wait $!
+	cat "$scratch/vm-user"
 }
 
 # grade N FILE: runs chapter N's check on a student's FILE.
@@ -222,7 +234,7 @@ halves() {
 		;;
 	host)   build; host ;;
 	vm)     shift; build; vm "$@" ;;
-	inside) inside ;;
+	inside) inside "$caller" ;;
 	esac
 	echo '# end'
 }
@@ -237,7 +249,11 @@ lab)
 	grade "$2" "${3:-lab/whalebox.c}"
 	exit
 	;;
-host | vm | inside) ;;
+host | vm) ;;
+inside)
+	caller=$2
+	shift 2
+	set -- inside "$@" ;;
 *) set -- all "$@" ;;
 esac
 WHALEBOX_FILTER=$(shift; printf '%s\n' "$@")

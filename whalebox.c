@@ -29,7 +29,7 @@
 #include <signal.h>             /* signals, sigwaitinfo */
 #include <stdarg.h>             /* functions like printf */
 #include <stdio.h>              /* messages */
-#include <stdlib.h>             /* getenv, realpath, strtoull */
+#include <stdlib.h>             /* getenv, realpath, exit */
 #include <string.h>             /* strings */
 #include <unistd.h>             /* read, write, fork, exec */
 #include <sys/file.h>           /* flock */
@@ -45,12 +45,11 @@
 #include <linux/openat2.h>      /* struct open_how */
 #include <linux/sched.h>        /* struct clone_args, CLONE_ flags */
 
-/*
- * The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
+/* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
  * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
- */
+ * A line marked with a chapter's number and a colon is there for that alone. */
 #ifndef STAGE
-#define STAGE 12
+#define STAGE 14
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -88,6 +87,12 @@
 #ifndef WITH_TTY
 #define WITH_TTY (STAGE >= 12 && WITH_ROOT)     /* 12: a terminal of its own */
 #endif
+#ifndef WITH_DETACH
+#define WITH_DETACH (STAGE >= 13 && WITH_LAYERS) /* 13: in the background */
+#endif
+#ifndef WITH_EXEC                               /* 14: visiting */
+#define WITH_EXEC (STAGE >= 14 && WITH_DETACH && WITH_VOLUMES && WITH_TTY)
+#endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
 #endif
@@ -102,7 +107,7 @@
 
 /* The one box that this process makes. */
 static struct box {
-    const char *name;           /* --name, or twelve random hex digits */
+    const char *id, *name;      /* twelve random hex digits; --name, or id */
     char **argv;                /* the command and its arguments */
     unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
     int cgroup;                 /* the cgroup it is born in, or -1 */
@@ -119,6 +124,10 @@ struct option {
     void (*take)(const struct option *, char *value);   /* check and store */
     void *into;                                         /* where to */
 };
+/* 13: those that were given, in order; the last has no option. */
+static struct taken { const struct option *option; char *value; } /* 13: */
+    taken[512];                         /* 13: by one command line */
+static int (*run_command)(const struct option *, char **);      /* 13: */
 
 /* What mends a step that begins with CALL and fails with ERROR (0: any), if
  * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
@@ -138,25 +147,29 @@ struct chapter {
     const struct option *options;       /* the last has no help */
     const struct hint *hints;           /* the last has no call */
 };
-#define LAST_CHAPTER 12
+#define LAST_CHAPTER 14
 static const struct chapter chapters[LAST_CHAPTER + 1];
 
 /* === Tools: the narration, the way out, files, numbers ================== */
-
 static int explaining;                  /* --explain */
 static const char *who = "parent";      /* which process this is */
+static int told = 2;                    /* where it speaks: standard error */
+static int refusal = -1;                /* 13: a pipe: a byte for a failure */
 static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
+static int leaving;                     /* cleaning up: no error stops us */
 static void undo(void);
+static _Noreturn void die(void);
 
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     va_list args;                       /* what the dots stand for */
-    fputs("whalebox: ", stderr);
+    dprintf(told, "whalebox: ");
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    vdprintf(told, fmt, args);
     va_end(args);
-    fprintf(stderr, mend ? "\n  hint: %s\n" : "\n", mend);
+    dprintf(told, mend ? "\n  hint: %s\n" : "\n", mend);
+    write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
     _exit(failure);                     /* 125, unless execve(2) failed */
@@ -189,20 +202,24 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
     char *shell = strstr(now.call, " # "); /* the second half */
     if (shell)
         *shell = '\0';                  /* cut in two */
-    if (explaining)
-        fprintf(stderr, "[%d %-6s] %-40s%s%s\n", chapter, who, now.call,
+    if (explaining)                     /* --explain */
+        dprintf(told, "[%d %-6s] %-40s%s%s\n", chapter, who, now.call,
                 shell ? " # " : "", shell ? shell + 3 : "");
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
- * until the next call, with a '\n' just before it; "" if it cannot be read. */
+ * until the next call, with a '\n' just before it; "" if there is no FILE.  One
+ * that cannot be read is fatal: taken for empty, it might make another box. */
 static char *read_file(int dir, const char *file) {
     static char buffer[1 << 18] = "";   /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
-    ssize_t n;
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
-    while ((n = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
+    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd;                     /* bytes of this read, or -1 */
+    while (n >= 0 && (n = read(fd, buffer + total,
+                               sizeof(buffer) - 1 - total)) > 0)
         total += (size_t)n;             /* /proc gives a page at a time */
+    if (n < 0 && errno != ENOENT && errno != ESRCH && !leaving)
+        step(now.chapter, "read(%s)", file), die();
     close(fd);
     buffer[0] = '\n';                   /* so that "\n" begins every line */
     buffer[total] = '\0';
@@ -226,12 +243,14 @@ static int is_about(const struct hint *h, int error) {
            (!h->file || strstr(read_file(AT_FDCWD, h->file) - 1, h->has));
 }
 
-static const char *(*ask_doctor)(int error);    /* who knows more, or NULL */
+static const char *(*ask_doctor)(int error);    /* 10: who knows more */
 
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
     int error = errno;                  /* before another call sets it */
-    const char *mend = ask_doctor ? ask_doctor(error) : NULL;
+    leaving = 1;                        /* a hint may look into files */
+    const char *mend = NULL;
+    mend = ask_doctor ? ask_doctor(error) : mend;       /* 10: or it knows */
     const struct hint *h = chapters[now.chapter].hints;
     for (; !mend && h && h->call; h++)
         mend = is_about(h, error) ? h->mend : NULL;
@@ -240,7 +259,7 @@ static _Noreturn void die(void) {
 
 /* The step failed, but we go on: we are cleaning up. */
 TOOL void complain(void) {
-    fprintf(stderr, "whalebox: chapter %d: %s: %s\n", now.chapter, now.call,
+    dprintf(told, "whalebox: chapter %d: %s: %s\n", now.chapter, now.call,
             strerror(errno));
 }
 
@@ -268,6 +287,7 @@ TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
     return length < 0 ? -1 : result;
 }
 
+static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
@@ -288,9 +308,13 @@ TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
     struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
     int fd = -1;                        /* none yet */
+    if (whose == VISITED)               /* 14: it is another process's */
+        return openat(parent, name, FOLDER);    /* 14: a descriptor will do */
     remove_dead = remove;               /* for sweep() */
     for_each(parent, sweep);            /* who died makes room */
-    if (mkdirat(parent, name, 0755) == 0) {
+    int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
+    is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
+    if (is_ours) {
         fd = openat(parent, name, FOLDER);
         if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
             unlinkat(parent, name, AT_REMOVEDIR); /* errno stays */
@@ -325,7 +349,17 @@ static void take_flag(const struct option *o, char *value) {
 TOOL void take_text(const struct option *o, char *value) {
     if (!*value)
         refuse_value(o, value);
-    *(const char **)o->into = value;
+    *(const char **)o->into = value;    /* not copied: it is of ARGV */
+}
+
+TOOL void take_size(const struct option *o, char *value) {
+    char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
+    int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
+    int junk = *unit && unit[1];        /* as in 1mb */
+    *unit = '\0';                       /* digits ends before it */
+    if (junk || parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+        refuse_value(o, value);
+    *(unsigned long long *)o->into <<= shift;
 }
 
 /* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
@@ -339,7 +373,7 @@ static void take_name(const struct option *o, char *value) {
 
 /* "host": share that namespace with the host after all.  "none": do not. */
 TOOL void take_share(const struct option *o, char *value) {
-    if (strcmp(value, "host") == 0)
+    if (strcmp(value, "host") == 0)     /* no namespace of its own */
         box.flags &= ~(unsigned long)(uintptr_t)o->into;
     else if (strcmp(value, "none") != 0 || !strstr(o->help, "none"))
         refuse_value(o, value);
@@ -354,7 +388,7 @@ static void take_help(const struct option *o, char *value);
 static const struct option process_options[] = {
     { "-h, --help               print this, and end", take_help, NULL },
     { "    --version            print the version", take_help, "whalebox 0.1" },
-    { "    --name NAME          call the box so: letters, digits, then _ . -",
+    { "    --name NAME          call it so: letters, digits; later _ . -, too",
       take_name, &box.name },
     { "    --explain            tell each step", take_flag, &explaining },
     { 0 }
@@ -372,7 +406,8 @@ static const struct hint process_hints[] = {
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
-static int own_terminal;                /* -t: the box is in another session */
+TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
+TOOL int own_terminal;                  /* 12: -t: it is in another session */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
@@ -381,9 +416,8 @@ static int host_root;                   /* root, and in no user namespace */
  * nothing else open, which the box would inherit (CVE-2024-21626); no signal
  * to end us before we clean up.  What the caller ignores is not passed on. */
 static void prepare_process(void) {
-    static const int passed_on[] = {
-        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
-        SIGTSTP, SIGTTOU };
+    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
     step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
@@ -392,9 +426,9 @@ static void prepare_process(void) {
     must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
     step(0, "read(/proc/self/uid_map)");
-    const char *map = read_file(AT_FDCWD, "/proc/self/uid_map");
-    must(access("/proc/self/uid_map", R_OK) == 0 && *map ? 0 : -1);
-    host_root = geteuid() == 0 && strstr(map, "4294967295");
+    must(access("/proc/self/uid_map", R_OK));   /* or /proc is not ours */
+    host_root = geteuid() == 0 && strstr(read_file(AT_FDCWD,
+                "/proc/self/uid_map"), "4294967295");
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
@@ -445,26 +479,30 @@ static _Noreturn void exec_command(void) {
 }
 
 static void (*become_command)(void) = exec_command;
+static void (*start_supervisor)(void);  /* 13: with -d */
+static void (*attend)(void);            /* 13: until there is a signal */
 static void signal_box(int sig) {
     syscall(SYS_pidfd_send_signal, box.pidfd, sig, NULL, 0);
 }
 
-/* Wait for the box to end, and pass on the signals sent to us.  One from the
- * terminal (SI_KERNEL) went to its whole foreground group, the box included,
- * and must not come twice.  ^Z is another matter: PID 1 is immune to it, so we
- * stop the box, then ourselves, and go on when we are continued.  At the end we
- * take back the terminal, which a shell in the box can give to nobody else. */
+/* Wait for the box to end, and pass on the signals sent to us.  The terminal's
+ * (SI_KERNEL) went to its foreground group, the box included, and must not come
+ * twice; but PID 1 is immune to ^Z, so we stop the box, then ourselves, and go
+ * on when we are continued.  At the end we take back the terminal. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
     while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid) {
+        if (attend)                     /* 13: with -d there is more to do */
+            attend();                   /* 13: and it returns when we have */
         int sig = sigwaitinfo(&awaited, &info); /* sleeps */
-        if (sig == SIGTSTP) {
+        int went_to_box = info.si_code == SI_KERNEL;
+        went_to_box &= !own_terminal;   /* 12: for then it was elsewhere */
+        if (sig == SIGTSTP) {           /* ^Z */
             signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
             kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
             signal_box(SIGCONT);        /* and has continued us */
-        } else if (sig > 0 && sig != SIGCHLD && (info.si_code != SI_KERNEL ||
-                   own_terminal)) {
+        } else if (sig > 0 && sig != SIGCHLD && !went_to_box) {
             signal_box(sig);            /* from kill(1), say */
         }
     }
@@ -573,14 +611,11 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
     close(place);                       /* move_mount needed it, no more */
 }
 
-/*
- * In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows a namespace of the kind SHOWS (0: none), that of
- * whoever mounts it, and root of a user namespace may mount it if that owns
- * the namespace shown, and for /proc and /sys if the host's, in sight still,
- * hide nothing.  Where it is the host's namespace, the host's own instance is
- * shown, with our FLAGS (MOUNT_ATTR_* are MS_* for the four that we use).
- */
+/* In the child: mount a file system that the kernel makes up at TARGET, below
+ * the new root.  It shows its mounter's namespace of the kind SHOWS (0: none),
+ * and root of a user namespace may mount it if that owns the one shown, and for
+ * /proc and /sys if the host's, in sight still, hide nothing.  If we share the
+ * host's namespace, the host's own is shown, with our FLAGS. */
 static void mount_fresh(const char *type, const char *target, unsigned long
                         shows, unsigned long flags, const char *data) {
     struct mount_attr attr = { .attr_set = flags }; /* for the host's */
@@ -600,7 +635,6 @@ static void mount_fresh(const char *type, const char *target, unsigned long
     close(tree);                        /* the mount is held by its place now */
 }
 #endif /* WITH_MOUNT */
-
 #if WITH_USER
 /* === Chapter 5: its own users ==============================================
  *
@@ -628,7 +662,7 @@ static const struct hint user_hints[] = {
 static char *find_range(const char *file) {
     char *passwd = read_file(AT_FDCWD, "/etc/passwd") - 1;
     char *user = strstr(passwd, text(":x:%u:", geteuid()));
-    if (!user)
+    if (!user)                          /* it has no name */
         return NULL;
     *user = '\0';                       /* a line's first field is the name */
     user = text("%s:", strrchr(passwd, '\n'));
@@ -673,7 +707,7 @@ static void write_maps(void) {
     char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
     if (!(box.flags & CLONE_NEWUSER))
         return;
-    if (host_root) {
+    if (host_root) {                    /* it may map any id */
         write_map("uid_map", text("0 %s", uids ? uids : "100000 65536"));
         write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
         const char *link = text("/proc/%d/ns/user", box.pid);
@@ -703,11 +737,10 @@ static void become_box_root(void) {
 }
 #endif /* WITH_USER */
 
-/* How a child begins, whatever it is for: it waits at the gate until the parent
- * has said who it is (end of file means that the parent died), becomes that,
- * and has the kernel kill it if the parent dies.  A change of user id would
- * clear that, so it comes after; and a parent that died in between has hung up
- * at the gate.  prctl(2), PR_SET_PDEATHSIG. */
+/* A child, whatever it is for, waits at the gate until it is somebody (end of
+ * file: the parent died), becomes that, and has the kernel end it if the parent
+ * dies.  A change of user id would undo that, so it is last; who died before
+ * has hung up at the gate.  prctl(2), PR_SET_PDEATHSIG. */
 static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
     char byte;                          /* which one does not matter */
@@ -716,7 +749,7 @@ static void start_child(void) {
     if (must(read(box.gate[0], &byte, 1)) == 0)
         _exit(failure);                 /* end of file: nobody waits for us */
 #if WITH_USER
-    become_box_root();
+    become_box_root();                  /* whom the map has made 0 */
 #endif
     step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL) # unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
@@ -748,7 +781,6 @@ static void bring_up_loopback(void) {
     close(fd);
 }
 #endif /* WITH_NET */
-
 #if WITH_CGROUP
 /* === Chapter 7: limits =====================================================
  *
@@ -768,29 +800,16 @@ static struct {
 static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
 static char base_path[PATH_MAX];        /* the latter's, or "" */
 
-static void take_size(const struct option *o, char *value) {
-    char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
-    int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
-    int junk = *unit && unit[1];        /* as in 1mb */
-    *unit = '\0';                       /* digits ends before it */
-    if (junk || parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
-        refuse_value(o, value);
-    *(unsigned long long *)o->into <<= shift;
-}
-
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
- * kernel accepts no fewer than 1,000. */
+ * kernel accepts no fewer than 1,000: the point moves by five digits. */
 static void take_cpus(const struct option *o, char *value) {
-    unsigned long long whole, part;     /* before and after the point */
     int dot = (int)strcspn(value, "."); /* where the point is */
-    const char *digits = value[dot] ? value + dot + 1 : "0";
-    size_t given = strlen(digits);      /* of the five after the point */
-    if (parse_number(text("%.*s", dot, value), 0, 8192, &whole) < 0 ||
-        given < 1 || given > 5 ||
-        parse_number(text("%s%s", digits, &"00000"[given]), 0, 99999, &part)
-        < 0 || whole * 100000 + part < 1000)
+    const char *part = value[dot] ? value + dot + 1 : "0"; /* what follows */
+    int zeros = 5 - (int)strlen(part);  /* to be added */
+    if (dot == 0 || zeros < 0 || zeros == 5 ||
+        parse_number(text("%.*s%s%.*s", dot, value, part, zeros, "00000"),
+                     1000, 8192 * 100000ULL, o->into) < 0)
         refuse_value(o, value);
-    *(unsigned long long *)o->into = whole * 100000 + part;
 }
 
 static void take_number(const struct option *o, char *value) {
@@ -800,7 +819,7 @@ static void take_number(const struct option *o, char *value) {
 }
 
 static const struct option limit_options[] = {
-    { "-m, --memory SIZE        at most so much: digits, then b, k, m or g",
+    { "-m, --memory SIZE        most memory: digits, then b, k, m, g or none",
       take_size, &limits.memory },
     { "    --cpus N             1.5, say; from 0.01", take_cpus, &limits.cpus },
     { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
@@ -824,9 +843,8 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Set base_path to where boxes get their cgroups: for root the mount of cgroup
- * v2, found by its type (hybrid hosts have it elsewhere); for a user the top of
- * what was delegated, above its own.  Returns 0, or -1 with errno. */
+/* Set base_path to where boxes get their cgroups: for root the mount of type
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
 static int find_base(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
@@ -837,31 +855,30 @@ static int find_base(void) {
     *at = '\0';                         /* ends the mount point */
     char *top = text("%s", strrchr(mounts, ' ') + 1), *path = text("%s", top);
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own && !host_root)
+    if (own && !host_root)              /* "0::" is v2 */
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
         strcpy(base_path, path);        /* this one is ours: look above */
         *strrchr(path, '/') = '\0';     /* one up */
     }
-    return base_path[0] ? 0 : -1;
+    return base_path[0] ? 0 : -1;       /* EACCES, from access(2) */
 }
 
 /* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
  * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
 static int remove_cgroup(int parent, const char *name) {
-    int result = -1;                    /* it is still there */
     step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
-    for (int tries = 0; tries < 200 && result < 0; tries++) {
-        result = unlinkat(parent, name, AT_REMOVEDIR);
-        if (result == 0 || errno != EBUSY)
+    for (int tries = 0; tries < 200; tries++) {
+        if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+            return 0;
+        if (errno != EBUSY)             /* its processes are dying */
             break;
         write_file(parent, text("%s/cgroup.kill", name), "1", 0);
         poll(NULL, 0, 5);               /* milliseconds */
         errno = EBUSY;                  /* which is why it stays, if it does */
     }
-    if (result < 0)
-        complain();                     /* and go on */
+    complain();                         /* and go on */
     return 0;
 }
 
@@ -872,9 +889,9 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/* Write all limits.  memory.max alone would move the box to the swap.  Shares
- * are cgroup v1's word, 2 to 262144; v2's weight is 1 to 10000.  A CPU that is
- * offline is left out of the set silently, and the box would get others. */
+/* Write all limits.  memory.max alone would move the box to the swap.  Shares,
+ * v1's word, are 2 to 262144; v2's weight is 1 to 10000.  Offline CPUs are left
+ * out of a set silently. */
 static void write_limits(void) {
     if (limits.memory)
         write_limit("memory.max", text("%llu", limits.memory));
@@ -890,7 +907,7 @@ static void write_limits(void) {
     if (limits.cpuset)
         write_limit("cpuset.cpus", limits.cpuset);
     const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
-    errno = ERANGE;                     /* what is set is not what is used */
+    errno = ENODEV;                     /* what is set is not what is used */
     if (limits.cpuset &&
         strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) != 0)
         die();
@@ -900,7 +917,7 @@ static void write_limits(void) {
  * last box removes "whalebox", closed to others: who opens it can lock it. */
 static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
-    if (find_base() < 0)
+    if (find_base() < 0)                /* there is none for us */
         return;
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
     base = open(base_path, FOLDER);     /* the folder above */
@@ -929,7 +946,7 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (*wanted) {
+    if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
              "cgroup.subtree_control", wanted, base_path, wanted);
         must(write_file(base, "cgroup.subtree_control", wanted, 0));
@@ -943,11 +960,13 @@ static void make_cgroup(void) {
 static void drop_cgroup(void) {
     if (box.cgroup < 0)
         return;
+    if (whose == VISITED)               /* 14: it is not ours */
+        return;                         /* 14: to take away */
     char *events = read_file(box.cgroup, "memory.events");
     for (char *c = events; (c = strchr(c, '\n')); )
         *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        fprintf(stderr, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
+        dprintf(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
                 " a limit; -m gives more\n", limits.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
@@ -964,7 +983,6 @@ static void enter_cgroup_namespace(void) {
     must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
 }
 #endif /* WITH_CGROUP */
-
 #if WITH_ROOT
 /* === Chapter 8: its own root ===============================================
  *
@@ -1011,9 +1029,8 @@ static struct tree *open_folder(const char *name) {
     return tree;
 }
 
-/* The child is at the gate, its ids mapped: have root's copies show the disk's
- * id N as the box's N, whoever that is out here.  And cut them off: the copy of
- * a shared mount is shared.  mount_setattr(2). */
+/* The child's ids are mapped: have root's copies show the disk's id N as the
+ * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
 static void idmap_folders(void) {
     struct mount_attr attr = { .propagation = MS_PRIVATE,
         .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
@@ -1029,7 +1046,7 @@ static void idmap_folders(void) {
 /* In the child: copy those mounts that root has not copied for us. */
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
-        if (t->fd < 0)
+        if (t->fd < 0)                  /* root has copied all */
             t->fd = clone_tree(t->path, t->flags);
 }
 
@@ -1041,8 +1058,8 @@ static void attach_folder(const struct tree *tree, const char *to) {
 
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
-    const char *name = rootfs_dir ? rootfs_dir : set && *set ? set : "rootfs";
-    rootfs = open_folder(name);         /* or it dies */
+    rootfs = open_folder(rootfs_dir ? rootfs_dir : set && *set ? set
+                         : "rootfs");   /* or it dies */
 }
 
 /* In the child: mount the rootfs and go there: "." is the new root now. */
@@ -1051,9 +1068,8 @@ TOOL void mount_rootfs(void) {
     must(fchdir(rootfs->fd));           /* "." is its root folder */
 }
 
-/* In the child: show a device of the host in /dev, open on DEV.  Root of a user
- * namespace may not mknod(2), so it is bound on an empty file; and what is
- * bound must be the device that its name says (CVE-2025-31133). */
+/* In the child: show a device of the host in DEV, on an empty file, for root of
+ * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
 static void bind_device(int dev, const char *name, dev_t number) {
     const char *host = text("/dev/%s", name);
     int tree = clone_tree(host, 0);     /* held, and looked at below */
@@ -1100,9 +1116,8 @@ static void mount_sys(void) {
         mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
 }
 
-/* In the child: make "." the root.  The old root comes to lie on top of the
- * new one, so that "." finds it there, and is detached with all that is on it.
- * If this failed and we went on, we would be working on the host's files. */
+/* In the child: make "." the root.  The old root comes to lie on top of it, so
+ * that "." finds it there, and is detached with all that is on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\") # pivot_root . .");
     must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
@@ -1111,7 +1126,6 @@ static void pivot_to_rootfs(void) {
     must(chdir("/"));                   /* from "." to the "/" that it is now */
 }
 #endif /* WITH_ROOT */
-
 #if WITH_LAYERS
 /* === Chapter 9: layers =====================================================
  *
@@ -1144,17 +1158,15 @@ static const struct hint layer_hints[] = {
     { 0 }
 };
 
-/*
- * Remove NAME from the folder DIR; if it is a folder with something in it, go
+/* Remove NAME from the folder DIR; if it is a folder with something in it, go
  * there instead and return 1.  A symbolic link is removed, never followed, and
- * another file system is left alone: a volume's files are not ours to delete.
- */
+ * another file system is left alone: a volume's files are not ours. */
 static int remove_entry(int dir, const char *name) {
     struct stat here, there;            /* to compare their file systems */
     if (unlinkat(dir, name, 0) == 0 ||
         (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0))
         return 0;
-    if (errno != ENOTEMPTY)
+    if (errno != ENOTEMPTY)             /* neither a file nor an empty one */
         return -1;
     fchmodat(dir, name, 0700, 0);       /* overlay leaves some at 0000 */
     int fd = openat(dir, name, FOLDER | O_NOFOLLOW);
@@ -1197,6 +1209,9 @@ static void remove_leftover(void) {
  * a user namespace with that range can remove: a helper becomes that. */
 static int remove_box(int parent, const char *name) {
     struct box saved = box;             /* the helper is not our box */
+    struct stat st;                     /* 13: its mode */
+    if (fstatat(parent, name, &st, 0) == 0 && (st.st_mode & S_ISVTX)) /* 13: */
+        return 0;                       /* 13: sticky: to be kept */
     step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
     box.status = -1;                    /* not removed yet */
     for (int tries = 0; tries < 3 && box.status != 0; tries++)
@@ -1213,8 +1228,9 @@ static int remove_box(int parent, const char *name) {
     }
     if (box.status != 0)
         complain();
+    int result = box.status != 0 ? -1 : 0;
     box = saved;                        /* as if nothing had been */
-    return 0;
+    return result;
 }
 
 /* Open the folder of all boxes' folders, made if missing, for its owner alone:
@@ -1237,6 +1253,8 @@ static void open_containers(void) {
 
 /* Before the clone: the box's folder, with its own layer in it. */
 static void make_layers(void) {
+    if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
+        refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     open_containers();                  /* sets home */
     must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
     folder = make_locked_folder(containers, box.name, remove_box);
@@ -1245,14 +1263,16 @@ static void make_layers(void) {
     if (folder < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(folder);
-    must(mkdirat(folder, "upper", 0755)); /* what the box writes */
-    must(mkdirat(folder, "work", 0755)); /* overlay's own workshop */
+    int made = mkdirat(folder, "upper", 0755) | /* what the box writes */
+               mkdirat(folder, "work", 0755); /* overlay's own workshop */
+    made *= whose == NEW;               /* 13: else they are there */
+    must(made);
     layers = open_folder(text("%s/%s", home, box.name)); /* to mount */
 }
 
-/* After the end: what the box wrote goes with it. */
+/* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
-    if (folder >= 0)
+    if (folder >= 0 && flock(containers, LOCK_EX) == 0) /* nobody else sweeps */
         remove_box(containers, box.name);
     folder = -1;                        /* undo() may come again */
 }
@@ -1260,16 +1280,15 @@ static void drop_layers(void) {
 /* In the child: files that differ from box to box, as the rootfs does not. */
 static void fill_init_layer(void) {
     char name[65];                      /* what set_hostname() made it */
-    const char *hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t";
     char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
     step(9, "write(init/etc/resolv.conf, hostname, hosts)");
     must(gethostname(name, sizeof(name)));
     must(mkdir("init/etc", 0755));      /* "init" is there */
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
-    hosts = text("%s%s\n", hosts, name);
-    must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", name),
-                    O_CREAT));
+    must(write_file(AT_FDCWD, "init/etc/hosts", text("127.0.0.1\tlocalhost\n"
+                    "::1\tlocalhost\n127.0.1.1\t%s\n", name), O_CREAT));
+    char *line = text("%s\n", name);
+    must(write_file(AT_FDCWD, "init/etc/hostname", line, O_CREAT));
 }
 
 /* In the child: gather the layers on a small file system in memory, by plain
@@ -1280,14 +1299,16 @@ static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
     const char *list = read_file(AT_FDCWD, "/proc/filesystems");
     const char *type = storage ? storage : strstr(list, "\toverlay\n") ||
-                       !strstr(list, "\taufs\n") ? "overlay" : "aufs";
+        !strstr(list, "\taufs\n") ? "overlay" : "aufs"; /* what there is */
+    const char *speed = ",volatile";    /* it will be thrown away */
+    speed += is_kept ? strlen(speed) : 0;       /* 13: or not */
     const char *options = strcmp(type, "aufs") == 0
         ? "br=box/upper=rw:init=ro:lower=ro"
-        : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work,"
-               "volatile%s", box.flags & CLONE_NEWUSER ? ",userxattr" : "");
+        : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
+               speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
     step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
     must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));     /* every host has one */
-    must(chdir("/tmp"));
+    must(chdir("/tmp"));                /* short names from here */
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
     fill_init_layer();                  /* init */
@@ -1299,7 +1320,6 @@ static void mount_layers(void) {
     must(chdir("merged"));              /* the union: our new root */
 }
 #endif /* WITH_LAYERS */
-
 #if WITH_LOCKS
 /* === Chapter 10: locks =====================================================
  *
@@ -1372,7 +1392,7 @@ static void take_doctor(const struct option *o, char *value);
 static const struct option lock_options[] = {
     { "    --cap-add NAME       keep this capability, too, or ALL",
       take_capability, &added_caps },
-    { "    --cap-drop NAME      drop this one, too, or ALL",
+    { "    --cap-drop NAME      drop this capability, too, or ALL",
       take_capability, &dropped_caps },
     { "doctor                   check what works here, and why not",
       take_doctor, NULL },
@@ -1405,6 +1425,8 @@ static void cover_path(const char *path) {
 /* In the child: cover what is the machine's; make its settings read-only. */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    if (whose == VISITED)               /* 14: they have been, */
+        return;                         /* 14: for the box itself */
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
     for (long cpu = sysconf(_SC_NPROCESSORS_CONF); cpu-- > 0;)
@@ -1437,8 +1459,10 @@ static void drop_capabilities(unsigned long long kept) {
         if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0 &&
             errno != EINVAL)            /* there is no such capability */
             die();
-    char *line = strstr(read_file(AT_FDCWD, "/proc/self/status"), "CapBnd:");
-    unsigned long long bounding = line ? strtoull(line + 7, NULL, 16) : ~0ULL;
+    unsigned long long bounding = 0;
+    for (unsigned int cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_READ, cap) == 1)   /* now look */
+            bounding |= 1ULL << cap;
     errno = EPERM;                      /* if the kernel did not mean it */
     if (bounding & ~kept)               /* dropped, it said */
         die();
@@ -1446,7 +1470,7 @@ static void drop_capabilities(unsigned long long kept) {
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
-    must(syscall(SYS_capget, &head, have));     /* now look */
+    must(syscall(SYS_capget, &head, have));     /* and look again */
     errno = EPERM;
     if (memcmp(want, have, sizeof(want)) != 0)
         die();
@@ -1596,10 +1620,12 @@ static const struct hint causes[] = {
  * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
 static const char *find_interpreter(const char *file) {
     char *head = read_file(AT_FDCWD, file);
-    char *loader = memmem(head, 4096, "/lib", 4);
     if (strncmp(head, "#!", 2) == 0)
         return strtok(head + 2, " \n");
-    return loader ? loader : "its loader";
+    for (char *at = head; at < head + 4096; at++)
+        if (strncmp(at, "/lib", 4) == 0)
+            return at;
+    return "its loader";
 }
 
 /* In the process that has failed: the mend, if the doctor knows it, or NULL. */
@@ -1638,8 +1664,8 @@ static _Noreturn void try_a_box(int end, const int *off) {
 /* The chapter that TEXT begins with.  What is told has paths of the caller's in
  * it, and they may have anything: what is no chapter's number counts as 0. */
 static int chapter_in(const char *text) {
-    unsigned long n = strtoul(text, NULL, 10);
-    return n < LENGTH(chapters) ? (int)n : 0;
+    int n = atoi(text);
+    return n > 0 && n <= LAST_CHAPTER ? n : 0;
 }
 
 /*
@@ -1649,21 +1675,21 @@ static int chapter_in(const char *text) {
  * failed in WHY, hint and all.  Returns that chapter, or -1 if there is none.
  */
 static int examine(const int *off, int *seen, char why[][1024]) {
-    static char told[1 << 16];          /* a run takes some ninety steps */
+    static char words[1 << 16];          /* a run takes some ninety steps */
     int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
-    size_t length = 0;                  /* of what was told so far */
+    size_t length = 0;                  /* of what was words so far */
     must(pipe(ends));                   /* what it says comes here */
     pid_t helper = (pid_t)must(fork()); /* it may die: we do not */
     if (helper == 0)
         try_a_box(ends[1], off);
     close(ends[1]);                     /* or the read would never end */
-    for (ssize_t got; (got = read(ends[0], told + length,
-                                  sizeof(told) - 1 - length)) > 0;)
+    for (ssize_t got; (got = read(ends[0], words + length,
+                                  sizeof(words) - 1 - length)) > 0;)
         length += (size_t)got;
-    close(ends[0]);                     /* it has told all */
-    waitpid(helper, NULL, 0);           /* what it told is what counts */
-    told[length] = '\0';
-    for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n")) {
+    close(ends[0]);                     /* it has words all */
+    waitpid(helper, NULL, 0);           /* what it words is what counts */
+    words[length] = '\0';
+    for (char *line = strtok(words, "\n"); line; line = strtok(NULL, "\n")) {
         if (*line == '[') {             /* as step() prints it */
             n = chapter_in(line + 1);
             seen[n] = seen[n] || strstr(line, "child");
@@ -1691,9 +1717,9 @@ static void take_doctor(const struct option *o, char *value) {
     static char why[LENGTH(chapters)][1024];    /* "": all is well */
     int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
     int failed, sick = 0;               /* a chapter; whether any did */
-    if (box.argv[1])
-        refuse(o->help, "doctor takes no %s", box.argv[1]);
-    (void)value;                        /* a command has none */
+    (void)value;                        /* it has none */
+    if (*box.argv)
+        refuse(o->help, "doctor takes no %s", *box.argv);
     while ((failed = examine(off, seen, why)) >= 0) {
         sick = 1;                       /* whatever else works */
         /* Without a namespace of their own for mounts, the steps after it
@@ -1713,7 +1739,6 @@ static void take_doctor(const struct option *o, char *value) {
     exit(sick);                         /* 0: every chapter works */
 }
 #endif /* WITH_LOCKS */
-
 #if WITH_VOLUMES
 /* === Chapter 11: volumes and environment ===================================
  *
@@ -1787,11 +1812,11 @@ static void take_volume(const struct option *o, char *value) {
 static const struct option volume_options[] = {
     { "-v, --volume SRC:DST[:ro]  mount the host's SRC at the box's DST",
       take_volume, NULL },
-    { "-e, --env NAME[=VALUE]   a variable, with our value unless told",
+    { "-e, --env NAME[=VALUE]   a variable; NAME alone: with your value",
       take_variable, NULL },
     { "-w, --workdir DIR        start in this folder of the box",
       take_text, &workdir },
-    { "-u, --user USER[:GROUP]  numbers, or names of the box's /etc/passwd",
+    { "-u, --user USER[:GROUP]  who runs it: numbers, or names in the box",
       take_text, &user },
     { "    --read-only          the box's root cannot be written",
       take_flag, &root_read_only },
@@ -1803,6 +1828,7 @@ static const struct hint volume_hints[] = {
     { "openat2", ELOOP, .mend = "a link of /proc leads out of the box: name a "
       "plain folder" },
     { "openat2", ENOENT, .mend = "there is no such folder in the box" },
+    { "openat2", ENOTDIR, .mend = "it, or what is above it, is a file" },
     { "openat2", EBUSY, .mend = "a volume cannot be the root: use --rootfs" },
     { "openat2", EEXIST, .mend = "it is a symbolic link that leads nowhere" },
     { "mkdir", 0, .mend = "name a source that is there" },
@@ -1887,6 +1913,8 @@ static int make_in_box(const char *path, int is_folder) {
  * volume may be the place of the next, so they are mounted as they were asked
  * for, one after the other. */
 static void mount_volumes(void) {
+    if (whose == VISITED)               /* 14: they have been, */
+        return;                         /* 14: for the box itself */
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
         struct stat root, target;
@@ -1982,8 +2010,8 @@ static void become_user(void) {
     step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
          gid, uid, uid, gid);
     must(prctl(PR_SET_KEEPCAPS, 1));    /* in the permitted set, at least */
-    if (own_terminal)                   /* or it could not open it anew */
-        must(fchown(0, uid, (gid_t)-1));
+    if (own_terminal)                   /* 12: or it could not open it anew */
+        must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
     must(syscall(SYS_capget, &head, sets));
@@ -2029,7 +2057,6 @@ static void furnish_box(void) {
         become_command = exec_under_init;       /* once it is locked */
 }
 #endif /* WITH_VOLUMES */
-
 #if WITH_TTY
 /* === Chapter 12: a terminal of its own =====================================
  *
@@ -2082,9 +2109,17 @@ static struct msghdr *message(void) {
     return &m;
 }
 
+/* In the child: have TERMINAL as /dev/console, too, where some look for one. */
+static void mount_console(const char *terminal) {
+    if (whose == VISITED)               /* 14: the box has one, */
+        return;                         /* 14: or had none */
+    step(12, "mount(%s, /dev/console, MS_BIND) # mount --bind", terminal);
+    close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+    must(mount(terminal, "/dev/console", NULL, MS_BIND, NULL));
+}
+
 /* In the child, whose root is the box's: open a terminal, make it that of this
- * session and of streams 0 to 2, and send the master to the relay.  It is
- * /dev/console, too, for those who look for one. */
+ * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
     struct msghdr *m = message();
     struct cmsghdr *part = CMSG_FIRSTHDR(m);
@@ -2098,9 +2133,7 @@ static void open_terminal(void) {
     must(ioctl(master, TIOCSPTLCK, &unlocked));         /* unlockpt(3) */
     must(ioctl(master, TIOCGPTN, &number));             /* ptsname(3) */
     int slave = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
-    close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
-    must(mount(text("/dev/pts/%d", number), "/dev/console", NULL, MS_BIND,
-               NULL));
+    mount_console(text("/dev/pts/%d", number));
     if (ioctl(0, TIOCGWINSZ, &size) == 0)       /* before the command looks */
         must(ioctl(slave, TIOCSWINSZ, &size));
     part->cmsg_level = SOL_SOCKET;
@@ -2147,6 +2180,7 @@ static void copy_both_ways(int master, int resized) {
                               { .fd = resized, .events = POLLIN } };
     ssize_t waiting = 0, length;        /* bytes typed; bytes moved */
     int patience = -1;                  /* milliseconds, or for ever */
+    from[0].fd = detached ? -1 : 0;     /* 13: nobody types */
     for (;;) {
         from[0].events = waiting ? 0 : POLLIN;  /* one thing at a time */
         from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
@@ -2189,8 +2223,10 @@ static void start_relay(void) {
     step(12, "fork(), tcsetattr(raw) # stty raw -echo");
     relay_pid = (pid_t)must(fork());
     if (relay_pid == 0) {               /* in the relay, with our signals off */
-        close(handover[1]);             /* the child has it, too */
-        close(box.gate[1]);             /* or the child would wait for us */
+        dup2(handover[0], 3);           /* all it keeps are its streams, */
+        syscall(SYS_close_range, 4U, ~0U, 0); /* or the child at the gate and */
+        handover[0] = 3;                /* the launcher of -d would wait for */
+        chdir("/");                     /* it to close the rest */
         int master = receive_master();  /* sleeps until the child has one */
         sigemptyset(&winch);
         sigaddset(&winch, SIGWINCH);
@@ -2228,12 +2264,830 @@ static void end_relay(void) {
 }
 #endif /* WITH_TTY */
 
+#if WITH_DETACH
+/* === Chapter 13: living in the background ==================================
+ *
+ * With -d the caller goes on, and somebody else has to wait for the box: its
+ * supervisor, a process in a session of its own, which no closed terminal ends.
+ *
+ *   whalebox -d            supervisor              box
+ *     | fork ---------------> | clone3 -------------> |
+ *     | <-- one byte -------- | <-- end of file ----- | execve
+ *   prints the name           | <== what it prints == |
+ *                             |  ==> log, log.1       |
+ *                             |  ==> config           ends
+ *
+ * A box's folder keeps its layers, its log, and its record in the file config.
+ * A record is a claim that was true when it was written.  Whether a supervisor
+ * lives is told by its lock on the folder, which the kernel drops however it
+ * dies; and whether a process is the one that is meant, by the moment at which
+ * it started, for numbers are used again.  setsid(2), pidfd_open(2), proc(5).
+ */
+#include <sys/signalfd.h>        /* signals, to be polled for */
+#include <time.h>                /* when */
+
+static int thrown_away;                 /* --rm */
+static unsigned long long log_max = 10 << 20;   /* --log-max, in bytes */
+static char directory[PATH_MAX];        /* the caller's, for relative paths */
+static time_t created, started;         /* seconds since 1970 */
+static int launcher = -1;               /* a pipe: one byte when the box runs */
+static int refusals, output = -1;       /* pipes: see refusal; what it prints */
+static int signals, logfile = -1;       /* a signalfd; the file log */
+static unsigned long long logged;       /* its size, in bytes */
+static int record_folder;               /* where the record lies */
+static int turn = -1;                   /* a folder: it is ours to act on */
+static int lasting;                     /* the box stays, and with it that */
+static char record[1 << 18];            /* one that was read: lines, each ended
+                                         * by a '\0', the last by two */
+static char draft[sizeof(record)];      /* one to be written */
+static size_t length;                   /* of it so far */
+static int run(char **argv);
+static const struct option *find_row(const struct option *rows,
+                                     const char *word);
+static int has_value(const struct option *o);
+static char **take_options(char **argv);
+static char *letters[128];              /* a command's: letters['q'] is -q's */
+static void list_boxes(const struct option *o, char *name);
+static void print_log(const struct option *o, char *name);
+static void inspect_box(const struct option *o, char *name);
+static void stop_box(const struct option *o, char *name);
+static void start_box(const struct option *o, char *name);
+static void remove_one(const struct option *o, char *name);
+static const struct option detach_options[] = {
+    { "-d, --detach             run in the background, and print the name",
+      take_flag, &detached },
+    { "    --rm                 remove the box when it ends, named or not",
+      take_flag, &thrown_away },
+    { "    --log-max SIZE       keep the last SIZE it prints (10m; from 8k)",
+      take_size, &log_max },
+    { "ps [-a] [-q]             list boxes that run; -a: all; -q: names alone",
+      list_boxes, "aq" },
+    { "logs [-f] NAME           what it printed; -f: go on until it ends",
+      print_log, "f" },
+    { "inspect NAME [KEY]       its record, or one value of it",
+      inspect_box, "" },
+    { "stop [-t SEC] NAME...    end it: TERM, and KILL after SEC seconds (10)",
+      stop_box, "t:" },
+    { "start NAME...            run it again, with its files, with -d",
+      start_box, "" },
+    { "rm [-f] NAME...          remove it and its files; -f: kill it first",
+      remove_one, "f" },
+    { 0 }
+};
+static const struct hint detach_hints[] = {
+    { "chdir", 0, .mend = "its paths begin in that folder: make it again" },
+    { "write(", E2BIG, .mend = "a record has 256 KiB: put it in a script" },
+    { 0 }
+};
+
+/* When the process PID started, in clock ticks since the boot, or 0 if there is
+ * none.  No other that ever has its number started then.  proc(5), field 22. */
+static unsigned long long start_time(int pid) {
+    char *stat = read_file(AT_FDCWD, text("/proc/%d/stat", pid));
+    char *field = strrchr(stat, ')');   /* ends field 2, which may have any */
+    for (int n = 2; field && n < 22; n++) /* one blank is before each */
+        field = strchr(field + 1, ' ');
+    return field ? (unsigned long long)atoll(field) : 0;
+}
+
+static char *boot_id(void) {
+    const char *file = "/proc/sys/kernel/random/boot_id";
+    return text("%.36s", read_file(AT_FDCWD, file));
+}
+
+/* Add to the record; what does not fit is seen at the end. */
+PRINTF(1) static void add(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (length < sizeof(draft))         /* there is room */
+        length += (size_t)vsnprintf(draft + length, sizeof(draft) - length,
+                                    format, args);
+    va_end(args);
+}
+
+/* Add AFTER and then WORD, so that a value is one line and its words stay
+ * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
+static void add_word(const char *after, const char *word) {
+    add("%s%s", after, *word ? "" : "\\e");
+    for (size_t plain; *word; word += plain) {
+        plain = strcspn(word, " \\\n"); /* what has no meaning here */
+        if (plain > 0)                  /* as it is */
+            add("%.*s", (int)plain, word);
+        else
+            add("\\%c", *word == '\n' ? 'n' : *word);
+        plain += plain == 0;            /* one has been added */
+    }
+}
+
+/* Make what add_word() wrote at FROM a string again, in its place.  Returns the
+ * next word, or NULL. */
+static char *take_word(char *from) {
+    char *to = from;                    /* never ahead of it */
+    for (; *from && *from != ' '; from++)
+        if (*from != '\\' || !from[1])
+            *to++ = *from;              /* as it is */
+        else if (*++from != 'e')
+            *to++ = *from == 'n' ? '\n' : *from;
+    char *next = *from ? from + 1 : NULL;
+    *to = '\0';                         /* maybe where the blank was */
+    return next;
+}
+
+/* Write the record: a new file takes the old one's place, so whoever reads it
+ * finds one or the other, never half of one, even after a crash. */
+static void write_record(const char *status, const char *exit_code) {
+    length = 0;                         /* anew */
+    add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
+        "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
+        "finished=%lld", box.id, box.name, status, exit_code, box.pid,
+        start_time(box.pid), getpid(), boot_id(), (long long)created,
+        (long long)started, *exit_code ? (long long)time(NULL) : 0LL);
+    add_word("\nimage=", rootfs->path); /* a full path */
+    add_word("\ndirectory=", directory); /* of those that are not */
+    for (struct taken *t = taken; t->option; t++) {     /* of the run */
+        const char *key = strstr(t->option->help, "--") + 2, *value = t->value;
+        if (t->option->into == &box.name || t->option->into == &explaining)
+            continue;                   /* it has a line; is not for later */
+        if (strncmp(key, "env ", 4) == 0 && !strchr(value, '=') &&
+            getenv(value))              /* what -e NAME means now */
+            value = getenv(value) - strlen(value) - 1;
+        add_word(text("\n%.*s=", (int)strcspn(key, " "), key),
+                 value ? value : "yes");
+    }
+    for (char **word = box.argv; *word; word++) /* last: it shows that it is */
+        add_word(word == box.argv ? "\ncommand=" : " ", *word);    /* whole */
+    add("\n");
+    step(13, "write(%s/config, status=%s)", box.name, status);
+    errno = E2BIG;                      /* its reader would say so, too */
+    must(is_kept && length >= sizeof(draft) ? -1 : 0);
+    int fd = (int)must(openat(record_folder, "config.new", O_WRONLY | O_CREAT |
+                              O_TRUNC | O_CLOEXEC, 0600));
+    errno = ENOSPC;                     /* if it takes a part */
+    must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
+    must(is_kept ? fsync(fd) : 0);      /* on the disk before it has its name */
+    close(fd);
+    must(renameat(record_folder, "config.new", record_folder, "config"));
+}
+
+/* At exit(3), when all else is done. */
+static void record_end(void) {
+    if (lasting)
+        write_record("exited", text("%d", exit_status(box.status)));
+}
+
+/* The value of KEY in the record that was read, or NULL. */
+static char *value_of(const char *key) {
+    size_t end = strlen(key);           /* of it in the line */
+    for (char *line = record; *line; line += strlen(line) + 1)
+        if (strncmp(line, key, end) == 0 && line[end] == '=')
+            return line + end + 1;
+    return NULL;
+}
+
+/* Read the record of the box NAME, whose folder is DIR.  Returns 0, or -1 if it
+ * is not whole, or another's: then nothing of it is believed, or left. */
+static int read_record(int dir, const char *name) {
+    static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
+        "created", "started", "finished", "name", "id", "status", "exit_code",
+        "boot_id", "image", "directory", "command" };
+    unsigned long long number;          /* the first six are */
+    char *last = record, *end = NULL;   /* the last line */
+    leaving++;                          /* what cannot be read is corrupt */
+    strcpy(record, read_file(dir, "config"));   /* of the same size */
+    leaving--;                          /* now it counts again */
+    for (char *line = record; *line; line = end + 1) {
+        end = strchr(line, '\n');       /* NULL if it is cut off */
+        if (!end || !memchr(line, '=', (size_t)(end - line)))
+            *(end = record) = record[1] = '\0';  /* cut off, or no record */
+        else
+            *end = '\0', last = line;   /* a line is a string */
+    }
+    int good = strncmp(last, "command=", 8) == 0;       /* none is missing */
+    for (size_t i = 0; good && i < LENGTH(keys); i++)
+        good = value_of(keys[i]) && (i >= 6 ||
+               parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,
+                            &number) == 0);
+    if (good && strcmp(value_of("name"), name) == 0 &&
+        (strcmp(value_of("status"), "running") == 0 ||
+         strcmp(value_of("status"), "exited") == 0))
+        return 0;
+    record[0] = '\0';                   /* nobody is to believe it */
+    return -1;
+}
+
+/* Write to the log what the box has printed; returns 0 when no more can come.
+ * Two files of half its size each: when one is full, the older is dropped.  If
+ * the disk is full, a part is lost: the box is not to wait for it. */
+static ssize_t take_output(void) {
+    char buffer[4096];                  /* half the smallest log */
+    ssize_t got = read(output, buffer, sizeof(buffer));
+    if (got > 0 && logged + (size_t)got > log_max / 2) {
+        renameat(record_folder, "log", record_folder, "log.1");
+        close(logfile);                 /* it is log.1 now */
+        logfile = -1;
+        logged = 0;                     /* bytes, in the new one */
+    }
+    if (got > 0 && logfile < 0)         /* or there was no room for it before */
+        logfile = openat(record_folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+                         O_CLOEXEC, 0600);
+    if (got > 0 && write(logfile, buffer, (size_t)got) > 0)
+        logged += (size_t)got;          /* or less, on a full disk */
+    return got;
+}
+
+/* The box is to stay when it ends, and its record to tell how. */
+static void keep_box(void) {
+    lasting = 1;                        /* record_end() looks at it */
+    step(13, "fchmod(%s, S_ISVTX) # chmod +t", box.name);
+    must(fchmod(record_folder, S_ISVTX | 0755)); /* remove_box() looks at it */
+}
+
+/* The child is let go: see whether it becomes the command, and tell the
+ * launcher.  execve(2) closes the pipe's other end; a byte in it is a failure,
+ * which the child has explained itself.  From then on nothing of the caller's
+ * is held: not its terminal, nor its pipes, nor its folder. */
+static void tell_launcher(void) {
+    char byte;
+    close(refusal);                     /* the child alone has this end now */
+    refusal = -1;
+    int runs = read(refusals, &byte, 1) == 0;
+    if (runs && is_kept)                /* what never ran is removed */
+        keep_box();
+    flock(turn, LOCK_UN);               /* start's; to close it would undo */
+    if (runs)                           /* the lock by which we live */
+        write(launcher, "", 1);
+    close(launcher);
+    launcher = -1;                      /* it has been told */
+    close(told);                        /* the caller's standard error */
+    told = 2;                           /* where nobody listens, as yet */
+    must(dup2(0, 1));                   /* /dev/null; and the box alone has */
+    must(dup2(0, 2));                   /* the other end of output */
+    must(chdir("/"));
+}
+
+/* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
+static void keep_log(void) {
+    struct pollfd from[2] = { { .fd = output, .events = POLLIN },
+                              { .fd = signals, .events = POLLIN } };
+    if (launcher >= 0)                  /* the first time */
+        tell_launcher();
+    while (!from[1].revents) {          /* no signal */
+        poll(from, LENGTH(from), -1);   /* sleeps */
+        if (from[0].revents && take_output() <= 0)
+            from[0].fd = -1;            /* nobody is left who could write */
+    }
+}
+
+/* After the end: take what is still on its way, for two seconds at most, as
+ * somebody may hold the other end.  What we say from now on is in the log. */
+static void end_output(void) {
+    struct pollfd from = { .fd = output, .events = POLLIN };
+    if (launcher >= 0 && box.pidfd >= 0 && box.pid == 0)
+        tell_launcher();                /* it ended before we looked */
+    while (logfile >= 0 && poll(&from, 1, 2000) > 0 && take_output() > 0)
+        ;
+    told = logfile >= 0 ? logfile : told;
+}
+
+/* The child is at the gate: write the box's first record. */
+static void begin_record(void) {
+    if (whose == VISITED)
+        return;
+    record_folder = folder;             /* drop_layers() forgets it */
+    started = time(NULL);               /* this time; created: the first */
+    created = created ? created : started;
+    write_record("running", "");        /* before it does run */
+    if (is_kept && (!detached || whose == RESTARTED))
+        keep_box();                     /* else once it runs */
+    if (!detached)                      /* its output goes to the caller */
+        return;
+    step(13, "open(log)");
+    logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+                               O_CLOEXEC, 0600));
+    logged = (unsigned long long)must(lseek(logfile, 0, SEEK_END));
+}
+
+/* In the supervisor, before it makes a box: leave the caller's session, and
+ * have one pipe as both of the box's outputs, which keeps lines in order. */
+static void leave_caller(void) {
+    int refuses[2], prints[2];          /* pipes */
+    told = (int)must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
+    must(setsid());                     /* no terminal can hang us up */
+    must(pipe2(refuses, O_CLOEXEC));    /* execve(2) closes it */
+    must(pipe2(prints, O_CLOEXEC));
+    refusals = refuses[0];
+    refusal = refuses[1];               /* refuse() writes there */
+    output = prints[0];
+    must(dup2(prints[1], 1));           /* the child inherits them */
+    must(dup2(prints[1], 2));
+    close(prints[1]);                   /* 1 and 2 are enough */
+    must(dup2((int)must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
+    signals = (int)must(signalfd(-1, &awaited, SFD_CLOEXEC));
+    attend = keep_log;                  /* for wait_for_box() */
+    signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not */
+    sigaddset(&awaited, SIGTERM);
+    must(sigprocmask(SIG_BLOCK, &awaited, NULL));
+}
+
+/* Before all else: with -d one process becomes two.  The launcher waits until
+ * the box runs, prints its name, and ends; or ends as did who failed.  The
+ * supervisor returns, to do what whalebox itself does in the foreground. */
+static void fork_supervisor(void) {
+    int ready[2], status;               /* a pipe; how the supervisor ended */
+    char byte;
+    is_kept = whose == RESTARTED ||
+           ((detached || box.name != box.id) && !thrown_away);
+    step(13, "getcwd()");
+    must(getcwd(directory, sizeof(directory)) ? 0 : -1);
+    if (log_max < 8192)                 /* twice what take_output() takes */
+        refuse("a log has 8k at least", "--log-max: %llu bytes", log_max);
+    step(13, "pipe2(ready), fork(), setsid() # setsid whalebox ... &");
+    if (detached)                       /* for the launcher to wait at */
+        must(pipe2(ready, O_CLOEXEC));
+    pid_t supervisor = detached ? (pid_t)must(fork()) : 0;
+    if (supervisor == 0) {              /* it, or no such: in the foreground */
+        must(atexit(record_end));
+        launcher = detached ? ready[1] : -1;
+        if (detached)                   /* this is the supervisor */
+            leave_caller();
+        return;
+    }
+    close(ready[1]);                    /* in the launcher */
+    if (read(ready[0], &byte, 1) == 1) {
+        puts(box.name);                 /* it runs */
+        must(fflush(stdout));           /* it may be closed, or full */
+        exit(0);                        /* the box is the supervisor's */
+    }
+    must(waitpid(supervisor, &status, 0));      /* it has said why, if */
+    if (WIFSIGNALED(status))                    /* it could */
+        refuse("was it removed meanwhile?", "%s was killed", box.name);
+    exit(exit_status(status));
+}
+static void (*start_supervisor)(void) = fork_supervisor;
+
+/* --- Commands ----------------------------------------------------------- */
+
+/* Signals wait, and a closed pipe is an error, or, with SIG_UNBLOCK, each does
+ * what it does to any program. */
+static void hold_signals(int how) {
+    signal(SIGPIPE, how == SIG_BLOCK ? SIG_IGN : SIG_DFL);
+    must(sigprocmask(how, &awaited, NULL));
+}
+
+/* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
+ * may end while we look and another get its number, so look twice. */
+static int open_supervisor(int dir) {
+    struct flock lock = { .l_type = F_WRLCK }, again = lock;
+    step(13, "fcntl(F_GETLK), pidfd_open()");
+    must(fcntl(dir, F_GETLK, &lock));   /* who would be in our way? */
+    if (lock.l_type == F_UNLCK)         /* nobody */
+        return -1;
+    int fd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
+    must(fd < 0 && errno != ESRCH ? -1 : fcntl(dir, F_GETLK, &again));
+    if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid)
+        return (int)must(fd);           /* the same, twice */
+    close(fd);
+    return -1;                          /* it has just ended */
+}
+
+/* PID 1 of the box whose record was read: a pidfd, or -1 if it is gone.  It is
+ * held first and looked at then. */
+static int open_box_process(void) {
+    int pid = atoi(value_of("pid"));
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
+        start_time(pid) == (unsigned long long)atoll(value_of("pid_start")))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Read the record of the box NAME in DIR, and say how the box is. */
+static const char *find_status(int dir, const char *name) {
+    if (read_record(dir, name) < 0)
+        return "corrupt";
+    if (strcmp(value_of("status"), "running") != 0) /* it has been recorded */
+        return value_of("status");      /* exited */
+    int supervisor = open_supervisor(dir);
+    close(supervisor);
+    return supervisor < 0 ? "dead" : "running";
+}
+
+/* The folder of the box NAME.  With LOCK_EX commands on it take turns, and the
+ * one before us may have removed it. */
+static int open_box(const char *name, int operation) {
+    struct stat st;
+    open_containers();                  /* sets containers */
+    int dir = *name == '.' || strchr(name, '/') ? -1
+            : openat(containers, name, FOLDER | O_NOFOLLOW);
+    step(13, "flock(%s)", name);
+    if (dir >= 0 && operation)
+        must(flock(turn = dir, operation));
+    if (dir < 0 || fstat(dir, &st) < 0 || st.st_nlink == 0)
+        refuse("see whalebox ps -a", "there is no box named %s", name);
+    return dir;
+}
+
+/* How the box NAME is; one whose record is corrupt is refused. */
+static const char *need_status(int dir, const char *name) {
+    const char *status = find_status(dir, name);
+    if (strcmp(status, "corrupt") == 0) /* nothing of it is believed */
+        refuse(text("remove it: whalebox rm %s", name),
+               "the record of %s is corrupt", name);
+    return status;
+}
+
+/* Does the process end within so many SECONDS? */
+static int ends(int pidfd, int seconds) {
+    return poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, seconds * 1000) > 0;
+}
+
+/* Ask the box to end, through its supervisor, which passes the signal on; then
+ * kill it; and if its supervisor still does not end, that. */
+static void end_box(int supervisor, int seconds) {
+    step(13, "pidfd_send_signal(SIGTERM) # kill");
+    syscall(SYS_pidfd_send_signal, supervisor, SIGTERM, NULL, 0);
+    if (ends(supervisor, seconds))      /* or it had, before we asked */
+        return;
+    int process = *record ? open_box_process() : -1;
+    syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+    if (!ends(supervisor, process < 0 ? 0 : 10))
+        syscall(SYS_pidfd_send_signal, supervisor, SIGKILL, NULL, 0);
+    ends(supervisor, 10);               /* and the kernel kills its box */
+}
+
+static void stop_box(const struct option *o, char *name) {
+    unsigned long long seconds = 10;    /* before it is killed */
+    int dir = open_box(name, LOCK_EX);
+    if (letters['t'] && parse_number(letters['t'], 0, 86400, &seconds) < 0)
+        refuse(o->help, "stop: -t: not \"%s\"", letters['t']);
+    need_status(dir, name);             /* or it is refused */
+    int supervisor = open_supervisor(dir);
+    if (supervisor >= 0)                /* else it has ended */
+        end_box(supervisor, (int)seconds);
+    puts(name);                         /* as was asked for */
+}
+
+static void remove_one(const struct option *o, char *name) {
+    struct stat st;
+    int dir = open_box(name, LOCK_EX);
+    must(flock(containers, LOCK_EX));   /* who has just made the box has it */
+    flock(containers, LOCK_UN);         /* locked by now */
+    int supervisor = open_supervisor(dir);
+    int exited = strcmp(find_status(dir, name), "exited") == 0;
+    if (supervisor >= 0 && !exited && !letters['f'])
+        refuse(o->help, "%s is running", name); /* see -f */
+    if (supervisor >= 0 && !(exited && ends(supervisor, 10)))
+        end_box(supervisor, 0);
+    box.name = name;                    /* for the messages */
+    must(flock(containers, LOCK_EX));   /* no sweep meanwhile, nor a new one */
+    step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
+    must(fchmod(dir, 0755));            /* from here on it is to go, even if */
+    unlinkat(dir, "config", 0);         /* the next run has to do it */
+    if (fstat(dir, &st) == 0 && st.st_nlink > 0 &&
+        remove_box(containers, name) < 0)
+        exit(failure);
+    flock(containers, LOCK_UN);
+    /* If the supervisor was killed, the cgroup is left.  Chapter 7 sweeps such
+     * before it makes one, which undo() removes: no box can have its name. */
+    box.name = text(".rm.%d", getpid());
+    if (chapters[7].before)             /* it is compiled in */
+        chapters[7].before();
+    undo();
+    puts(name);
+}
+
+/* Take the options in the record, but for those of the chapter EXCEPT. */
+static void take_record(int except) {
+    size_t count = 0;                   /* of those for the next record */
+    for (char *line = record; *line; line += strlen(line) + 1) {
+        char *value = strchr(line, '=') + 1, word[48];
+        snprintf(word, sizeof(word), "--%.40s", line);  /* up to its '=' */
+        for (int n = 0; n <= LAST_CHAPTER; n++) {
+            const struct option *o = find_row(chapters[n].options, word);
+            if (o && n != except) {     /* it is an option */
+                value = strdup(value);  /* the record stays as it is */
+                take_word(value);
+                value = has_value(o) ? value : NULL;
+                o->take(o, value);
+                if (whose == RESTARTED && count < LENGTH(taken) - 1)
+                    taken[count++] = (struct taken){ o, value };
+            }
+        }
+    }
+}
+
+/* Run a box again.  The launcher in run() prints its name. */
+static void start_box(const struct option *o, char *name) {
+    (void)o;
+    int dir = open_box(name, LOCK_EX), count = 0;
+    int is_running = strcmp(need_status(dir, name), "running") == 0;
+    int supervisor = open_supervisor(dir);
+    if (is_running) {                   /* as was asked for */
+        puts(name);                     /* it is as was asked for */
+        return;
+    }
+    if (supervisor >= 0)                /* it has only to end itself */
+        ends(supervisor, 10);
+    hold_signals(SIG_BLOCK);            /* as in a run */
+    whose = RESTARTED;                  /* its folders are there */
+    take_record(-1);                    /* all chapters' */
+    detached = 1;                       /* whatever it was */
+    box.name = name;
+    box.id = value_of("id");
+    created = (time_t)atoll(value_of("created"));
+    rootfs_dir = value_of("image");     /* as --rootfs */
+    take_word(value_of("image"));
+    take_word(value_of("directory"));
+    step(13, "chdir(%s)", value_of("directory"));
+    must(chdir(value_of("directory"))); /* relative paths begin there */
+    char *word = value_of("command");   /* words of a letter and a blank each */
+    char **argv = malloc((strlen(word) / 2 + 2) * sizeof(*argv));
+    for (; word; word = take_word(word))
+        argv[count++] = word;           /* each in its place */
+    argv[count] = NULL;
+    exit(run(argv));
+}
+
+/* How long ago that was, as people say it. */
+static const char *age(long long since) {
+    long long seconds = time(NULL) - since; /* two units are too few */
+    return seconds < 120 ? text("%llds", seconds)
+         : seconds < 7200 ? text("%lldm", seconds / 60)
+         : seconds < 172800 ? text("%lldh", seconds / 3600)
+         : text("%lldd", seconds / 86400);
+}
+
+/* Print the line of the box NAME.  A folder without a record is not one yet. */
+static int list_box(int parent, const char *name) {
+    int dir = openat(parent, name, FOLDER | O_NOFOLLOW); /* none if it went */
+    const char *status = faccessat(dir, "config", F_OK, 0) < 0 ? ""
+                       : find_status(dir, name);
+    close(dir);
+    if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
+        return 0;
+    if (letters['q'] || strcmp(status, "corrupt") == 0)
+        printf(letters['q'] ? "%s\n" : "%-16s -        corrupt\n", name);
+    else
+        printf("%-16s %-8s %-12s %-5s %-30.60s %s\n", name,
+               strcmp(status, "running") == 0 ? value_of("pid") : "-",
+               strcmp(status, "exited") == 0
+               ? text("exited (%s)", value_of("exit_code")) : status,
+               age(atoll(value_of("created"))), value_of("command"),
+               value_of("image"));
+    return 0;
+}
+
+static void list_boxes(const struct option *o, char *name) {
+    (void)o, (void)name;
+    open_containers();
+    if (!letters['q'])                  /* -q: nothing but names */
+        printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
+               "AGE", "COMMAND", "IMAGE");
+    must(for_each(containers, list_box));
+}
+
+/* Print the record of the box NAME, or the values of KEY in it. */
+static void inspect_box(const struct option *o, char *name) {
+    const char *key = box.argv[1];      /* or NULL */
+    (void)o;
+    const char *status = need_status(open_box(name, 0), name);
+    size_t end = key ? strlen(key) : 0, printed = 0;
+    for (char *line = record, *next; *line; line = next) {
+        next = line + strlen(line) + 1; /* before LINE is changed */
+        if (strncmp(line, "status=", 7) == 0)
+            line = text("status=%s", status);   /* as it is now */
+        if (key && (strncmp(line, key, end) != 0 || line[end] != '='))
+            continue;
+        if (key && strcmp(key, "command") != 0) /* whose words stay apart */
+            take_word(line + end + 1);
+        puts(key ? line + end + 1 : line);
+        printed = 1;
+    }
+    if (!printed)                       /* no line began so */
+        refuse(text("see whalebox inspect %s", name), "it has no key %s", key);
+}
+
+/* Print the rest of the file FD. */
+static void print_rest(int fd) {
+    char buffer[4096];
+    step(13, "write(standard output)");
+    for (ssize_t got; (got = read(fd, buffer, sizeof(buffer))) > 0;)
+        for (ssize_t done = 0; done < got;) /* a pipe may take a part */
+            done += must(write(1, buffer + done, (size_t)(got - done)));
+}
+
+/* Print the log: the older file, the newer, and with -f what comes until the
+ * box has ended.  It never waits for us: we read what is written.  Meanwhile
+ * the newer may become the older, or even be dropped. */
+static void print_log(const struct option *o, char *name) {
+    struct stat ours, older, newer;     /* files; the one that we read */
+    int dir = open_box(name, 0), supervisor = -1, next, fd;
+    (void)o;
+    step(13, "open(%s/log) # tail", name);
+    fd = openat(dir, "log.1", O_RDONLY | O_CLOEXEC);
+    fd = fd < 0 ? openat(dir, "log", O_RDONLY | O_CLOEXEC) : fd;
+    fd = fd < 0 ? openat(dir, "log.1", O_RDONLY | O_CLOEXEC) : fd; /* by now */
+    if (fd < 0)                         /* neither file */
+        refuse(text("whalebox start %s runs it in the background", name),
+               "%s has no log: what it printed went to its caller", name);
+    for (;;) {
+        close(supervisor);              /* that of the last look */
+        supervisor = open_supervisor(dir);      /* before the last look */
+        must(fstat(fd, &ours));
+        older = newer = ours;           /* if they are not there just now */
+        fstatat(dir, "log.1", &older, 0);
+        fstatat(dir, "log", &newer, 0);
+        print_rest(fd);                 /* complete, unless it is the newer */
+        if (ours.st_ino != newer.st_ino) {
+            next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
+                          O_RDONLY | O_CLOEXEC);
+            dup3(next, fd, O_CLOEXEC);  /* FD is it now; or -1: next time */
+            close(next);
+        } else if (letters['f'] && supervisor >= 0) {
+            poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
+        } else {
+            return;
+        }
+    }
+}
+
+/* Take the one-letter options that ARGV begins with, as O->into has them: "af",
+ * or "t:" if it has a value.  Returns what follows them. */
+static char **take_letters(const struct option *o, char **argv) {
+    for (; *argv && argv[0][0] == '-' && argv[0][1]; argv++)
+        for (char *at, *letter = *argv + 1; *letter; letter++) {
+            if (*letter == ':' || !(at = strchr(o->into, *letter)))
+                refuse(o->help, "%s: there is no such option", *argv);
+            letters[(int)*letter] = letter; /* any text will do */
+            if (at[1] != ':')           /* it takes no value */
+                continue;               /* as in -aq */
+            letters[(int)*letter] = letter[1] ? letter + 1 : *++argv;
+            if (!*argv)                 /* there was no next word */
+                refuse(o->help, "-%c: it needs a value", *letter);
+            break;                      /* it took the rest */
+        }
+    return argv;
+}
+
+/* Run the command of whalebox's own that O is.  Its options are a run's, or the
+ * letters that INTO has.  One that takes names does so one after the other, in
+ * a process each, so that no failure keeps it from the next. */
+static int run_boxes_command(const struct option *o, char **argv) {
+    int status, failed = 0, count = 0;
+    const char *key = strstr(o->help, "NAME");  /* its operands */
+    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
+             : strstr(key, "[KEY]") ? 2 : 1;
+    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
+    if (o->into)                        /* it makes no box, or start_box() */
+        hold_signals(SIG_UNBLOCK);      /* does: so ^C ends logs -f */
+    while (box.argv[count])
+        count++;                        /* operands */
+    if (count > most || (key && count == 0))
+        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
+               "too many names" : "it takes no names");
+    if (!strstr(o->help, "NAME..."))    /* it acts once */
+        o->take(o, *box.argv);
+    else for (char **name = box.argv; *name; name++) {
+        pid_t helper = (pid_t)must(fork());
+        if (helper == 0) {
+            o->take(o, *name);          /* or it refuses, or exits */
+            break;                      /* the one name was ours */
+        }
+        must(waitpid(helper, &status, 0));
+        failed = failed || status != 0; /* and on with the next */
+    }
+    step(13, "write(standard output)");
+    must(fflush(stdout));               /* it may be closed, or full */
+    return failed ? failure : 0;
+}
+static int (*run_command)(const struct option *o, char **argv) =
+    run_boxes_command;
+#endif /* WITH_DETACH */
+#if WITH_EXEC
+/* === Chapter 14: visiting ==================================================
+ *
+ * A namespace can be entered by a process that was not born in it, and a pidfd
+ * names all those of a process at once.  The visitor is to have no more than
+ * the box has: so it joins the cgroup first, then the namespaces, becomes the
+ * box's root, and is locked as that was, before it becomes the command.
+ *
+ *   whalebox exec           usher                    visitor
+ *     | clone3 (into the      |
+ *     |   box's cgroup) ----> | setns(pidfd, all)
+ *     |                       | clone3(CLONE_PARENT) --> | in all namespaces
+ *     | <-- its number ------ | ends                     | locked, execve
+ *     | waits for the visitor, its child                 | ends
+ *
+ * There have to be two, since a process never changes its own PID namespace,
+ * only its children's.  Both are not dumpable: a box that is hostile sees the
+ * visitor before it is locked, and may not trace it, nor open what is behind
+ * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
+ */
+static int target = -1;                 /* a pidfd: PID 1 of the box */
+static unsigned long entered;           /* its namespaces: CLONE_NEW* */
+static int handback[2];                 /* a pipe: the visitor's number */
+
+static void move_in(void);
+static void visit_box(const struct option *o, char *name);
+static const struct option exec_options[] = {
+    { "exec NAME /COMMAND [ARG...]  one more command, with -e -w -u -t",
+      visit_box, NULL },
+    { 0 }
+};
+static const struct hint exec_hints[] = {
+    { "setns", EPERM, .mend = "only who started a box, or root, may enter it" },
+    { 0 }
+};
+
+/* In the usher: enter the box, and have a child, our parent's, that is born in
+ * it.  CLONE_PARENT takes the exit signal of ours. */
+static void enter_box(void) {
+    struct clone_args args = { .flags = CLONE_PARENT };
+    start_child();                      /* has no ids to become, as yet */
+    box.flags = entered;                /* now they are those we are in */
+    must(prctl(PR_SET_DUMPABLE, 0));    /* until execve(2) */
+    step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
+    must(setns(target, (int)entered));  /* all at once, or none */
+    step(14, "clone3(CLONE_PARENT)");
+    pid_t visitor = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
+    if (visitor > 0) {
+        must(write(handback[1], &visitor, sizeof(visitor)));
+        _exit(0);                       /* exec's child is the other */
+    }
+    start_child();                      /* the gate's second byte is for us */
+    move_in();                          /* as the box did */
+}
+
+/* Start the usher, and wait for the visitor; returns the status for exit(3). */
+static int send_visitor(void) {
+    pid_t visitor = 0;                  /* none yet */
+    step(14, "pipe2(handback)");
+    must(pipe2(handback, O_CLOEXEC));
+    clone_child(enter_box);             /* into the box's cgroup */
+    close(handback[1]);                 /* or the read would never end */
+    release_child();                    /* and with it the usher */
+    read(handback[0], &visitor, sizeof(visitor));
+    must(waitpid(box.pid, &box.status, 0)); /* the usher */
+    box.pid = visitor;                  /* ours to wait for, so at worst a */
+    if (visitor > 0) {                  /* zombie: the number is still its */
+        box.pidfd = (int)must(syscall(SYS_pidfd_open, visitor, 0));
+        wait_for_box();                 /* else the usher has said why */
+    }
+    undo();                             /* the terminal */
+    return visitor > 0 ? exit_status(box.status) : failure;
+}
+
+/* Run a command in the box NAME.  Its record says what it is like, and our own
+ * options come after that.  Its limits hold already. */
+static void visit_box(const struct option *o, char *name) {
+    int terminal = own_terminal;        /* what we were told */
+    for (struct taken *t = taken; t->option; t++) /* of ours */
+        if (!strchr("ewut", t->option->help[1]) &&
+            t->option->into != &explaining)
+            refuse(o->help, "exec: not with %.*s", (int)strcspn(
+                   t->option->help + 4, " "), t->option->help + 4);
+    box.argv++;                         /* past the name */
+    if (!*box.argv)                     /* nor a default */
+        refuse(o->help, "exec: there is no command to run");
+    const char *state = need_status(open_box(name, 0), name);
+    target = strcmp(state, "running") == 0 ? open_box_process() : -1;
+    if (target < 0)                     /* it has just ended */
+        refuse(text("whalebox start %s", name), "%s is not running", name);
+    whose = VISITED;                    /* its folders are another's */
+    take_record(7);                     /* not its limits */
+    for (struct taken *t = taken; t->option; t++)
+        t->option->take(t->option, t->value);
+    own_terminal = terminal;            /* ours, whatever the box has */
+    with_init = 0;                      /* it is not PID 1 */
+    box.name = name;
+    if (chapters[7].before)
+        chapters[7].before();           /* opens the box's cgroup */
+    chapters[12].before();              /* -t */
+    entered = box.flags;                /* as its own options left them */
+    box.flags = 0;                      /* the usher gets no new ones */
+    exit(send_visitor());
+}
+#endif /* WITH_EXEC */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
  * away.  Names first; then mounts, made on the new root while the old one can
  * be reached; then the old root goes, and the child becomes the command.
  */
+static void move_in(void) {     /* who visits a box comes in here, too */
+#if WITH_TTY
+    open_terminal();            /* of the box's own devpts */
+#endif
+#if WITH_VOLUMES
+    furnish_box();              /* what the command will find */
+#endif
+#if WITH_LOCKS
+    lock_box();                 /* what it forbids, the steps above did */
+#endif
+    become_command();
+}
 
 static void child(void) {
     start_child();              /* wait at the gate, be root, die with parent */
@@ -2241,7 +3095,7 @@ static void child(void) {
     enter_cgroup_namespace();   /* its cgroup is the top of the tree */
 #endif
 #if WITH_UTS
-    set_hostname();
+    set_hostname();                     /* in its UTS namespace */
 #endif
 #if WITH_NET
     bring_up_loopback();
@@ -2263,20 +3117,10 @@ static void child(void) {
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
 #endif
 #endif
-#if WITH_TTY
-    open_terminal();            /* of the box's own devpts */
-#endif
-#if WITH_VOLUMES
-    furnish_box();              /* what the command will find */
-#endif
-#if WITH_LOCKS
-    lock_box();                 /* what it forbids, the steps above did */
-#endif
-    become_command();
+    move_in();
 }
 
 /* === The parent's side of a run ========================================= */
-
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
 #if WITH_UTS
@@ -2317,6 +3161,12 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [12] = { 0, prepare_handover, start_relay, end_relay, tty_options,
              tty_hints },
 #endif
+#if WITH_DETACH
+    [13] = { 0, NULL, begin_record, end_output, detach_options, detach_hints },
+#endif
+#if WITH_EXEC
+    [14] = { 0, NULL, NULL, NULL, exec_options, exec_hints },
+#endif
 };
 
 /* Options by chapter, known even when the chapter is left out. */
@@ -2331,26 +3181,28 @@ static const char *const chapter_options[LAST_CHAPTER + 1] = {
     [10] = "--cap-add --cap-drop doctor",
     [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
     [12] = "-t --tty",
+    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
+    [14] = "exec",
 };
 
 /* The child is at the gate: let each chapter do what needs its number, and let
  * it go on.  If it is dead already, waiting for it will tell why. */
 static void release_child(void) {
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].born)
+    for (size_t n = 0; n < LENGTH(chapters); n++) /* in order */
+        if (chapters[n].born)           /* it has work to do then */
             chapters[n].born();
     step(0, "write(gate)");
-    if (write(box.gate[1], "", 1) < 0 && errno != EPIPE)
+    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE)
         die();
 }
 
 /* Take away what was made, the last thing first, on every way out. */
 static void undo(void) {
-    static int begun;
-    if (begun++)
+    if (leaving > 1)                    /* it has been done */
         return;
+    leaving = 2;                        /* from now on we only complain */
     signal_box(SIGKILL);                /* does nothing if there is none */
-    if (box.pid > 0)
+    if (box.pid > 0)                    /* it has been cloned */
         waitpid(box.pid, NULL, 0);
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
@@ -2359,13 +3211,13 @@ static void undo(void) {
 
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
 static int run(char **argv) {
-    static char name[13];               /* of twelve digits */
-    unsigned long long id;
-    prepare_process();                  /* before it holds anything */
-    must(getentropy(&id, sizeof(id)));  /* 64 random bits */
-    snprintf(name, sizeof(name), "%012llx", id >> 16);
-    box.name = box.name ? box.name : name; /* --name, or this */
+    unsigned long long bits;
+    must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
+    box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
+    box.name = box.name ? box.name : box.id;
     box.argv = argv;                    /* what the child will become */
+    if (start_supervisor)               /* 13: for the background: with -d, */
+        start_supervisor();             /* 13: another process returns here */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
             chapters[n].before();       /* may refuse: undo() follows */
@@ -2373,11 +3225,10 @@ static int run(char **argv) {
     release_child();
     wait_for_box();                     /* sets box.status */
     undo();                             /* take away what was made */
-    return exit_status(box.status);
+    return exit_status(box.status);     /* the command's */
 }
 
 /* === The command line =================================================== */
-
 /* Print the version, which INTO is, or all options, from their own rows. */
 static void take_help(const struct option *o, char *value) {
     value = o->into;
@@ -2391,59 +3242,78 @@ static void take_help(const struct option *o, char *value) {
             printf("  %s\n", o->help);
     }
     if (!value)
-        puts("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
-             "Exit status: the command's own; 128+N when signal N ended it; "
-             "127 not found;\n126 found but not executable; 125 whalebox "
-             "itself failed.");
+        puts("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
+             "status: the command's own; 128+N when signal N ended it; 127 not "
+             "found;\n126 found but not executable; 125 whalebox failed.");
     step(0, "write(standard output)");
     must(fflush(stdout));               /* it may be closed, or full */
     exit(0);                            /* no box was made */
 }
 
-/* The row of WORD: "--name", "--name=value", "-n", or a command. */
-static const struct option *find_option(const char *word) {
+/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
+static const struct option *find_row(const struct option *rows,
+                                     const char *word) {
     int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
-    char *key = text("%.*s ", (int)strcspn(word, "="), word);
+    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
+                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
+    for (; rows && rows->help; rows++)
+        if (strncmp(rows->help + at, key, strlen(key)) == 0)
+            return rows;                /* found */
+    return NULL;
+}
+
+/* The same, in the rows of all chapters; what is in none is refused. */
+static const struct option *find_option(const char *word) {
+    const struct option *o;
+    char *key = strdup(text(" %.*s ", (int)strcspn(word, "="), word));
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (!chapters[n].options && chapter_options[n] &&
-            strstr(text("%s ", chapter_options[n]), key))
-            refuse("make builds whalebox with every chapter", "%sbelongs to "
-                   "chapter %zu, which this build leaves out", key, n);
-    if (*word == '-' && !at)
-        key[strlen(key) - 1] = ',';     /* "-m, " */
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        for (const struct option *o = chapters[n].options; o && o->help; o++)
-            if (strncmp(o->help + at, key, strlen(key)) == 0)
-                return o;
+        if ((o = find_row(chapters[n].options, word)))
+            return o;
+        else if (!chapters[n].options && chapter_options[n] &&
+                 strstr(text(" %s ", chapter_options[n]), key))
+            refuse("make builds whalebox with every chapter", "%s belongs to "
+                   "chapter %zu, which this build leaves out", word, n);
     refuse(*word == '-' ? "see whalebox --help; the program's own come after it"
            : "a program is named by its path in the box, as in /bin/sh",
            "there is no %s %s", *word == '-' ? "option" : "command", word);
 }
 
-/* Take an option, and return how many words of ARGV that took. */
-static int take_option(char **argv) {
-    const struct option *o = find_option(argv[0]); /* or it refuses */
-    int has_value = o->take != take_flag && o->take != take_help;
-    char *equals = strchr(argv[0], '='); /* its value may follow it */
-    if (has_value ? !equals && !argv[1] : equals != NULL)
-        refuse(o->help + 4, "%s: it %s value", argv[0],
-               has_value ? "needs a" : "takes no");
-    o->take(o, !has_value ? NULL : equals ? equals + 1 : argv[1]);
-    return has_value && !equals ? 2 : 1;
+static int has_value(const struct option *o) {
+    return o->take != take_flag && o->take != take_help;
+}
+
+/* Take the options that ARGV begins with, and return what follows them. */
+static char **take_options(char **argv) {
+    static size_t count;                /* 13: so many, after `exec`, too */
+    for (; *argv && argv[0][0] == '-' && argv[0][1]; argv++) {
+        if (strcmp(*argv, "--") == 0)   /* no more options */
+            return argv + 1;
+        const struct option *o = find_option(*argv);    /* or it refuses */
+        char *value = strchr(*argv, '=');       /* it may follow one */
+        if (has_value(o) ? !value && !argv[1] : value != NULL)
+            refuse(o->help + 4, "%s: it %s value", *argv,
+                   has_value(o) ? "needs a" : "takes no");
+        value = value ? value + 1 : has_value(o) ? *++argv : NULL;
+        if (count == LENGTH(taken) - 1) /* 13: the last stays empty */
+            refuse("use fewer", "too many options: %s", *argv); /* 13: */
+        taken[count++] = (struct taken){ o, value }; /* 13: for the record */
+        o->take(o, value);
+    }
+    return argv;
 }
 
 int main(int argc, char **argv) {
-    argv += argc > 0;                   /* past our own name */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */
-    while (*argv && argv[0][0] == '-' && argv[0][1] && strcmp(*argv, "--") != 0)
-        argv += take_option(argv);
-    argv += *argv && strcmp(*argv, "--") == 0;
+    argv = take_options(argv + (argc > 0));     /* past our own name */
     if (!*argv || strchr("-= ", **argv))        /* "", too: it ends there */
-        refuse("whalebox /bin/sh, for one; see whalebox --help",
-               "there is no command to run");
-    if (strchr(*argv, '/'))
+        refuse("whalebox /bin/sh, say; see --help", "there is nothing to run");
+    prepare_process();                  /* before it holds anything */
+    if (strchr(*argv, '/'))             /* a path: a program's */
         return run(argv);
-    box.argv = argv;                    /* a command of whalebox's own */
-    find_option(*argv)->take(find_option(*argv), NULL);
+    const struct option *o = find_option(*argv);        /* or it refuses */
+    box.argv = argv + 1;                /* a command of whalebox's own */
+    if (run_command)                    /* 13: it may have options, and */
+        return run_command(o, argv);    /* 13: names of boxes */
+    o->take(o, NULL);
 }

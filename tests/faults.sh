@@ -165,7 +165,7 @@ it 'lets one of two boxes have a name' '
 	for round in 1 2 3 4 5 6 7 8 9 10; do
 		for i in 1 2; do
 			{
-				timeout 20 "$WHALEBOX" --name twin$$ \
+				timeout 20 "$WHALEBOX" $unkept --name twin$$ \
 				    /bin/sleep 0.3 2>err.$i
 				echo $? >status.$i
 			} &

@@ -43,6 +43,7 @@
 #                         the same to the byte.  Standard input is empty, unless
 #                         redirected.
 # box ARGUMENT...         run "$WHALEBOX" ARGUMENT...
+# $unkept                 --rm, if this build keeps a box that has a --name
 #
 # want_status N           it ended with exit status N
 # want_out TEXT           it printed this and no more
@@ -170,6 +171,11 @@ run() {
 	[ $(($(date +%s) - started)) -lt "$LIMIT" ] ||
 		wrong "an end within $LIMIT seconds" "none"
 }
+
+case $("$WHALEBOX" --help 2>/dev/null) in
+*" --rm "*) unkept=--rm ;;
+*)          unkept= ;;
+esac
 
 box() {
 	run "$WHALEBOX" "$@"

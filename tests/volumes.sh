@@ -131,7 +131,7 @@ if is_root; then
 			mkdir data && echo precious >data/file && mkfifo key &&
 			WHALEBOX_HOME=\$PWD/home && export WHALEBOX_HOME &&
 			exec 9<>key || exit
-			\"\$WHALEBOX\" --name one /bin/sh -c \
+			\"\$WHALEBOX\" $unkept --name one /bin/sh -c \
 			    \"echo ready; read -r line\" <key >ready &
 			until grep -q ready ready; do sleep 0.1; done
 			upper=home/containers/one/upper
@@ -169,7 +169,7 @@ it 'becomes nobody else for an id that is none, or a broken passwd' '
 '
 
 it 'gives the box one name for itself' '
-	box --name one --hostname other /bin/sh -c \
+	box $unkept --name one --hostname other /bin/sh -c \
 	    "hostname; echo \$HOSTNAME; cat /etc/hostname; grep -c other /etc/hosts" &&
 	want_out "other${newline}other${newline}other${newline}1"
 '

@@ -4,13 +4,13 @@
 . "$(dirname "$0")/../../tests/lib.sh"
 
 it 'calls the box by its name' '
-	box --name kiosk /bin/uname -n &&
+	box $unkept --name kiosk /bin/uname -n &&
 	want_status 0 &&
 	want_out kiosk
 ' 'Which process has to call sethostname, and has it been called before execve?'
 
 it 'calls the box by its --hostname, if there is one' '
-	box --name kiosk --hostname desk /bin/uname -n &&
+	box $unkept --name kiosk --hostname desk /bin/uname -n &&
 	want_status 0 &&
 	want_out desk
 ' 'An option is a row of the chapter: what does it store, and who reads that?'
@@ -32,7 +32,7 @@ it 'puts the box in a UTS namespace of its own' '
 it 'keeps the name of the host, whatever the box does to its own' '
 	before=$(uname -n) &&
 	snapshot &&
-	box --name kiosk /bin/sh -c "
+	box $unkept --name kiosk /bin/sh -c "
 		name=kiosk
 		hostname desk && name=desk
 		echo \$name && uname -n

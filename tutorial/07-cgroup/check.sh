@@ -11,7 +11,7 @@ own=$top/check.$$
 limit() {
 	file=$1
 	shift
-	box --name "t$$" "$@" /bin/sh -c "
+	box ${unkept:+--rm} --name "t$$" "$@" /bin/sh -c "
 		cat '$top/whalebox/t$$/$file' /sys/fs/cgroup/$file 2>/dev/null; true"
 }
 
@@ -50,7 +50,7 @@ it 'gives the box a cgroup namespace, in which its cgroup is the top' '
 
 it 'has the process in whalebox/NAME from its birth on' '
 	mkfifo gate &&
-	{ "$WHALEBOX" --name "t$$" /bin/cat <gate & } &&
+	{ "$WHALEBOX" $unkept --name "t$$" /bin/cat <gate & } &&
 	exec 9>gate &&
 	soon grep -q . "$top/whalebox/t$$/cgroup.procs" &&
 	exec 9>&- &&
@@ -80,7 +80,7 @@ it 'has a hog killed at its limit, and says so' '
 it 'throttles at cpu.max' '
 	limit cpu.max --cpus 1.5 &&
 	want_out "150000 100000" &&
-	box --name "t$$" --cpus 0.1 /bin/sh -c "
+	box $unkept --name "t$$" --cpus 0.1 /bin/sh -c "
 		timeout 1 dd if=/dev/zero of=/dev/null 2>/dev/null
 		cat $top/whalebox/t$$/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null
 		true" &&
@@ -124,10 +124,10 @@ it 'refuses what is no limit' '
 
 it 'refuses a name that is in use' '
 	mkfifo gate &&
-	{ "$WHALEBOX" --name "t$$" /bin/cat <gate & } &&
+	{ "$WHALEBOX" $unkept --name "t$$" /bin/cat <gate & } &&
 	exec 9>gate &&
 	soon [ -d "$top/whalebox/t$$" ] &&
-	box --name "t$$" /bin/true &&
+	box $unkept --name "t$$" /bin/true &&
 	exec 9>&- &&
 	wait &&
 	want_status 125 &&

@@ -17,8 +17,8 @@ checksum() {
 begin() {
 	export WHALEBOX_HOME="$PWD/home" &&
 	mkfifo key && exec 9<>key &&
-	{ "$WHALEBOX" --name "waits$$" /bin/sh -c "$1; echo ready; read -r line" \
-	    <key >waiting & } &&
+	{ "$WHALEBOX" ${unkept:+--rm} --name "waits$$" /bin/sh -c \
+	    "$1; echo ready; read -r line" <key >waiting & } &&
 	waiting=$! &&
 	soon grep -q ready waiting
 }
@@ -62,9 +62,9 @@ it 'has a hosts, hostname and resolv.conf of its own, in no layer that it keeps'
 	{ cat /etc/resolv.conf || true; } 2>cat.err >resolv.conf &&
 	before=$(checksum) &&
 	begin "true" && same "" "$(ls home/containers/*/upper)" && end &&
-	box --name tester /bin/cat /etc/hostname && want_status 0 &&
+	box $unkept --name tester /bin/cat /etc/hostname && want_status 0 &&
 	same tester "$out" &&
-	box --name tester2 /bin/sh -c "cat /etc/hosts" && want_status 0 &&
+	box $unkept --name tester2 /bin/sh -c "cat /etc/hosts" && want_status 0 &&
 	want_match "^127.0.1.1.*tester2\$" && want_match "^127.0.0.1.*localhost\$" &&
 	box /bin/cat /etc/resolv.conf && want_status 0 && cmp out resolv.conf &&
 	same "$before" "$(checksum)"
@@ -102,7 +102,7 @@ else
 fi
 
 it 'refuses a second box of a name that is taken' '
-	begin "true" && box --name "waits$$" /bin/true && want_status 125 &&
+	begin "true" && box $unkept --name "waits$$" /bin/true && want_status 125 &&
 	want_err "a box named waits$$ is" && want_err "hint: " && end
 ' 'mkdir(2) makes a folder once: what does it say the second time?'
 

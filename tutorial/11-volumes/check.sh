@@ -8,7 +8,7 @@ cp -R "$WHALEBOX_ROOTFS" "$root" || exit 1
 export WHALEBOX_ROOTFS="$root"
 
 it 'gives the command an environment of its own' '
-	run env PASSWORD=secret HOME=/elsewhere "$WHALEBOX" --name tester \
+	run env PASSWORD=secret HOME=/elsewhere "$WHALEBOX" $unkept --name tester \
 	    /bin/env && want_status 0 && want_no_match PASSWORD &&
 	want_line HOME=/root && want_line HOSTNAME=tester &&
 	want_match "^PATH=.*/bin" && want_match "^TERM=."
