@@ -289,11 +289,15 @@ TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
 
 static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
+static unsigned int stride, swept;      /* 13: of hundreds, one in so many */
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
  * unlike flock(2)'s, do not go on to children, which may outlive us. */
 TOOL int sweep(int parent, const char *name) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
+    if (swept++ % stride != (unsigned int)getpid() % stride &&   /* 13: */
+        strcmp(name, box.name) != 0)    /* 13: the next run takes others */
+        return 0;                       /* 13: */
     int fd = openat(parent, name, FOLDER);
     if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         remove_dead(parent, name);      /* it would: nobody lives */
@@ -311,6 +315,9 @@ TOOL int make_locked_folder(int parent, const char *name,
     if (whose == VISITED)               /* 14: it is another process's */
         return openat(parent, name, FOLDER);    /* 14: a descriptor will do */
     remove_dead = remove;               /* for sweep() */
+    struct stat st = { 0 };             /* 13: of the folder of all of them */
+    fstat(parent, &st);                 /* 13: which has a link from each */
+    stride = 1 + (unsigned int)st.st_nlink / 128;       /* 13: */
     for_each(parent, sweep);            /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
@@ -406,6 +413,7 @@ static const struct hint process_hints[] = {
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
+TOOL char **own_argv;                   /* 14: the whole command line */
 TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
 TOOL int own_terminal;                  /* 12: -t: it is in another session */
 static int in_foreground;               /* our group has the terminal */
@@ -924,6 +932,7 @@ static void make_cgroup_folder(void) {
     for (int tries = 0; base >= 0 && tries < 100; tries++) {
         if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
+        close(boxes);                   /* or its lock would keep us out */
         boxes = openat(base, "whalebox", FOLDER);
         if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
             box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
@@ -994,8 +1003,7 @@ static void enter_cgroup_namespace(void) {
  *                              `- host, on top of "/"                (no host)
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
-/* Folders of the host to be mounted in the box.  Root copies their mounts
- * before the clone, since the way to them may be closed to the child. */
+/* The host's folders for the box.  The way to root's may be closed to it. */
 static struct tree {
     char path[PATH_MAX];                /* resolved */
     int fd;                             /* the copy, or -1 */
@@ -2984,6 +2992,9 @@ static int (*run_command)(const struct option *o, char **argv) =
  * visitor before it is locked, and may not trace it, nor open what is behind
  * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
  */
+#include <sys/mman.h>            /* memfd_create */
+#include <sys/sendfile.h>        /* to copy a file */
+
 static int target = -1;                 /* a pidfd: PID 1 of the box */
 static unsigned long entered;           /* its namespaces: CLONE_NEW* */
 static int handback[2];                 /* a pipe: the visitor's number */
@@ -3038,10 +3049,31 @@ static int send_visitor(void) {
     return visitor > 0 ? exit_status(box.status) : failure;
 }
 
+/* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
+ * have made /proc/self/exe of the command, by a link or after #!, and is shown
+ * that program when it runs: held open, it could be written when it has ended
+ * (CVE-2019-5736).  memfd_create(2), F_ADD_SEALS in fcntl(2). */
+static void hide_program(void) {
+    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (fcntl(self, F_GET_SEALS) >= 0)  /* no file on a disk has any */
+        return;                         /* it is the copy */
+    step(14, "memfd_create(whalebox), execveat()");
+    int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
+    if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
+        copy = memfd_create("whalebox", flags);
+    while (must(sendfile((int)must(copy), self, NULL, 1 << 20)) > 0)
+        ;                               /* to its end */
+    must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
+               F_SEAL_SEAL));
+    must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
+}
+
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
     int terminal = own_terminal;        /* what we were told */
+    hide_program();                     /* from the box's eyes */
     for (struct taken *t = taken; t->option; t++) /* of ours */
         if (!strchr("ewut", t->option->help[1]) &&
             t->option->into != &explaining)
@@ -3059,6 +3091,7 @@ static void visit_box(const struct option *o, char *name) {
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);
     own_terminal = terminal;            /* ours, whatever the box has */
+    detached = 0;                       /* our caller does wait */
     with_init = 0;                      /* it is not PID 1 */
     box.name = name;
     if (chapters[7].before)
@@ -3303,6 +3336,7 @@ static char **take_options(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    own_argv = argv;                    /* 14: to start once more */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */
     argv = take_options(argv + (argc > 0));     /* past our own name */

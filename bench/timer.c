@@ -4,6 +4,9 @@
  *
  *     timer time RUNS COMMAND [ARG...]
  *         Prints the wall time of each run in microseconds, a line each.
+ *     timer cpu RUNS COMMAND [ARG...]
+ *         The same with the time that each run and the processes it waited for
+ *         had a CPU.
  *     timer leave RUNS WITHIN COMMAND [ARG...]
  *         Kills each run with SIGKILL at a random moment in its first WITHIN
  *         microseconds (0: lets each run end by itself). Prints how many
@@ -20,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +93,27 @@ static void time_runs(long runs, char **command)
 	}
 }
 
+/* CPU time of the children that have ended. */
+static long busy(void)
+{
+	struct rusage used;
+
+	if (getrusage(RUSAGE_CHILDREN, &used))
+		die("getrusage");
+	return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000L +
+	       used.ru_utime.tv_usec + used.ru_stime.tv_usec;
+}
+
+static void time_cpu(long runs, char **command)
+{
+	while (runs-- > 0) {
+		long before = busy();
+
+		finish(start(command), 0, command[0]);
+		printf("%ld\n", busy() - before);
+	}
+}
+
 /* One process that was handed down to us, or 0 when there is none. */
 static pid_t next_child(void)
 {
@@ -144,10 +169,12 @@ int main(int argc, char **argv)
 {
 	if (argc > 3 && !strcmp(argv[1], "time"))
 		time_runs(atol(argv[2]), argv + 3);
+	else if (argc > 3 && !strcmp(argv[1], "cpu"))
+		time_cpu(atol(argv[2]), argv + 3);
 	else if (argc > 4 && !strcmp(argv[1], "leave"))
 		leave_runs(atol(argv[2]), atol(argv[3]), argv + 4);
 	else {
-		fputs("usage: timer time RUNS COMMAND [ARG...]\n"
+		fputs("usage: timer time|cpu RUNS COMMAND [ARG...]\n"
 		      "       timer leave RUNS WITHIN COMMAND [ARG...]\n",
 		      stderr);
 		return 2;

@@ -1,0 +1,658 @@
+#!/bin/sh
+# needs:
+# boxes.sh: a box in the background is what its record says, whoever is killed,
+# whatever is written over the record, and however many act on the box at once.
+. "$(dirname "$0")/lib.sh"
+
+# The name of the box of each test, and a part of every command line that has
+# to do with it, so that what is left of it can be found.
+b=box$$
+
+# No process, folder, mount or cgroup of a box is left.
+quiet() {
+	{
+		pgrep -fa "$b"
+		ls -A "$WHALEBOX_HOME/containers"
+		grep -F "$WHALEBOX_HOME" /proc/self/mountinfo
+		for m in $(mounts_of cgroup2); do
+			find "$m" -type d -path "*/whalebox/$b*" 2>/dev/null
+		done
+	} >left
+	[ ! -s left ]
+}
+
+# What a test that failed has left is not to be the next one's failure.
+tidy() {
+	for left in $("$WHALEBOX" ps -aq); do
+		timeout 30 "$WHALEBOX" rm -f "$left"
+	done >"$scratch/tidied" 2>&1
+}
+trap 'tidy; cleanup' EXIT
+
+# many ARGUMENT...: box, with more of them than a message is to have.
+many() {
+	box "$@"
+	ran="whalebox with $# words"
+}
+
+# value KEY, of the record; is KEY VALUE, for soon
+value() {
+	"$WHALEBOX" inspect "$b" "$1" 2>/dev/null
+}
+
+is() {
+	[ "$(value "$1")" = "$2" ]
+}
+
+ended() {
+	is status exited
+}
+
+logged() {
+	"$WHALEBOX" logs "$b" | grep -Fxq -e "$1"
+}
+
+# A command that ends with status 7 as soon as it is told to.
+obey='trap "exit 7" TERM; echo ready; sleep 1000 & wait'
+
+# serve [OPTION...]: a box that does.
+serve() {
+	box -d --name "$b" "$@" /bin/sh -c "$obey" "$b" && want_status 0 &&
+	want_out "$b" && soon logged ready
+}
+
+# Now nothing is to be left of it, and removing it says so.
+removed() {
+	box rm -f "$b" && want_status 0 && want_out "$b" && want_no_err &&
+	all_gone
+}
+
+all_gone() {
+	soon quiet || {
+		cat left
+		return 1
+	}
+}
+
+record() {
+	echo "$WHALEBOX_HOME/containers/$b/config"
+}
+
+# ---- Who waits, and who does not ---------------------------------------------
+
+it 'prints the name of a box in the background, and only that' '
+	tidy &&
+	box -d --name "$b" /bin/sh -c "echo out; echo err >&2; $obey" "$b" &&
+	want_status 0 && want_out "$b" && want_no_err && is status running &&
+	soon logged ready && removed &&
+	box -d /bin/sh -c "$obey" "$b" && want_status 0 && want_no_err &&
+	want_match "^[0-9a-f]{12}\$" && same 1 "$(wc -l <out)" && name=$out &&
+	box inspect "$name" id && want_out "$name" &&
+	box inspect "$name" name && want_out "$name" &&
+	box rm -f "$name" && want_out "$name" && all_gone
+'
+
+# The command substitution ends when nobody has the pipe open any more.
+it 'returns at once, and holds nothing of its caller' '
+	tidy &&
+	mkdir folder && begun=$(date +%s) &&
+	name=$(cd folder && exec 5>../held 6<.. &&
+	    "$WHALEBOX" -d --name "$b" /bin/sh -c "$obey" "$b" 2>&1) &&
+	same "$b" "$name" && [ $(($(date +%s) - begun)) -lt 5 ] &&
+	supervisor=$(value supervisor_pid) &&
+	same / "$(readlink "/proc/$supervisor/cwd")" &&
+	same "$supervisor" "$(ps -o sid= -p "$supervisor" | tr -d " ")" &&
+	for n in 0 1 2; do
+		same /dev/null "$(readlink "/proc/$supervisor/fd/$n")" || exit
+	done &&
+	ls -l "/proc/$supervisor/fd" "/proc/$(value pid)/fd" >held.now &&
+	same "" "$(grep -F "$PWD" held.now)" &&
+	same "" "$(grep "> /dev/[pt]t" held.now)" && removed
+'
+
+it 'leaves nothing of a box whose command cannot be executed' '
+	tidy &&
+	for init in "" --init; do
+		box -d $init --name "$b" /nowhere && want_status 127 &&
+		want_out "" && want_err "execve(/nowhere)" && want_err "hint: " &&
+		all_gone &&
+		box -d $init --name "$b" /etc/passwd && want_status 126 &&
+		want_out "" && want_err "execve(/etc/passwd)" && all_gone || exit
+	done &&
+	box -d --name "$b" -w /proc/self/fd/9 /bin/true && want_status 125 &&
+	want_out "" && want_err "whalebox: " && all_gone
+'
+
+it 'records the exit status, whatever it is' '
+	tidy &&
+	for n in 0 1 125 126 127 255; do
+		box -d --name "$b" /bin/sh -c "exit $n" "$b" && want_status 0 &&
+		soon ended && same "$n" "$(value exit_code)" &&
+		box ps -a && want_match "^$b +- +exited \\($n\\) " &&
+		box rm "$b" && want_status 0 || exit
+	done &&
+	box -d --name "$b" --init /bin/sh -c "kill -SEGV \$\$" "$b" &&
+	soon ended && same 139 "$(value exit_code)" && removed &&
+	serve && kill -KILL "$(value pid)" && soon ended &&
+	same 137 "$(value exit_code)" && removed
+'
+
+it 'removes a box with --rm when it ends, and keeps one with a name' '
+	tidy &&
+	box -d --rm --name "$b" /bin/sh -c "echo x >/file; sleep 0.3" "$b" &&
+	want_out "$b" && is status running && all_gone &&
+	serve --rm && box stop "$b" && want_status 0 && all_gone &&
+	box --rm --name "$b" /bin/sh -c "exit 3" && want_status 3 && quiet &&
+	box --name "$b" /bin/sh -c "echo x >/file; exit 3" "$b" &&
+	want_status 3 && want_no_err &&
+	is status exited && is exit_code 3 && box logs "$b" && want_status 125 &&
+	want_err "hint: whalebox start $b" &&
+	box rm "$b" && want_out "$b" && all_gone
+'
+
+# ---- The log -----------------------------------------------------------------
+
+it 'keeps all that the box prints, in order and to the byte' '
+	tidy &&
+	mkdir data && head -c 20000 /bin/sh >data/bytes &&
+	box -d --name "$b" -v "$PWD/data:/data" /bin/sh -c "
+		i=0; while [ \$i -lt 300 ]; do
+			echo out \$i; echo err \$i >&2; i=\$((i + 1))
+		done; cat /data/bytes; printf end" "$b" && soon ended &&
+	i=0 && while [ $i -lt 300 ]; do
+		echo "out $i"; echo "err $i"; i=$((i + 1))
+	done >expected && cat data/bytes >>expected && printf end >>expected &&
+	box logs "$b" && want_status 0 && cmp expected out &&
+	box logs -f "$b" && want_status 0 && cmp expected out && removed
+'
+
+# The end of what was printed, and no more than was asked for.
+it 'keeps no more than --log-max, over starts too' '
+	tidy &&
+	box -d --name "$b" --log-max 8191 /bin/true && want_status 125 &&
+	want_err "--log-max" && want_err "hint: " && quiet &&
+	bound() { [ "$(cat "$(dirname "$(record)")"/log* | wc -c)" -le 8192 ]; } &&
+	box -d --name "$b" --log-max 8k /bin/seq 20000 && want_status 0 &&
+	soon ended && bound && box logs "$b" && want_line 20000 &&
+	size=$(wc -c <out) && [ "$size" -gt 4000 ] &&
+	seq 20000 | tail -c "$size" | cmp - out &&
+	for try in 1 2 3; do
+		box start "$b" && want_out "$b" && soon ended && bound || exit
+	done && removed
+'
+
+it 'follows the log over its files, losing and repeating nothing' '
+	tidy &&
+	mkdir data &&
+	box -d --name "$b" --log-max 8k -v "$PWD/data:/data" /bin/sh -c "
+		until [ -e /data/go ]; do sleep 0.05; done
+		for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19; do
+			seq \$((10000 + i * 300)) \$((10299 + i * 300)); sleep 0.1
+		done" "$b" && want_status 0 &&
+	{ "$WHALEBOX" logs -f "$b" >seen & } && touch data/go &&
+	soon grep -q 14000 seen && same 1 "$(expr "$(ls "/proc/$!/fd" | wc -l)" "<" 14)" &&
+	wait $! && seq 10000 15999 | cmp - seen &&
+	is status exited && removed
+'
+
+it 'never waits for who reads the log' '
+	tidy &&
+	mkdir data &&
+	box -d --name "$b" --log-max 8k -v "$PWD/data:/data" /bin/sh -c "
+		echo first; until [ -e /data/go ]; do sleep 0.05; done
+		seq 100000; until [ -e /data/end ]; do sleep 0.05; echo x; done" \
+	    "$b" && want_status 0 &&
+	{ "$WHALEBOX" logs -f "$b" >seen & } && soon grep -q first seen &&
+	kill -STOP $! && touch data/go && soon logged 100000 &&
+	run sh -c "\"\$WHALEBOX\" logs -f $b | head -n 1" && want_no_err &&
+	same 1 "$(wc -l <out)" && touch data/end && soon ended &&
+	kill -CONT $! && wait $! && removed
+'
+
+it 'stops following when it is told to' '
+	tidy &&
+	serve && run timeout 1 "$WHALEBOX" logs -f "$b" && want_status 124 &&
+	want_out ready && removed
+'
+
+# ---- What ps and inspect say -------------------------------------------------
+
+it 'lists the boxes that run, or all' '
+	tidy &&
+	serve && pid=$(value pid) &&
+	box --name "$b.2" /bin/sh -c "exit 7" "$b" && want_status 7 &&
+	box ps && want_no_err && same 2 "$(wc -l <out)" &&
+	want_match "^NAME +PID +STATUS +AGE +COMMAND +IMAGE\$" &&
+	want_match "^$b +$pid +running +[0-9]+s +/bin/sh -c .* $WHALEBOX_ROOTFS\$" &&
+	box ps -a && same 3 "$(wc -l <out)" &&
+	want_match "^$b +$pid +running " &&
+	want_match "^$b.2 +- +exited \\(7\\) +[0-9]+s +/bin/sh -c exit.* 7 " &&
+	box ps -q && want_out "$b" && box ps -a -q && same 2 "$(wc -l <out)" &&
+	want_line "$b" && want_line "$b.2" && cp out both &&
+	box ps -aq && cmp both out &&
+	for bad in -x -qx --all "$b"; do
+		box ps $bad && want_status 125 && want_out "" && want_err hint: || exit
+	done &&
+	box rm "$b.2" && want_out "$b.2" && removed
+'
+
+it 'tells the truth, key by key' '
+	tidy &&
+	before=$(date +%s) && serve --hostname "$b-host" --log-max 64k &&
+	after=$(date +%s) && pid=$(value pid) &&
+	box inspect "$b" && want_no_err && cp out all &&
+	for key in id name status exit_code pid pid_start supervisor_pid boot_id \
+	    created started finished image directory command hostname log-max; do
+		same 1 "$(grep -c "^$key=" all)" &&
+		same "$(sed -n "s/^$key=//p" all | sed "s/\\\\ / /g")" \
+		    "$(value "$key" | sed "s/\\\\ / /g")" || exit
+	done &&
+	is name "$b" && is status running && is exit_code "" && is finished 0 &&
+	same 12 "$(expr "$(value id)" : "[0-9a-f]*")" &&
+	same 1 "$(sed -n "s/^NSpid:.*[^0-9]//p" "/proc/$pid/status")" &&
+	same "$(value supervisor_pid)" "$(ps -o ppid= -p "$pid" | tr -d " ")" &&
+	is pid_start "$(awk "{ print \$22 }" "/proc/$pid/stat")" &&
+	is boot_id "$(cat /proc/sys/kernel/random/boot_id)" &&
+	[ "$before" -le "$(value created)" ] && [ "$(value started)" -le "$after" ] &&
+	is created "$(value started)" && is directory "$PWD" &&
+	is image "$(readlink -f "$WHALEBOX_ROOTFS")" && is log-max 64k &&
+	is hostname "$b-host" &&
+	box stop "$b" && want_status 0 && is status exited && is exit_code 7 &&
+	is pid 0 && is pid_start 0 && [ "$after" -le "$(value finished)" ] &&
+	box inspect "$b" nokey && want_status 125 && want_out "" &&
+	want_err "hint: " && box inspect "$b" name more && want_status 125 && removed
+'
+
+# ---- Once more, the same -----------------------------------------------------
+
+it 'starts a box with the very same words' '
+	tidy &&
+	mkdir data && look="[ -e /data/1 ] && n=2 || n=1
+	    cat /proc/1/cmdline >/data/\$n; exit" && tab=$(printf "\t") &&
+	set -- "two words" "two${newline}lines" "$newline" "" "" " " "  x  " \
+	    "'\''" "\"" "\\" "\\\\" "\\n" "\\e" "\\ " "end\\" "a=b" "command=x" \
+	    "*" "\$HOME" "\`x\`" "$tab" "$(printf "\303\274\377\001\033[1m")" \
+	    "-x" "--" "" &&
+	printf "%s\0" /bin/sh -c "$look" "$b" "$@" >expected &&
+	box -d --name "$b" -v "$PWD/data:/data" /bin/sh -c "$look" "$b" "$@" &&
+	want_status 0 && soon ended && cmp expected data/1 &&
+	box start "$b" && want_out "$b" && soon ended && cmp expected data/2 &&
+	removed && rm data/* &&
+	set -- $(seq 100000 111999) "$(head -c 20000 /dev/zero | tr "\0" " ")" &&
+	printf "%s\0" /bin/sh -c "$look" "$b" "$@" >expected &&
+	many -d --name "$b" -v "$PWD/data:/data" /bin/sh -c "$look" "$b" "$@" &&
+	want_status 0 && soon ended && cmp expected data/1 &&
+	box start "$b" && want_out "$b" && soon ended && cmp expected data/2 &&
+	removed
+'
+
+it 'refuses a command that its record has no room for' '
+	tidy &&
+	many -d --name "$b" /bin/true $(seq 100000 139999) && want_status 125 &&
+	want_out "" && want_err "hint: " && all_gone
+'
+
+it 'starts a box with the very same options, from wherever' '
+	tidy &&
+	mkdir data "data/a b" elsewhere && echo seen >data/file && user= &&
+	{ ! is_root || user="-u 3:4"; } && export FROM_CALLER="now\\n  x" &&
+	box -d --name "$b" -e "A=one${newline}two \\ three\\n" -e EMPTY= \
+	    -e FROM_CALLER --env=B=--env -v "./data:/data" -v "data/a b:/c d:ro" \
+	    -w "/c d" --hostname odd.host --read-only --cap-drop ALL $user \
+	    /bin/sh -c "env | sort; pwd; id -u; id -g; hostname; cat /data/file
+		grep Cap /proc/self/status; grep \" / \" /proc/mounts | cut -c 1-30
+		touch /x; touch \"/c d/x\"" "$b" &&
+	want_status 0 && soon ended && box logs "$b" && cp out first &&
+	want_line "A=one" && want_line "two \\ three\\n" && want_line seen &&
+	want_line "FROM_CALLER=now\\n  x" && want_line "/c d" &&
+	want_line odd.host && same 2 "$(grep -c "Read-only" out)" &&
+	want_match "CapEff:.0+\$" && { ! is_root || want_line 3; } &&
+	export FROM_CALLER=later && cd elsewhere && box start "$b" &&
+	want_out "$b" && soon ended && cat ../first ../first >expected &&
+	box logs "$b" && cmp expected out && removed
+'
+
+if is_root && has_cgroup2; then
+	it 'starts a box with the very same limits' '
+		tidy &&
+		box -d --name "$b" -m 64m --pids-limit 20 --cpus 0.5 /bin/sh -c "
+			cd /sys/fs/cgroup
+			cat memory.max memory.swap.max pids.max cpu.max" "$b" &&
+		want_status 0 && soon ended && box start "$b" && soon ended &&
+		box logs "$b" && same 2 "$(grep -cx 67108864 out)" &&
+		same 2 "$(grep -cx 20 out)" && same 2 "$(grep -cx "50000 100000" out)" &&
+		removed
+	'
+fi
+
+it 'keeps the files of a box until it is removed' '
+	tidy &&
+	box -d --name "$b" /bin/sh -c "cat /file /etc/*.new; echo x >>/file
+	    rm -r /usr; echo y >/etc/a.new; ls -d /usr" "$b" && soon ended &&
+	for try in 2 3; do
+		box start "$b" && want_out "$b" && soon ended || exit
+	done &&
+	box logs "$b" && same 3 "$(grep -cx x out)" && same 2 "$(grep -cx y out)" &&
+	[ -d "$WHALEBOX_ROOTFS/usr" ] && [ ! -e "$WHALEBOX_ROOTFS/file" ] &&
+	box rm "$b" && want_status 0 && all_gone
+'
+
+# ---- The end, and the commands that bring it ---------------------------------
+
+it 'asks a box to end, and kills one that does not' '
+	tidy &&
+	serve && begun=$(date +%s) && box stop "$b" && want_out "$b" &&
+	want_no_err && [ $(($(date +%s) - begun)) -lt 8 ] && is status exited &&
+	is exit_code 7 && removed &&
+	box -d --name "$b" /bin/sh -c "trap \"\" TERM; echo ready; sleep 1000" "$b" &&
+	soon logged ready && begun=$(date +%s) && box stop -t 2 "$b" &&
+	want_out "$b" && took=$(($(date +%s) - begun)) && is status exited &&
+	is exit_code 137 && [ "$took" -ge 1 ] && [ "$took" -lt 8 ] &&
+	box start "$b" && begun=$(date +%s) && box stop -t0 "$b" &&
+	want_out "$b" && [ $(($(date +%s) - begun)) -lt 8 ] && is exit_code 137 &&
+	for bad in -t "-t x" "-t -1" "-t 86401" "-t 1x" -x; do
+		box stop $bad "$b" && want_status 125 && want_err "hint: " || exit
+	done && removed
+'
+
+it 'asks a box to end though its caller ignored TERM' '
+	tidy &&
+	run sh -c "trap \"\" TERM; exec \"\$WHALEBOX\" -d --name $b \
+	    /bin/sh -c \"\$0\" $b" "$obey" && want_status 0 && soon logged ready &&
+	box stop -t 8 "$b" && is exit_code 7 && removed
+'
+
+it 'finds nothing wrong in what is so already' '
+	tidy &&
+	serve && pid=$(value pid) && box start "$b" && want_status 0 &&
+	want_out "$b" && want_no_err && is pid "$pid" &&
+	box stop "$b" && want_status 0 && box stop "$b" && want_status 0 &&
+	want_out "$b" && want_no_err && is exit_code 7 && removed
+'
+
+it 'removes no box that runs, unless told to' '
+	tidy &&
+	serve && pid=$(value pid) && box rm "$b" && want_status 125 &&
+	want_out "" && want_err "$b is running" && want_err "hint: " &&
+	is pid "$pid" && kill -0 "$pid" && removed && [ ! -e "/proc/$pid" ]
+'
+
+it 'refuses a name that is taken, and leaves the box alone' '
+	tidy &&
+	serve && pid=$(value pid) &&
+	for d in -d ""; do
+		box $d --name "$b" /bin/true && want_status 125 && want_out "" &&
+		want_err "a box named $b is " && is pid "$pid" || exit
+	done &&
+	box stop "$b" && box -d --name "$b" /bin/true && want_status 125 &&
+	is exit_code 7 && box logs "$b" && want_out ready && removed
+'
+
+it 'refuses names that no box has' '
+	tidy &&
+	echo precious >precious && mkdir "$WHALEBOX_HOME/containers/.hidden" &&
+	: >"$WHALEBOX_HOME/beside" &&
+	for name in "$b" ../beside ../containers . .. .hidden "" / "$PWD" a/b -x \
+	    "$(printf %0300d 0)"; do
+		for command in stop start rm "rm -f" inspect logs "logs -f"; do
+			box $command "$name" && want_status 125 && want_out "" &&
+			want_err "hint: " || exit
+		done || exit
+	done && rmdir "$WHALEBOX_HOME/containers/.hidden" &&
+	rm "$WHALEBOX_HOME/beside" && [ -e precious ] &&
+	for command in stop start rm "rm -f" inspect logs; do
+		box $command && want_status 125 && want_err "no name" || exit
+	done &&
+	serve && box stop "$b.none" "$b" "$b.not" && want_status 125 &&
+	want_out "$b" && is status exited && removed
+'
+
+# ---- The truth, whatever the record says -------------------------------------
+
+it 'knows when a supervisor was killed, and puts up with it' '
+	tidy &&
+	for then in start rm; do
+		serve && pid=$(value pid) && kill -KILL "$(value supervisor_pid)" &&
+		soon is status dead && gone() { [ ! -e "/proc/$pid" ]; } &&
+		soon gone && box ps && want_no_match "^$b " && box ps -a &&
+		want_match "^$b +- +dead " && box stop "$b" && want_out "$b" &&
+		is status dead &&
+		if [ $then = start ]; then
+			box start "$b" && want_out "$b" && is status running && removed
+		else
+			box rm "$b" && want_out "$b" && want_no_err && all_gone
+		fi || exit
+	done
+'
+
+# spoil ALIVE COMMAND: with the record in $config as COMMAND, a shell command,
+# makes it, nothing of it is believed, and another box has nothing to fear.
+spoil() {
+	if [ "$1" ]; then
+		serve --read-only
+	else
+		box -d --name "$b" --read-only /bin/sh -c "exit 7" "$b" &&
+		soon ended
+	fi &&
+	config=$(record) && cp "$config" good && eval "$2" &&
+	box ps -a && want_status 0 && want_no_err &&
+	want_match "^$b +- +corrupt" && want_match "^$b.2 +[0-9]+ +running" &&
+	for command in inspect start stop; do
+		box $command "$b" && want_status 125 && want_out '' &&
+		want_err "the record of $b is corrupt" &&
+		want_err "hint: remove it: whalebox rm" || return
+	done &&
+	if [ "$1" ]; then
+		box rm "$b" && want_status 125
+	fi &&
+	box rm -f "$b" && want_status 0 && want_out "$b" && want_no_err &&
+	box ps -aq && want_out "$b.2" && kill -0 "$bystander" &&
+	same 0 "$(pgrep -fc "$b $b\$")"
+}
+
+# spoilt COMMAND: be the box stopped or alive.
+spoilt() {
+	for alive in '' yes; do
+		spoil "$alive" "$1" || {
+			echo "with the record spoilt by: $1"
+			return 1
+		}
+	done
+}
+
+it 'believes nothing of a record that is not whole' '
+	tidy &&
+	box -d --name "$b.2" /bin/sh -c "$obey" "$b" && want_status 0 &&
+	bystander=$("$WHALEBOX" inspect "$b.2" pid) &&
+	other=$(dirname "$(record)").2/config &&
+	spoilt ": >\$config" && spoilt "rm \$config; mkdir -p \$config/x" &&
+	spoilt "rm \$config; ln -s /etc/passwd \$config" &&
+	spoilt "rm \$config; mkfifo \$config" &&
+	spoilt "cat $other >\$config" && spoilt "head -c 3000 /bin/sh >\$config" &&
+	spoilt "echo nonsense >>\$config" && spoilt "printf x >>\$config" &&
+	spoilt "head -c -1 good >\$config" && spoilt "head -c 100 good >\$config" &&
+	spoilt "{ head -n 5 good; printf \"\\0\"; sed 1,5d good; } >\$config" &&
+	spoilt "{ head -c 9 good; printf \"\\0\"; tail -c +10 good; } >\$config" &&
+	spoilt "sed \"s/^pid=.*/pid=x/\" good >\$config" &&
+	spoilt "sed \"s/^pid=.*/pid=-1/\" good >\$config" &&
+	spoilt "sed \"s/^pid=.*/pid=99999999999/\" good >\$config" &&
+	spoilt "sed \"s/^status=.*/status=/\" good >\$config" &&
+	spoilt "sed \"s/^name=.*/name=$b.2/\" good >\$config" &&
+	spoilt "sed 7d good >\$config" &&
+	{ is_root || spoilt "chmod 0 \$config"; } &&
+	for n in $(seq "$(wc -l <"$other")"); do
+		[ "$n" -ge "$(wc -l <good)" ] ||
+		spoilt "head -n $n good >\$config" || exit
+	done &&
+	box rm -f "$b.2" && all_gone
+'
+
+it 'lists the others when one record cannot be read' '
+	tidy &&
+	serve && mkdir "$WHALEBOX_HOME/containers/$b.odd" &&
+	mkdir "$WHALEBOX_HOME/containers/$b.odd/config" &&
+	: >"$WHALEBOX_HOME/containers/$b.file" &&
+	box ps && want_status 0 && want_match "^$b " && box ps -aq &&
+	want_status 0 && want_line "$b" && want_line "$b.odd" &&
+	want_no_line "$b.file" && box rm -f "$b.odd" && want_status 0 &&
+	rm "$WHALEBOX_HOME/containers/$b.file" && removed
+'
+
+it 'signals no process that has the number of the box by chance' '
+	tidy &&
+	{ sleep 1000 & } && other=$! && trap "kill -KILL $other" EXIT &&
+	set -- "s/^pid=.*/pid=$other/" "s/^boot_id=..../boot_id=0000/" &&
+	for edit; do
+		serve && sed "$edit" "$(record)" >edited && cat edited >"$(record)" &&
+		is status running && box stop "$b" && want_status 0 &&
+		is exit_code 7 && kill -0 "$other" &&
+		box start "$b" && want_out "$b" && is status running &&
+		sed "$edit" "$(record)" >edited && cat edited >"$(record)" &&
+		removed && kill -0 "$other" &&
+		serve && kill -KILL "$(value supervisor_pid)" &&
+		soon is status dead && sed "$edit" "$(record)" >edited &&
+		cat edited >"$(record)" && is status dead && box start "$b" &&
+		is status running && removed && kill -0 "$other" || exit
+	done
+'
+
+it 'minds no record that was half written' '
+	tidy &&
+	serve && printf "id=0\nname=" >"$(record).new" && box stop "$b" &&
+	want_status 0 && is exit_code 7 && printf x >"$(record).new" &&
+	box start "$b" && want_out "$b" && is status running && removed
+'
+
+if is_root; then
+	# In a mount namespace of the test, with a small disk in memory.
+	it 'writes no half a record to a disk that is full, nor waits for it' '
+		tidy &&
+		mkdir home data && run unshare --mount sh -c "
+		mount -t tmpfs -o size=1m tmpfs home
+		WHALEBOX_HOME=\$PWD/home && export WHALEBOX_HOME
+		fill() { head -c \${1:-1m} /dev/zero >home/fill 2>fill.err; }
+		w() { timeout 20 \"\$WHALEBOX\" \"\$@\"; }
+		w -d --userns host --name $b -v \$PWD/data:/data --log-max 8m \
+		    /bin/sh -c \"until [ -e /data/go ]; do sleep 0.05; done
+		    seq 300000; touch /data/done; exit 7\" $b || exit
+		w logs -f $b >/dev/null & reader=\$!
+		fill; touch data/go
+		until [ -e data/done ]; do sleep 0.1; done
+		wait \$reader; echo reader \$?
+		w ps -a | grep -c corrupt
+		w start $b; echo start \$?
+		w ps -a | grep -c corrupt
+		rm home/fill; rm data/done
+		w start $b; echo start \$?
+		w rm -f $b; echo rm \$?
+		words=\$(seq 100000 114000)
+		left=\$((\$(stat -f -c \"%f * %S\" home) - 60000))
+		fill \$left
+		w -d --userns host --name $b /bin/true \$words; echo words \$?
+		w ps -aq; ls home/containers
+		rm home/fill; w --userns host --name $b /bin/true \$words
+		left=\$((\$(stat -f -c \"%f * %S\" home) - 60000))
+		fill \$left
+		w start $b; echo again \$?
+		rm home/fill; w inspect $b status; w rm $b" &&
+		want_line "reader 0" && want_line "rm 0" && want_line "words 125" &&
+		want_line "again 125" && want_line exited &&
+		want_line "start 125" && want_line "start 0" &&
+		same "0 0" "$(grep -x 0 out | paste -sd " ")"
+	'
+fi
+
+# ---- Many at once ------------------------------------------------------------
+
+# each N COMMAND: the shell command, N times at once; their statuses, sorted and
+# counted, are in $statuses, as "1 0, 9 125".
+each() {
+	rm -f statuses && : >each.err && { for n in $(seq "$1"); do
+		{ (eval "$2" >/dev/null 2>>each.err; echo $? >>statuses) & }
+	done; wait; } &&
+	statuses=$(sort -n statuses | uniq -c | awk '{ print $1, $2 }' |
+	    paste -sd ,)
+}
+
+# The shell of the box, once, and not as what a child of it was before execve.
+one() {
+	[ "$(pgrep -fc "^/bin/sh .*$b\$")" = 1 ]
+}
+
+it 'makes one box of 10 that are to have the same name' '
+	tidy &&
+	for try in 1 2 3; do
+		each 10 "timeout 20 \"\$WHALEBOX\" -d --name $b /bin/sh -c \"\$obey\" $b" &&
+		same "1 0,9 125" "$statuses" && is status running &&
+		soon one && removed || exit
+	done
+'
+
+it 'starts one box when 20 start it at once' '
+	tidy &&
+	serve && box stop "$b" && each 20 "timeout 20 \"\$WHALEBOX\" start $b" &&
+	same "20 0" "$statuses" && is status running &&
+	soon one && box ps -q && want_out "$b" &&
+	each 20 "timeout 20 \"\$WHALEBOX\" rm -f $b" && same "1 0,19 125" "$statuses" &&
+	all_gone
+'
+
+# again COMMAND: over and over until a file named enough is there.  No command
+# is to hang, or to end otherwise than with 0 or 125.
+again() {
+	until [ -e enough ]; do
+		timeout 20 "$WHALEBOX" "$@" >/dev/null 2>>again.err
+		case $? in
+		0 | 125) ;;
+		*) echo "$?: $*" >>again.bad ;;
+		esac
+	done
+}
+
+it 'survives all commands on one name at once' '
+	tidy &&
+	: >again.bad && : >again.err && {
+		again -d --name "$b" /bin/sh -c "$obey" "$b" &
+		again start "$b" & again stop -t 0 "$b" & again rm "$b" &
+		again rm -f "$b" & again ps -a & again inspect "$b" & again logs "$b" &
+	} && sleep 4 && touch enough && wait && cat again.bad &&
+	same "" "$(cat again.bad)" && same "" "$(grep "chapter" again.err |
+	    grep -v "No such file" | sort | uniq -c)" &&
+	box rm -f "$b" && all_gone
+'
+
+# ---- Killed at any moment ----------------------------------------------------
+
+# cleaned: rm -f removes what is there, and one more run what was never whole.  A
+# supervisor whose launcher was killed goes on, and may make its box only now.
+cleaned() {
+	box rm -f "$b" && {
+		[ "$status" -eq 0 ] || grep -q "there is no box named $b" err
+	} && { quiet || { "$WHALEBOX" /bin/true && quiet; }; }
+}
+
+# Which process is killed changes from try to try: the launcher, the youngest of
+# all, or who stops, removes or starts the box.
+it 'can be cleaned up whoever was killed, 100 times' '
+	tidy &&
+	for try in $(seq 100); do
+		what=$((try % 5)) && { [ $what -lt 2 ] || serve; } &&
+		{ [ $what -lt 4 ] || box stop "$b"; } || exit
+		case $what in
+		0 | 1) set -- -d --name "$b" /bin/sh -c "$obey" "$b" ;;
+		2) set -- stop "$b" ;;
+		3) set -- rm -f "$b" ;;
+		4) set -- start "$b" ;;
+		esac
+		"$WHALEBOX" "$@" >/dev/null 2>killed.err & victim=$!
+		sleep "0.0$((try % 3))$((try * 7 % 10))"
+		[ $what -ne 1 ] || victim=$(pgrep -f "$b" | tail -n 1)
+		kill -KILL $victim 2>/dev/null || true
+		soon cleaned || {
+			echo "try $try, $*" && cat left
+			exit 1
+		}
+	done
+'
+
+finish

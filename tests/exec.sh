@@ -1,0 +1,238 @@
+#!/bin/sh
+# needs:
+# exec.sh: who visits a box that is hostile, or that ends meanwhile, takes
+# nothing of the host in, leaves nothing behind, and is never on the host.
+#
+# Where a weaker way in can show that a test would see a fault, it is made with
+# that, too: nsenter(1), which enters the same namespaces.
+. "$(dirname "$0")/lib.sh"
+
+# A root of these tests' own, with their programs in it.
+root=$scratch/root
+cp -R "$WHALEBOX_ROOTFS" "$root" && cp "$project/build/tests/peep" "$root" || exit 1
+export WHALEBOX_ROOTFS="$root"
+
+# A box whose root is who makes it, and may write what the caller may.
+weak=
+! is_root || weak='--userns host'
+
+# begin ARGUMENT...: a box named one, until the test ends.
+begin() {
+	trap '"$WHALEBOX" rm -f one >last 2>&1' EXIT
+	box -d --name one "$@"
+	want_status 0
+}
+
+# visit ARGUMENT...: run "$WHALEBOX" exec ARGUMENT... on it.
+visit() {
+	box exec "$@"
+}
+
+# naively COMMAND...: run it in that box, in the weaker way.
+naively() {
+	run $slowly nsenter --target "$("$WHALEBOX" inspect one pid)" \
+	    --user --preserve-credentials --mount --pid "$@"
+}
+slowly=
+
+# foreign: the program peep, in that box, has seen what is not of the box.
+foreign() {
+	"$WHALEBOX" logs one | grep -Ev \
+	    '^(ready|fd) |^(mem|exe) /(peep|bin/busybox)$|^(cwd|root) /$' >seen
+}
+
+# alone: the box has one process, its first, and the one that looks.
+alone() {
+	"$WHALEBOX" exec one /bin/ps -o pid >pids 2>/dev/null &&
+	[ "$(wc -l <pids)" -eq 3 ]
+}
+
+# ---- A box that waits for its visitor ----------------------------------------
+
+# Between setns and execve it runs the host's program, with more rights than the
+# box has.  Here each execve is made to wait, and the root of the box has all the
+# capabilities that it can have.
+it 'shows the box nothing of a visitor that is not locked yet' '
+	begin --cap-add ALL /peep && delay=inject=execve:delay_enter=100000 &&
+	slowly="strace -f -qq -o /dev/null -e trace=execve -e $delay" &&
+	for try in 1 2 3 4 5; do
+		run $slowly "$WHALEBOX" exec one /bin/true && want_status 0 || exit
+	done &&
+	for try in $(seq 50); do
+		visit one /bin/true && want_status 0 || exit
+	done &&
+	soon eval "\"\$WHALEBOX\" logs one | grep -qx \"exe /bin/busybox\"" &&
+	{ ! foreign || wrong "nothing but the box" "$(cat seen)"; } &&
+	naively /bin/true && want_status 0 && soon foreign &&
+	grep -q "^exe .*nsenter" seen && grep -q "^held .*nsenter" seen
+'
+
+# The box has replaced a command by the program that is about to run it, and
+# waits for its end: nobody can write to a program that runs.  The box itself is
+# run by another file than the victim, which shows what it shows.
+it 'gives the box no way to overwrite the whalebox that visits' '
+	begin $weak /peep && visit one /bin/sh -c "ln -s /proc/self/exe /bin/self
+	    echo \"#!/proc/self/exe\" >/bin/script && chmod +x /bin/script" &&
+	want_status 0 &&
+	{ cat "$WHALEBOX" && echo victim; } >victim && chmod 755 victim &&
+	cp victim copy &&
+	for try in $(seq 50); do
+		run ./victim exec one /bin/self /bin/nothing && want_status 125 &&
+		run ./victim exec one /bin/script && want_status 125 || exit
+	done &&
+	sleep 0.5 && "$WHALEBOX" logs one >seen &&
+	{ grep -q "^held " seen || wrong "a program that was held" "$(cat seen)"; } &&
+	cmp victim copy && same "" "$(grep "^overwrote" seen)"
+'
+it '... as it can overwrite another program that visits' '
+	begin $weak --cap-add ALL /peep && visit one /bin/ln -sf /proc/self/exe /bin/sleep &&
+	want_status 0 && cp "$root/bin/busybox" nsenter && user=-U &&
+	pid=$("$WHALEBOX" inspect one pid) && { [ -z "$weak" ] || user=; } &&
+	overwritten() {
+		for try in $(seq 20); do
+			./nsenter -t "$pid" $user -m -p /bin/sleep 0.02 || true
+			sleep 0.03
+		done >entered 2>&1
+		grep -q "^overwritten" nsenter
+	} && soon overwritten
+'
+
+it 'takes no descriptor and no folder of the host in' '
+	mkdir host && echo secret >host/letter && begin /bin/sleep 300 &&
+	exec 3<host 4<host 5<host 6<host 7<host/letter 8>file 9<>file &&
+	attack="ls /proc/self/fd; cat /proc/self/fd/3/letter; ls /proc/self/cwd/letter" &&
+	cd host && naively /bin/sh -c "$attack" && want_line 9 && want_line secret &&
+	visit one /bin/sh -c "$attack" && want_status 1 &&
+	want_out "0${newline}1${newline}2${newline}3" && cd .. &&
+	for n in $(seq 3 20); do
+		visit -w "/proc/self/fd/$n" one /bin/ls && want_status 125 &&
+		want_out "" || exit
+	done
+'
+
+# Its files are read before the visitor is locked.
+it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
+	LIMIT=10 && log=$WHALEBOX_HOME/containers/one/log &&
+	for trap in "mkfifo passwd" "mkfifo passwd; sleep 300 <>passwd &" \
+	    "mkdir passwd" "ln -s passwd passwd" "ln -s nothing passwd" \
+	    "ln -s /dev/zero passwd" "ln -s /proc/self/fd/0 passwd" \
+	    "ln -s /proc/self/environ passwd" \
+	    "yes guest | head -c 1000000 >passwd" \
+	    "echo guest:x:4294967296:0::: >passwd" "printf guest:x >passwd"; do
+		begin /bin/sh -c "cd /etc; rm passwd; $trap
+		    echo ready; exec sleep 300" && soon grep -q ready "$log" &&
+		visit -u guest one /bin/id && want_status 125 && want_out "" &&
+		want_err "whalebox: chapter " && box rm -f one || exit
+	done
+'
+
+# ---- A box that ends, or is another ------------------------------------------
+
+# No file of that path is in the box.
+look='[ ! -e "$0" ] || echo "on the host"; sleep 234'
+
+it 'is 137 for the visitor, and no more, when the box ends' '
+	begin /bin/sleep 300 && snapshot &&
+	{ "$WHALEBOX" exec one /bin/sh -c "echo ready; sleep 234" >shown & } &&
+	soon grep -q ready shown && "$WHALEBOX" stop -t 0 one &&
+	{ wait $! || same 137 $?; } && "$WHALEBOX" rm one && same "" "$(pgrep -f "sleep 234")"
+'
+
+it 'never runs a command on the host while the box ends, 30 times' '
+	for try in $(seq 30); do
+		case $((try % 3)) in
+		0) end="stop -t 0" life=300 ;;
+		1) end="rm -f" life=300 ;;
+		2) end="" life=0.0$((try % 10)) ;;
+		esac
+		begin /bin/sleep "$life" || exit
+		{ timeout -k 1 "$LIMIT" "$WHALEBOX" exec one /bin/sh -c "$look" "$PWD" >>shown 2>>err & } &&
+		sleep "0.0$((try % 2))$((try * 7 % 10))" &&
+		{ [ -z "$end" ] || box $end one; } &&
+		code=0 && { wait $! || code=$?; } &&
+		case $code in
+		125 | 137) echo $code >>codes ;;
+		*) wrong "125 or 137" "$code" ;;
+		esac &&
+		soon eval "box rm one; ! box inspect one status || [ \$status -ne 0 ]" || exit
+	done &&
+	same "" "$(cat shown)" && grep -q 125 codes && grep -q 137 codes &&
+	same "" "$(pgrep -f "sleep 234")"
+'
+
+# It is held up when it has found the box running, as it looks for its cgroup.
+it 'is 125 when the box ends before it is entered' '
+	begin /bin/sleep 300 && LIMIT=20 &&
+	{ run strace -f -qq -o /dev/null -P /proc/self/mounts -e trace=openat \
+	    -e inject=openat:delay_enter=3000000 timeout -s KILL 9 "$WHALEBOX" \
+	    exec one /bin/sh -c "$look" "$PWD" && want_status 125 &&
+	    want_out "" && want_err "whalebox: chapter " & } &&
+	sleep 1.5 && "$WHALEBOX" stop -t 0 one && { wait $! || exit; } &&
+	"$WHALEBOX" rm one
+'
+
+it 'enters no other process than the one that was recorded' '
+	begin /bin/sleep 300 && config=$WHALEBOX_HOME/containers/one/config &&
+	cp "$config" whole && visit one /bin/true && want_status 0 &&
+	for change in "s/^pid=.*/pid=$$/" "s/^pid=.*/pid=1/" "s/^pid=.*/pid=0/" \
+	    "s/^pid=.*/pid=4194304/" "s/^pid_start=.*/pid_start=1/" \
+	    "s/^boot_id=../boot_id=zz/" "s/^pid=.*/pid=-1/" "s/^pid=//"; do
+		sed "$change" whole >"$config" &&
+		visit one /bin/sh -c "echo ran" && want_status 125 && want_out "" ||
+		exit
+	done && cp whole "$config"
+'
+
+if is_root; then
+	it 'lets nobody in who is not the owner of the box' '
+		begin /bin/sleep 300 && mark=$PWD/mark && chmod 777 . &&
+		stranger() {
+			run setpriv --reuid 1000 --regid 1000 --clear-groups \
+			    --inh-caps=-all "$WHALEBOX" exec one /bin/touch "$mark"
+		} && stranger && differ 0 "$status" && [ ! -e mark ] &&
+		chmod 711 "$scratch" "$WHALEBOX_HOME" "$WHALEBOX_HOME/containers" &&
+		chmod a+r "$WHALEBOX_HOME/containers/one/config" &&
+		stranger && differ 0 "$status" && [ ! -e mark ]
+	'
+fi
+
+# ---- Many, and some that are killed ------------------------------------------
+
+it 'takes 50 visitors at once, each with its own end' '
+	begin /bin/sleep 300 && {
+		for n in $(seq 50); do
+			( timeout -k 1 "$LIMIT" "$WHALEBOX" exec -e N=$n one /bin/sh -c \
+			    "sleep 0.\$N; exit \$N" || echo $n $? >>codes ) &
+		done
+		wait
+	} && sort -n codes >sorted &&
+	for n in $(seq 50); do echo $n $n; done >wanted && cmp sorted wanted &&
+	soon alone
+'
+
+it 'leaves no process in the box when it is killed, 25 times' '
+	begin /bin/sleep 300 && for try in $(seq 25); do
+		"$WHALEBOX" exec one /bin/sleep 234 &
+		sleep "0.0$((try % 2))$((try * 7 % 10))"
+		kill -KILL $! && wait $! || true
+	done 2>kill.err && soon alone && same "" "$(pgrep -f "sleep 234")"
+'
+
+# Each process of it on its own: before it is in the box, and when it is there,
+# but not the command as yet.
+it 'leaves no process at any step at which it is killed' '
+	begin /bin/sleep 300 && for call in setns clone3 pipe2 read seccomp prctl execve; do
+		for n in 1 2 3; do
+			run strace -f -qq -o /dev/null -e trace=$call \
+			    -e inject=$call:signal=KILL:when=$n "$WHALEBOX" exec one \
+			    /bin/sh -c "[ ! -e \"\$0\" ] || echo on the host; sleep 0.2" \
+			    "$PWD" && want_out "" &&
+			case $status in
+			0 | 125 | 137) echo "$status" >>codes ;;
+			*) wrong "0, 125 or 137" "$status" ;;
+			esac || exit
+		done
+	done && grep -q 125 codes && grep -q 137 codes && soon alone
+'
+
+finish
