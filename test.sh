@@ -60,7 +60,7 @@ refuses() {
 	WHALEBOX_WHERE="$1: " it "fails with ${2##*/}" '
 		LIMIT=300 &&
 		run env WHALEBOX="$binary" WHALEBOX_HOME="$PWD/home" \
-		    WHALEBOX_WHERE= WHALEBOX_FILTER= /bin/sh "$check" &&
+		    WHALEBOX_WHERE= WHALEBOX_FILTER= PATIENCE=2 /bin/sh "$check" &&
 		want_status 1 && want_match "^1\.\." && want_match "^not ok" &&
 		same "$(grep -c "^not ok" out)" "$(grep -c "^# hint: " out)"
 	'

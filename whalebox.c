@@ -317,7 +317,7 @@ TOOL int make_locked_folder(int parent, const char *name,
     remove_dead = remove;               /* for sweep() */
     struct stat st = { 0 };             /* 13: of the folder of all of them */
     fstat(parent, &st);                 /* 13: which has a link from each */
-    stride = 1 + (unsigned int)st.st_nlink / 128;       /* 13: */
+    stride = 1 + (unsigned int)st.st_nlink / 32;       /* 13: */
     for_each(parent, sweep);            /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
@@ -427,6 +427,9 @@ static void prepare_process(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
         SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
+    static int is_prepared;             /* 13: by the command start */
+    if (is_prepared++)                  /* 13: which has opened the box */
+        return;                         /* 13: */
     step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
@@ -944,9 +947,9 @@ static void make_cgroup_folder(void) {
 
 /* Before the clone: a cgroup to be born in.  Without limits, none will do. */
 static void make_cgroup(void) {
-    const char *wanted = text("%s%s%s%s", limits.memory ? "+memory " : "",
-        limits.cpus || limits.shares ? "+cpu " : "",
-        limits.cpuset ? "+cpuset " : "", limits.pids ? "+pids " : "");
+    const char *wanted = strdup(text("%s%s%s%s",        /* it has to last */
+        limits.memory ? "+memory " : "", limits.cpus || limits.shares ? "+cpu "
+        : "", limits.cpuset ? "+cpuset " : "", limits.pids ? "+pids " : ""));
     make_cgroup_folder();               /* sets box.cgroup */
     if (box.cgroup < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
@@ -1280,7 +1283,8 @@ static void make_layers(void) {
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
-    if (folder >= 0 && flock(containers, LOCK_EX) == 0) /* nobody else sweeps */
+    flock(containers, LOCK_EX);         /* nobody else is to sweep it */
+    if (folder >= 0)
         remove_box(containers, box.name);
     folder = -1;                        /* undo() may come again */
 }
@@ -1468,9 +1472,11 @@ static void drop_capabilities(unsigned long long kept) {
             errno != EINVAL)            /* there is no such capability */
             die();
     unsigned long long bounding = 0;
-    for (unsigned int cap = 0; cap < 64; cap++)
-        if (prctl(PR_CAPBSET_READ, cap) == 1)   /* now look */
-            bounding |= 1ULL << cap;
+    for (unsigned int cap = 0; cap < 64; cap++) {
+        int has = prctl(PR_CAPBSET_READ, cap);  /* now look */
+        must(has < 0 && errno != EINVAL ? -1 : 0);
+        bounding |= has > 0 ? 1ULL << cap : 0;
+    }
     errno = EPERM;                      /* if the kernel did not mean it */
     if (bounding & ~kept)               /* dropped, it said */
         die();
@@ -2590,11 +2596,11 @@ static void leave_caller(void) {
     must(dup2(prints[1], 2));
     close(prints[1]);                   /* 1 and 2 are enough */
     must(dup2((int)must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
-    signals = (int)must(signalfd(-1, &awaited, SFD_CLOEXEC));
-    attend = keep_log;                  /* for wait_for_box() */
     signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not */
     sigaddset(&awaited, SIGTERM);
     must(sigprocmask(SIG_BLOCK, &awaited, NULL));
+    signals = (int)must(signalfd(-1, &awaited, SFD_CLOEXEC));
+    attend = keep_log;                  /* for wait_for_box() */
 }
 
 /* Before all else: with -d one process becomes two.  The launcher waits until
@@ -2947,6 +2953,8 @@ static int run_boxes_command(const struct option *o, char **argv) {
     int most = !key ? 0 : strstr(key, "...") ? INT_MAX
              : strstr(key, "[KEY]") ? 2 : 1;
     box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
+    if (o->into || key)                 /* it is on boxes */
+        prepare_process();              /* and opens files of theirs */
     if (o->into)                        /* it makes no box, or start_box() */
         hold_signals(SIG_UNBLOCK);      /* does: so ^C ends logs -f */
     while (box.argv[count])
@@ -3245,6 +3253,7 @@ static void undo(void) {
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
 static int run(char **argv) {
     unsigned long long bits;
+    prepare_process();                  /* before it holds anything */
     must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
     box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
     box.name = box.name ? box.name : box.id;
@@ -3341,13 +3350,11 @@ int main(int argc, char **argv) {
         box.flags |= chapters[n].flag;  /* options may clear some */
     argv = take_options(argv + (argc > 0));     /* past our own name */
     if (!*argv || strchr("-= ", **argv))        /* "", too: it ends there */
-        refuse("whalebox /bin/sh, say; see --help", "there is nothing to run");
-    prepare_process();                  /* before it holds anything */
+        refuse("whalebox /bin/sh, say; see --help", "no command to run");
     if (strchr(*argv, '/'))             /* a path: a program's */
         return run(argv);
-    const struct option *o = find_option(*argv);        /* or it refuses */
     box.argv = argv + 1;                /* a command of whalebox's own */
-    if (run_command)                    /* 13: it may have options, and */
-        return run_command(o, argv);    /* 13: names of boxes */
-    o->take(o, NULL);
+    if (run_command)                    /* 13: it may have options, and names */
+        return run_command(find_option(*argv), argv);   /* 13: of boxes */
+    find_option(*argv)->take(find_option(*argv), NULL); /* or it refuses */
 }

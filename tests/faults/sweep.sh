@@ -44,7 +44,7 @@ probe='echo "$(
 # shellcheck disable=SC2086 # lists of words
 with_probe() {
 	case $tool in
-	whalebox) set -- "$@" "$WHALEBOX" --name "$box_name" $limits ;;
+	whalebox) set -- "$@" "$WHALEBOX" ${unkept:+--rm} --name "$box_name" $limits ;;
 	bwrap)    set -- "$@" bwrap --unshare-all --ro-bind "$WHALEBOX_ROOTFS" / \
 		      --proc /proc --dev /dev ;;
 	esac
