@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs:
+# needs: host
 # boxes.sh: a box in the background is what its record says, whoever is killed,
 # whatever is written over the record, and however many act on the box at once.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs:
+# needs: host
 # exec.sh: who visits a box that is hostile, or that ends meanwhile, takes
 # nothing of the host in, leaves nothing behind, and is never on the host.
 #
