@@ -4,7 +4,7 @@
 #	./test.sh [FILTER...]         on this host, and then in throw-away VMs
 #	./test.sh host [FILTER...]    the first half of that
 #	./test.sh vm [FILTER...]      the other half
-#	./test.sh inside root|user [FILTER...]    what the VMs run for that half
+#	./test.sh inside root|user|prose [FILTER...]    what the VMs run for that
 #	./test.sh lab N [FILE]        grade lab/whalebox.c, or FILE, for chapter N
 #
 # A FILTER is a part of a title: tests that contain none of them are left out.
@@ -48,7 +48,7 @@ script() {
 	shift 2
 	rm -rf "${scratch:?}/home"
 	WHALEBOX=$project/$script_binary WHALEBOX_HOME=$scratch/home \
-	    WHALEBOX_WHERE="$script_where: " timeout -k 5 600 sh "$@"
+	    WHALEBOX_WHERE="$script_where: " timeout -k 5 880 sh "$@"
 	script_status=$?
 	[ $script_status -le 1 ] ||
 		echo "not ok - $script_where: runs to its end: $script_status"
@@ -170,10 +170,9 @@ inside() {
 	export WHALEBOX_MUST_WORK=1
 	case $1 in
 	root) place 'vm root' ;;
-	user)
-		elsewhere 'vm user' env HOME=/home/learner \
-		    WHALEBOX_ROOTFS=/home/learner/rootfs ./test.sh
-		script 'vm' whalebox tests/prose.sh transcripts ;;
+	user) elsewhere 'vm user' env HOME=/home/learner \
+		WHALEBOX_ROOTFS=/home/learner/rootfs ./test.sh ;;
+	prose) script 'vm' whalebox tests/prose.sh transcripts ;;
 	esac
 }
 
@@ -184,15 +183,16 @@ quote() {
 	done
 }
 
-# machine CALLER [FILTER...]: a VM, for the tests of one kind of caller.
+# machine PART [FILTER...]: a VM, for one part of the tests.
 machine() {
-	./vm.sh "./test.sh inside$(quote "$@")"
+	VM_TIMEOUT=900 ./vm.sh "./test.sh inside$(quote "$@")"
 	vm_status=$?
 	[ $vm_status -le 1 ] || echo "not ok - vm $1: runs to its end: $vm_status"
 }
 
 vm() {
 	machine user "$@"
+	machine prose "$@"
 	machine root "$@"
 }
 
@@ -227,8 +227,9 @@ halves() {
 		[ $# -gt 0 ] || scripts | sed 's/^/# due /'
 		build
 		# Emulation is slow: it has a processor of its own meanwhile.
-		vm "$@" >"$scratch/vm" 2>&1 &
+		{ machine user "$@"; machine prose "$@"; } >"$scratch/vm" 2>&1 &
 		host
+		machine root "$@"
 		wait $!
 		cat "$scratch/vm"
 		;;

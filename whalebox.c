@@ -1616,13 +1616,14 @@ static const struct hint causes[] = {
       "outer container with --security-opt seccomp=unconfined" },
     { "clone3", EINVAL, .mend = "this kernel lacks a kind of namespace: see "
       "ls /proc/self/ns, and namespaces(7)" },
-    { "clone3", EAGAIN, .mend = "too many processes: see ulimit -u" },
+    { "clone3", EAGAIN, .mend = "too many processes: see ulimit -u, and, for "
+      "exec, the box's --pids-limit" },
     { "open_tree", EPERM, .mend = "root, but not of mounts: in docker, run the "
       "outer container with --privileged" },
     { "mount(/,", EPERM, .mend = "mounting takes root or a user namespace; in "
       "docker, run the outer container with --privileged" },
-    { "mkdir(/", EROFS, .mend = "cgroupfs is read-only, as in docker: run the "
-      "outer container with --privileged, or without limits" },
+    { "mkdir(/sys", EROFS, .mend = "cgroupfs is read-only, as in docker: run "
+      "the outer container with --privileged, or without limits" },
     { "find cgroup v2", EROFS, .mend = "cgroupfs is read-only, as in docker: "
       "run the outer container with --privileged, or without limits" },
     { "read(/proc/self", 0, .mend = "/proc is not that of these processes, as "
@@ -1813,11 +1814,11 @@ static void take_volume(const struct option *o, char *value) {
     struct volume *v = &volumes[volume_count]; /* the next one */
     if (volume_count == LENGTH(volumes))
         refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
-    v->source = strtok(strdup(value), ":");     /* VALUE stays whole */
-    v->target = strtok(NULL, ":");
-    const char *mode = strtok(NULL, "");        /* all of the rest */
+    char *mode = strdup(value);         /* VALUE stays whole */
+    v->source = strsep(&mode, ":");
+    v->target = strsep(&mode, ":");     /* and MODE is all of the rest */
     v->is_read_only = mode && strcmp(mode, "ro") == 0;
-    if (!v->target || *v->target != '/' ||
+    if (!*v->source || !v->target || *v->target != '/' ||
         (mode && !v->is_read_only && strcmp(mode, "rw") != 0))
         refuse_value(o, value);
     volume_count++;                     /* this one is good */

@@ -187,11 +187,11 @@ it 'has an init that passes TERM on to a command without a handler' '
 '
 
 it 'has an init that reaps orphans, and ends as the command does' '
-	orphans="(sh -c \"sleep 0.1 & sleep 0.1 &\"); exec sleep 1" &&
+	orphans="(sh -c \"sleep 0.1 & sleep 0.1 &\"); exec cat" && mkfifo gate &&
 	for init in --init ""; do
-		{ "$WHALEBOX" $init /bin/sh -c "echo ready; $orphans" >ready & } &&
-		soon grep -q ready ready && sleep 0.6 &&
-		ps -o stat= --ppid "$(pgrep -P $!)" >state && wait &&
+		{ "$WHALEBOX" $init /bin/sh -c "echo ready; $orphans" <gate >ready & } &&
+		exec 9>gate && soon grep -q ready ready && sleep 1 &&
+		ps -o stat= --ppid "$(pgrep -P $!)" >state && exec 9>&- && wait &&
 		{ grep -c Z state >>zombies || true; } || exit
 	done &&
 	same "0 2" "$(paste -sd " " zombies)" &&
