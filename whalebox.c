@@ -413,6 +413,7 @@ static const struct hint process_hints[] = {
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
+static int is_prepared;                 /* 13: by the command start */
 TOOL char **own_argv;                   /* 14: the whole command line */
 TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
 TOOL int own_terminal;                  /* 12: -t: it is in another session */
@@ -427,7 +428,6 @@ static void prepare_process(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
         SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
-    static int is_prepared;             /* 13: by the command start */
     if (is_prepared++)                  /* 13: which has opened the box */
         return;                         /* 13: */
     step(0, "open(/dev/null)");

@@ -135,6 +135,9 @@ static void reset(void) {
     volume_count = 0;
     added_caps = dropped_caps = 0;
     base_path[0] = '\0';
+    memset(taken, 0, sizeof(taken));
+    is_prepared = leaving = 0;
+    whose = NEW;
     memset(files, 0, sizeof(files));
 }
 
@@ -189,7 +192,7 @@ static int accepts(void (*taker)(const struct option *, char *), void *into,
 
 /* A value that is accepted has to be what it is taken for. */
 static void test_values(char *input) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+    static const char first[] = "abcdefghijklmnopqrstuvwxyz"
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     unsigned long long number = 0, bits = 0;
     const char *name = NULL;
@@ -211,7 +214,7 @@ static void test_values(char *input) {
         CHECK(number >= 1000);
     }
     if (accepts(take_name, &name, input)) {
-        CHECK(strchr(letters, *input) && *input);
+        CHECK(strchr(first, *input) && *input);
         CHECK(strlen(input) <= 63 && !strchr(input, '/'));
         CHECK(strcmp(name, input) == 0);
     }
@@ -319,6 +322,34 @@ static void test_doctor(char *input) {
         CHECK(examine(off, seen, why) < (int)LENGTH(chapters));
 }
 
+/* A box's record, which anything may have been written to since, and its words,
+ * any of which have to come out as they went in. */
+static void test_records(char *input) {
+    files[0].path = "config";
+    files[0].content = input;
+    if (setjmp(test) == BEGUN) {
+        if (read_record(3, "one") < 0) {
+            CHECK(!*record);            /* nothing of it is left to believe */
+        } else {
+            CHECK(strcmp(value_of("name"), "one") == 0);
+            CHECK(value_of("command") && value_of("boot_id"));
+            CHECK(atoll(value_of("pid_start")) >= 0);
+            whose = RESTARTED;
+            take_record(-1);
+            for (char *word = value_of("command"); word;)
+                word = take_word(word);
+        }
+    }
+    length = 0;
+    add_word("", input);
+    add_word(" ", "end");
+    if (length < sizeof(draft)) {
+        char *next = take_word(draft);
+        CHECK(strcmp(draft, input) == 0);
+        CHECK(next && !take_word(next) && strcmp(next, "end") == 0);
+    }
+}
+
 static const struct {
     const char *name;
     void (*test)(char *input);
@@ -326,7 +357,7 @@ static const struct {
     { "options", test_options }, { "values", test_values },
     { "ranges", test_ranges }, { "cgroups", test_cgroups },
     { "hints", test_hints }, { "users", test_users },
-    { "doctor", test_doctor },
+    { "doctor", test_doctor }, { "records", test_records },
 };
 static void (*chosen)(char *input);
 
