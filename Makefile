@@ -288,10 +288,12 @@ $(FUZZ)/fuzz: tests/fuzz/fuzz.c $(SRC) Makefile
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $<
 
 .PHONY: fuzz
-fuzz: $(FUZZ)/fuzz              ## fuzz the parsers for SECONDS=600 in all
+fuzz:                           ## fuzz the parsers for SECONDS=600 in all
+	@./install.sh fuzz
+	@$(MAKE) -s $(FUZZ)/fuzz
 	@for target in $(TARGETS); do \
 		mkdir -p $(FUZZ)/$$target; \
-		ASAN_OPTIONS=detect_leaks=0 TARGET=$$target $< \
+		ASAN_OPTIONS=detect_leaks=0 TARGET=$$target $(FUZZ)/fuzz \
 		    -max_total_time=$$(($(SECONDS) / $(words $(TARGETS)))) \
 		    -max_len=20000 -timeout=5 -close_fd_mask=1 -print_final_stats=1 \
 		    -seed_inputs=tests/fuzz/$$target.txt \

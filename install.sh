@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh run|test|bench|lint: installs what that purpose needs and this
+# install.sh run|test|bench|lint|fuzz: installs what that purpose needs and this
 # machine lacks, with whichever package manager it has, and says so. It looks
 # for the things themselves and asks no package manager: where nothing is
 # missing it is silent and quick.
@@ -45,6 +45,8 @@ lint  cc                         gcc              gcc                  gcc      
 lint  /usr/include/stdio.h       libc6-dev        glibc-devel          musl-dev           glibc
 lint  cppcheck                   cppcheck         cppcheck             cppcheck           cppcheck
 lint  clang-tidy                 clang-tidy       clang-tools-extra    clang-extra-tools  clang
+fuzz  clang                      clang            clang                clang              clang
+fuzz  libfuzzer                  libclang-rt-dev  compiler-rt          compiler-rt        compiler-rt
 END
 }
 
@@ -66,6 +68,11 @@ is_there() {
             grep -q '/ld-[a-z0-9_.-]*\.so' "$busybox" || return 0
         done
         return 1 ;;
+    libfuzzer)
+        # It comes with clang, and yet not always.
+        set -- "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer-* \
+               "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer.a
+        [ -e "$1" ] || [ -e "$2" ] ;;
     gnu-tail) tail --version > /dev/null 2>&1 ;;
     *) command -v "$1" > /dev/null ;;
     esac
@@ -101,9 +108,9 @@ name_packages() {
 }
 
 case ${1:-} in
-run | bench | lint) purposes=$1 ;;
+run | bench | lint | fuzz) purposes=$1 ;;
 test) purposes="run test" ;;
-*) die "usage: ./install.sh run|test|bench|lint" ;;
+*) die "usage: ./install.sh run|test|bench|lint|fuzz" ;;
 esac
 
 missing=
