@@ -226,6 +226,8 @@ TIDY := $(TIDY),-bugprone-suspicious-string-compare
 TIDY := $(TIDY),-clang-analyzer-unix.Vfork,-clang-analyzer-security.insecureAPI.vfork
 # C11's Annex K, memcpy_s and the like, is in no libc of Linux's.
 TIDY := $(TIDY),-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+# What lasts to the program's end needs no free(3), nor the code behind that.
+TIDY := $(TIDY),-clang-analyzer-unix.Malloc
 # strcpy(3) is right where the buffers are of one size; gcc warns where not.
 TIDY := $(TIDY),-clang-analyzer-security.insecureAPI.strcpy
 # gcc's analyser does not see that calls through chapters[] set what is NULL at

@@ -2402,7 +2402,7 @@ static char *take_word(char *from) {
         if (*from != '\\' || !from[1])
             *to++ = *from;              /* as it is */
         else if (*++from != 'e')
-            *to++ = *from == 'n' ? '\n' : *from;
+            *to++ = (char)(*from == 'n' ? '\n' : *from);
     char *next = *from ? from + 1 : NULL;
     *to = '\0';                         /* maybe where the blank was */
     return next;
@@ -2776,13 +2776,13 @@ static void remove_one(const struct option *o, char *name) {
 static void take_record(int except) {
     size_t count = 0;                   /* of those for the next record */
     for (char *line = record; *line; line += strlen(line) + 1) {
-        char *value = strchr(line, '=') + 1, word[48];
+        char word[48];                  /* as on the command line */
         snprintf(word, sizeof(word), "--%.40s", line);  /* up to its '=' */
         for (int n = 0; n <= LAST_CHAPTER; n++) {
             const struct option *o = find_row(chapters[n].options, word);
             if (o && n != except) {     /* it is an option */
-                value = strdup(value);  /* the record stays as it is */
-                take_word(value);
+                char *value = strdup(strchr(line, '=') + 1);
+                take_word(value);       /* the record stays as it is */
                 value = has_value(o) ? value : NULL;
                 o->take(o, value);
                 if (whose == RESTARTED && count < LENGTH(taken) - 1)

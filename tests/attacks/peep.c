@@ -105,7 +105,8 @@ int main(void) {
         while (processes && (entry = readdir(processes)))
             if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != getpid())
                 look_at(entry->d_name);
-        closedir(processes);
+        if (processes)
+            closedir(processes);
         for (int i = 0; i < count; i++)
             overwrite(held + i);
     }
