@@ -2799,7 +2799,7 @@ static void start_box(const struct option *o, char *name) {
     int is_running = strcmp(need_status(dir, name), "running") == 0;
     int supervisor = open_supervisor(dir);
     if (is_running) {                   /* as was asked for */
-        puts(name);                     /* it is as was asked for */
+        puts(name);
         return;
     }
     if (supervisor >= 0)                /* it has only to end itself */
