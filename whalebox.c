@@ -2765,7 +2765,7 @@ static void remove_one(const struct option *o, char *name) {
     flock(containers, LOCK_UN);
     /* If the supervisor was killed, the cgroup is left.  Chapter 7 sweeps such
      * before it makes one, which undo() removes: no box can have its name. */
-    box.name = text(".rm.%d", getpid());
+    box.name = strdup(text(".rm.%d", getpid()));
     if (chapters[7].before)             /* it is compiled in */
         chapters[7].before();
     undo();
