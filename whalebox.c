@@ -1276,7 +1276,7 @@ static void make_layers(void) {
     must(folder);
     int made = mkdirat(folder, "upper", 0755) | /* what the box writes */
                mkdirat(folder, "work", 0755); /* overlay's own workshop */
-    made *= whose == NEW;               /* 13: else they are there */
+    made = whose == NEW ? made : 0;     /* 13: they are there already */
     must(made);
     layers = open_folder(text("%s/%s", home, box.name)); /* to mount */
 }
@@ -1605,6 +1605,8 @@ static const struct option *find_option(const char *word);
 #define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
     "kernel.apparmor_restrict_unprivileged_userns=0", \
     SYSCTL "apparmor_restrict_unprivileged_userns", "\n1\n"
+#define READ_ONLY_CGROUPS EROFS, .mend = "cgroupfs is read-only, as in " \
+    "docker: run the outer container with --privileged, or without limits"
 
 /* What can be wrong with a host, whichever step it is that meets it first. */
 static const struct hint causes[] = {
@@ -1622,10 +1624,8 @@ static const struct hint causes[] = {
       "outer container with --privileged" },
     { "mount(/,", EPERM, .mend = "mounting takes root or a user namespace; in "
       "docker, run the outer container with --privileged" },
-    { "mkdir(/sys", EROFS, .mend = "cgroupfs is read-only, as in docker: run "
-      "the outer container with --privileged, or without limits" },
-    { "find cgroup v2", EROFS, .mend = "cgroupfs is read-only, as in docker: "
-      "run the outer container with --privileged, or without limits" },
+    { "mkdir(/sys", READ_ONLY_CGROUPS },
+    { "find cgroup v2", READ_ONLY_CGROUPS },
     { "read(/proc/self", 0, .mend = "/proc is not that of these processes, as "
       "when a mount of it leaked out: mount -t proc proc /proc" },
     { 0 }
@@ -2365,6 +2365,7 @@ static unsigned long long start_time(int pid) {
     return field ? (unsigned long long)atoll(field) : 0;
 }
 
+/* What tells this boot from any other: numbers of processes begin anew. */
 static char *boot_id(void) {
     const char *file = "/proc/sys/kernel/random/boot_id";
     return text("%.36s", read_file(AT_FDCWD, file));
@@ -2459,25 +2460,34 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
+/* Make each line of the record a string.  Returns the last, or NULL if one is
+ * cut off, or says nothing of a key. */
+static const char *cut_record(void) {
+    const char *last = NULL;            /* none yet */
+    for (char *line = record, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        if (!end)
+            return NULL;
+        *end = '\0';
+        if (!strchr(line, '='))
+            return NULL;
+        last = line;
+    }
+    return last;
+}
+
 /* Read the record of the box NAME, whose folder is DIR.  Returns 0, or -1 if it
  * is not whole, or another's: then nothing of it is believed, or left. */
 static int read_record(int dir, const char *name) {
     static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
         "created", "started", "finished", "name", "id", "status", "exit_code",
         "boot_id", "image", "directory", "command" };
-    unsigned long long number;          /* the first six are */
-    char *last = record, *end = NULL;   /* the last line */
+    unsigned long long number;          /* the first six are, two of them int */
     leaving++;                          /* what cannot be read is corrupt */
     strcpy(record, read_file(dir, "config"));   /* of the same size */
-    leaving--;                          /* now it counts again */
-    for (char *line = record; *line; line = end + 1) {
-        end = strchr(line, '\n');       /* NULL if it is cut off */
-        if (!end || !memchr(line, '=', (size_t)(end - line)))
-            *(end = record) = record[1] = '\0';  /* cut off, or no record */
-        else
-            *end = '\0', last = line;   /* a line is a string */
-    }
-    int good = strncmp(last, "command=", 8) == 0;       /* none is missing */
+    leaving--;                          /* from now on it is an error again */
+    const char *last = cut_record();    /* the command, or some are missing */
+    int good = last && strncmp(last, "command=", 8) == 0;
     for (size_t i = 0; good && i < LENGTH(keys); i++)
         good = value_of(keys[i]) && (i >= 6 ||
                parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,
@@ -2486,7 +2496,7 @@ static int read_record(int dir, const char *name) {
         (strcmp(value_of("status"), "running") == 0 ||
          strcmp(value_of("status"), "exited") == 0))
         return 0;
-    record[0] = '\0';                   /* nobody is to believe it */
+    record[0] = '\0';                   /* end_box() would signal its pid */
     return -1;
 }
 
@@ -2616,18 +2626,19 @@ static void fork_supervisor(void) {
     must(getcwd(directory, sizeof(directory)) ? 0 : -1);
     if (log_max < 8192)                 /* twice what take_output() takes */
         refuse("a log has 8k at least", "--log-max: %llu bytes", log_max);
+    must(atexit(record_end));           /* of whoever keeps the box */
+    if (!detached)
+        return;
     step(13, "pipe2(ready), fork(), setsid() # setsid whalebox ... &");
-    if (detached)                       /* for the launcher to wait at */
-        must(pipe2(ready, O_CLOEXEC));
-    pid_t supervisor = detached ? (pid_t)must(fork()) : 0;
-    if (supervisor == 0) {              /* it, or no such: in the foreground */
-        must(atexit(record_end));
-        launcher = detached ? ready[1] : -1;
-        if (detached)                   /* this is the supervisor */
-            leave_caller();
+    must(pipe2(ready, O_CLOEXEC));
+    pid_t supervisor = (pid_t)must(fork());
+    if (supervisor == 0) {
+        close(ready[0]);                /* the launcher's end */
+        launcher = ready[1];
+        leave_caller();
         return;
     }
-    close(ready[1]);                    /* in the launcher */
+    close(ready[1]);                    /* or its read would never end */
     if (read(ready[0], &byte, 1) == 1) {
         puts(box.name);                 /* it runs */
         must(fflush(stdout));           /* it may be closed, or full */
@@ -2731,6 +2742,7 @@ static void end_box(int supervisor, int seconds) {
     ends(supervisor, 10);               /* and the kernel kills its box */
 }
 
+/* whalebox stop: the box may clean up, which takes time, but has no choice. */
 static void stop_box(const struct option *o, char *name) {
     unsigned long long seconds = 10;    /* before it is killed */
     int dir = open_box(name, LOCK_EX);
@@ -2743,6 +2755,8 @@ static void stop_box(const struct option *o, char *name) {
     puts(name);                         /* as was asked for */
 }
 
+/* whalebox rm.  The moment from which the box is no more is when its folder
+ * loses the sticky bit: if we are killed then, the next run's sweep goes on. */
 static void remove_one(const struct option *o, char *name) {
     struct stat st;
     int dir = open_box(name, LOCK_EX);
@@ -2757,8 +2771,8 @@ static void remove_one(const struct option *o, char *name) {
     box.name = name;                    /* for the messages */
     must(flock(containers, LOCK_EX));   /* no sweep meanwhile, nor a new one */
     step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
-    must(fchmod(dir, 0755));            /* from here on it is to go, even if */
-    unlinkat(dir, "config", 0);         /* the next run has to do it */
+    must(fchmod(dir, 0755));
+    unlinkat(dir, "config", 0);         /* it may be a folder: that goes, too */
     if (fstat(dir, &st) == 0 && st.st_nlink > 0 &&
         remove_box(containers, name) < 0)
         exit(failure);
@@ -2819,14 +2833,14 @@ static void start_box(const struct option *o, char *name) {
     char *word = value_of("command");   /* words of a letter and a blank each */
     char **argv = malloc((strlen(word) / 2 + 2) * sizeof(*argv));
     for (; word; word = take_word(word))
-        argv[count++] = word;           /* each in its place */
+        argv[count++] = word;
     argv[count] = NULL;
     exit(run(argv));
 }
 
-/* How long ago that was, as people say it. */
+/* How long ago that was, in a unit of which there are two or more. */
 static const char *age(long long since) {
-    long long seconds = time(NULL) - since; /* two units are too few */
+    long long seconds = time(NULL) - since;
     return seconds < 120 ? text("%llds", seconds)
          : seconds < 7200 ? text("%lldm", seconds / 60)
          : seconds < 172800 ? text("%lldh", seconds / 3600)
@@ -2853,6 +2867,7 @@ static int list_box(int parent, const char *name) {
     return 0;
 }
 
+/* whalebox ps: in the order that the folder has them. */
 static void list_boxes(const struct option *o, char *name) {
     (void)o, (void)name;
     open_containers();
@@ -2907,13 +2922,13 @@ static void print_log(const struct option *o, char *name) {
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
     for (;;) {
-        close(supervisor);              /* that of the last look */
-        supervisor = open_supervisor(dir);      /* before the last look */
+        close(supervisor);
+        supervisor = open_supervisor(dir);      /* first: if there is none, */
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
         fstatat(dir, "log.1", &older, 0);
         fstatat(dir, "log", &newer, 0);
-        print_rest(fd);                 /* complete, unless it is the newer */
+        print_rest(fd);                 /* this is all that will come */
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
                           O_RDONLY | O_CLOEXEC);
@@ -3082,7 +3097,7 @@ static void hide_program(void) {
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
     int terminal = own_terminal;        /* what we were told */
-    hide_program();                     /* from the box's eyes */
+    hide_program();                     /* first: it starts anew */
     for (struct taken *t = taken; t->option; t++) /* of ours */
         if (!strchr("ewut", t->option->help[1]) &&
             t->option->into != &explaining)
@@ -3234,7 +3249,7 @@ static void release_child(void) {
         if (chapters[n].born)           /* it has work to do then */
             chapters[n].born();
     step(0, "write(gate)");
-    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE)
+    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
         die();
 }
 

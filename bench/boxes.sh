@@ -9,34 +9,15 @@
 set -eu
 umask 022
 
-die() {
-    echo "boxes.sh: $1" >&2
-    exit 1
-}
+. "$(dirname "$0")/apart.sh"
 
-project=$(cd "$(dirname "$0")/.." && pwd)
-case ${1-} in
---inside)
-    tmp=$2
-    boxes=${3:-1000}
-    ;;
-*)
-    # In a mount table of its own, as run.sh has it.
-    [ "$(id -u)" = 0 ] || die "needs root: what is measured is root's box"
-    tmp=$(mktemp -d)
-    trap 'rm -rf --one-file-system "$tmp"' EXIT
-    trap 'exit 1' HUP INT TERM
-    unshare --mount "$project/bench/boxes.sh" --inside "$tmp" "$@"
-    exit
-    ;;
-esac
+boxes=${1:-1000}
 case $boxes in
 *[!0-9]* | 0* | ?) die "$boxes: not a number of boxes from 10" ;;
 esac
 
 built=$project/build/bench
 w=$project/whalebox
-[ -x "$w" ] || die "no whalebox to measure: run make first"
 mount --make-rshared /
 
 chmod 711 "$tmp"        # root of a user namespace has to walk through

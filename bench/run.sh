@@ -13,34 +13,14 @@ per_round=10
 left_runs=200           # for the leftovers: runs that end, then runs killed
 within=10000            # microseconds; a kill comes at random before that
 
-die() {
-    echo "run.sh: $1" >&2
-    exit 1
-}
+. "$(dirname "$0")/apart.sh"
 
-project=$(cd "$(dirname "$0")/.." && pwd)
-case ${1-} in
---inside)
-    tmp=$2
-    rounds=${3:-20}
-    ;;
-*)
-    # In a mount table of its own: a runtime that leaks mounts is not to leak
-    # them on this machine, and they are gone before the files are removed.
-    [ "$(id -u)" = 0 ] || die "needs root: what is measured is root's box"
-    tmp=$(mktemp -d)
-    trap 'rm -rf --one-file-system "$tmp"' EXIT
-    trap 'exit 1' HUP INT TERM
-    unshare --mount "$project/bench/run.sh" --inside "$tmp" "$@"
-    exit
-    ;;
-esac
+rounds=${1:-20}
 case $rounds in
 *[!0-9]* | 0*) die "$rounds: not a number of rounds" ;;
 esac
 
 built=$project/build/bench
-[ -x "$project/whalebox" ] || die "no whalebox to measure: run make first"
 
 # Mounts are shared, as they are under systemd: where nothing is shared,
 # nothing leaks. And cgroup v2 stands where today's machines have it: some

@@ -108,15 +108,19 @@ restrict() {
 	restricted='unshare --mount sh restrict'
 }
 
-# Here strace feigns what cannot be had.  It would take its privilege from
-# newuidmap, so this is for root alone.
-if is_root; then
+# Here strace feigns what cannot be had: CHAPTER;CALL;ERROR;WORDS;MEND, a line each.
+feign_each() {
 	while IFS=';' read -r chapter call error words mend; do
 		it "tells what mends $call) with $error" '
 			feign "$call" "$error" &&
 			ails "$chapter" "$words" "$mend" $feigned "$WHALEBOX"
 		'
-	done <<-'END'
+	done
+}
+
+# strace would take its privilege from newuidmap, so this is for root alone.
+if is_root; then
+	feign_each <<-'END'
 	5;clone3(;ENOSYS;clone3(0x[0-9a-f]*): Function not implemented;whalebox needs Linux 5.12; in docker, run the outer container with --security-opt seccomp=unconfined
 	5;clone3(;EPERM;clone3(0x[0-9a-f]*): Operation not permitted;only root may make these namespaces without chapter 5's; in docker, use --privileged
 	4;mount(NULL, "/";EPERM;mount(/, MS_REC|MS_PRIVATE): Operation not permitted;mounting takes root or a user namespace
@@ -221,12 +225,7 @@ if is_root && has_cgroup2; then
 fi
 
 if is_root; then
-	while IFS=';' read -r chapter call error words mend; do
-		it "tells what mends $call) with $error" '
-			feign "$call" "$error" &&
-			ails "$chapter" "$words" "$mend" $feigned "$WHALEBOX"
-		'
-	done <<-'END'
+	feign_each <<-'END'
 	5;clone3(;EINVAL;clone3(0x[0-9a-f]*): Invalid argument;this kernel lacks a kind of namespace
 	4;open_tree(;EPERM;open_tree(.*): Operation not permitted;root, but not of mounts: in docker, run the outer
 	END
