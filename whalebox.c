@@ -2430,8 +2430,8 @@ static void write_record(const char *status, const char *exit_code) {
         add_word(text("\n%.*s=", (int)strcspn(key, " "), key),
                  value ? value : "yes");
     }
-    for (char **word = box.argv; *word; word++) /* last: it shows that it is */
-        add_word(word == box.argv ? "\ncommand=" : " ", *word);    /* whole */
+    for (char **word = box.argv; *word; word++) /* last: see read_record() */
+        add_word(word == box.argv ? "\ncommand=" : " ", *word);
     add("\n");
     step(13, "write(%s/config, status=%s)", box.name, status);
     errno = E2BIG;                      /* its reader would say so, too */
@@ -2460,24 +2460,22 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
-/* Make each line of the record a string.  Returns the last, or NULL if one is
- * cut off, or says nothing of a key. */
-static const char *cut_record(void) {
-    const char *last = NULL;            /* none yet */
+/* Make each line of the record a string.  Returns whether each is whole. */
+static int cut_record(void) {
     for (char *line = record, *end; *line; line = end + 1) {
         end = strchr(line, '\n');
         if (!end)
-            return NULL;
+            return 0;                   /* it was cut off */
         *end = '\0';
         if (!strchr(line, '='))
-            return NULL;
-        last = line;
+            return 0;                   /* take_record() counts on one */
     }
-    return last;
+    return 1;
 }
 
 /* Read the record of the box NAME, whose folder is DIR.  Returns 0, or -1 if it
- * is not whole, or another's: then nothing of it is believed, or left. */
+ * is not whole, or another's: then nothing of it is believed, or left.  Since
+ * the command comes last, who finds that finds all options. */
 static int read_record(int dir, const char *name) {
     static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
         "created", "started", "finished", "name", "id", "status", "exit_code",
@@ -2486,8 +2484,7 @@ static int read_record(int dir, const char *name) {
     leaving++;                          /* what cannot be read is corrupt */
     strcpy(record, read_file(dir, "config"));   /* of the same size */
     leaving--;                          /* from now on it is an error again */
-    const char *last = cut_record();    /* the command, or some are missing */
-    int good = last && strncmp(last, "command=", 8) == 0;
+    int good = cut_record();
     for (size_t i = 0; good && i < LENGTH(keys); i++)
         good = value_of(keys[i]) && (i >= 6 ||
                parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,

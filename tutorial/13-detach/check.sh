@@ -202,7 +202,21 @@ it 'does what it can for some names when there are no boxes of others' '
 		want_err "there is no box named $none" || exit
 	done && box rm nobody bg-17 && want_status 125 && want_out bg-17 &&
 	box ps -aq && want_no_line bg-17 && box rm && want_status 125
-' 'A process each; the status is a failure if bg-1 of them failed.'
+' 'A process each; the status is a failure if one of them failed.'
+
+if is_root && has_cgroup2; then
+	it 'starts a box again under the limits that it had' '
+		box -d --name bg-18 -m 64m --pids-limit 20 --cpus 0.5 /bin/sh -c "
+			cd /sys/fs/cgroup; cat memory.max pids.max cpu.max" &&
+		want_status 0 && soon becomes exited bg-18 &&
+		for again in 1 2; do
+			box start bg-18 && want_status 0 && want_out bg-18 &&
+			soon becomes exited bg-18 || exit
+		done && box logs bg-18 && same 3 "$(grep -cx 67108864 out)" &&
+		same 3 "$(grep -cx 20 out)" && same 3 "$(grep -cx "50000 100000" out)" &&
+		remove bg-18
+	' 'Options come from the record as they came from the command line.'
+fi
 
 # Boxes of tests that failed.
 for name in $("$WHALEBOX" ps -aq 2>"$scratch/log"); do
