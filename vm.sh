@@ -422,9 +422,10 @@ END
 
 # A machine with one disk, two serial lines (the kernel's messages, and the
 # terminal) and, as a serial line is a terminal and no clean pipe, three virtio
-# ports. It becomes the process that calls it.
+# ports. It becomes the process that calls it.  norandmaps: an emulator translates
+# a program again at each address where it finds it, so let there be but one.
 boot() {
-    parameters="console=ttyS0 panic=-1 quiet mitigations=off"
+    parameters="console=ttyS0 panic=-1 quiet mitigations=off norandmaps"
     [ "$cgroup" != v2 ] || parameters="$parameters cgroup_no_v1=all"
     for port in stdout stderr status; do
         set -- "$@" -chardev "file,id=$port,path=$run/$port" \
