@@ -44,12 +44,13 @@ HEADERS := -idirafter /usr/include \
 # -Wundef: a mistyped WITH_X in an #if must not silently count as 0.
 CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
           $(HEADERS)
-# Small: unused functions dropped, one segment less, no tables for C++'s
-# exceptions, a fixed address, so nothing to relocate, no symbols (-s).
+# Small: unused functions dropped, one segment less and no padding before the
+# last, no tables for C++'s exceptions, a fixed address, so nothing to relocate,
+# no symbols (-s).
 CFLAGS  += -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
            -fno-pie
 LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code \
-           -Wl,-z,norelro
+           -Wl,-z,norelro -Wl,-z,common-page-size=64
 
 compile = $(CC) $(CFLAGS) $1 $(LDFLAGS) -o $@ $<
 

@@ -168,7 +168,7 @@ elsewhere() {
 # What the VMs' half runs in each of them.
 inside() {
 	# Under emulation all takes ten times as long.
-	export WHALEBOX_MUST_WORK=1 LIMIT=120 PATIENCE=60
+	export WHALEBOX_MUST_WORK=1 LIMIT=120 PATIENCE=60 SAMPLE=8
 	case $1 in
 	root) place 'vm root' ;;
 	user) elsewhere 'vm user' env HOME=/home/learner \

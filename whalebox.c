@@ -270,21 +270,21 @@ static long must(long result) {
     return result;
 }
 
-/* Call TASK for each entry of the folder DIR until one returns other than 0;
- * returns that, else 0, or -1 with getdents64(2)'s errno. */
-TOOL int for_each(int dir, int (*task)(int dir, const char *name)) {
+/* Call TASK for each entry of the folder DIR, regular FILES among them or not,
+ * until one returns other than 0; returns that, else 0, or -1 (errno). */
+TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
     struct dirent *entry;               /* the one at hand */
-    long length;                        /* of the entries now in the buffer */
-    int result = 0;
+    long length, result = 0;            /* of entries in the buffer; TASK's */
     lseek(dir, 0, SEEK_SET);            /* it may have been read before */
     while ((length = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
             entry = (struct dirent *)(buffer + at);
-            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+                (files || entry->d_type != DT_REG))     /* or it cannot tell */
                 result = task(dir, entry->d_name);
         }
-    return length < 0 ? -1 : result;
+    return length < 0 ? -1 : (int)result;
 }
 
 static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
@@ -318,7 +318,7 @@ TOOL int make_locked_folder(int parent, const char *name,
     struct stat st = { 0 };             /* 13: of the folder of all of them */
     fstat(parent, &st);                 /* 13: which has a link from each */
     stride = 1 + (unsigned int)st.st_nlink / 32;       /* 13: */
-    for_each(parent, sweep);            /* who died makes room */
+    for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
     if (is_ours) {
@@ -1025,8 +1025,8 @@ static const struct hint root_hints[] = {
     { "pivot_root", EINVAL, .mend = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
     { "mount_setattr", EINVAL, .mend = "this file system cannot show files "
-      "under other ids (overlay, NFS, tmpfs before Linux 6.3): use ext4, xfs "
-      "or btrfs for rootfs and WHALEBOX_HOME, or --userns host" },
+      "under other ids (overlay, NFS, devices, tmpfs before Linux 6.3): take "
+      "one on ext4, xfs or btrfs, or --userns host" },
     { 0 }
 };
 
@@ -1194,7 +1194,7 @@ static int remove_folder(int parent, const char *name) {
     int result = remove_entry(parent, name), depth = result;
     while (depth > 0 && result >= 0) {
         int here = open(".", FOLDER);   /* read anew after each change */
-        result = for_each(here, remove_entry); /* 1: we went down */
+        result = for_each(here, 1, remove_entry); /* 1: we went down */
         close(here);
         if (result == 1)
             depth++;                    /* we went down */
@@ -1477,16 +1477,13 @@ static void drop_capabilities(unsigned long long kept) {
         must(has < 0 && errno != EINVAL ? -1 : 0);
         bounding |= has > 0 ? 1ULL << cap : 0;
     }
-    errno = EPERM;                      /* if the kernel did not mean it */
-    if (bounding & ~kept)               /* dropped, it said */
-        die();
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
     must(syscall(SYS_capget, &head, have));     /* and look again */
-    errno = EPERM;
-    if (memcmp(want, have, sizeof(want)) != 0)
+    errno = EPERM;                      /* if the kernel did not mean it */
+    if (bounding & ~kept || memcmp(want, have, sizeof(want)) != 0)
         die();
 }
 
@@ -2409,6 +2406,12 @@ static char *take_word(char *from) {
     return next;
 }
 
+/* The file that is to be the next record: a descriptor. */
+static int open_new_record(void) {
+    return (int)must(openat(record_folder, "config.new", O_WRONLY | O_CREAT |
+                            O_CLOEXEC, 0600));
+}
+
 /* Write the record: a new file takes the old one's place, so whoever reads it
  * finds one or the other, never half of one, even after a crash. */
 static void write_record(const char *status, const char *exit_code) {
@@ -2436,13 +2439,23 @@ static void write_record(const char *status, const char *exit_code) {
     step(13, "write(%s/config, status=%s)", box.name, status);
     errno = E2BIG;                      /* its reader would say so, too */
     must(is_kept && length >= sizeof(draft) ? -1 : 0);
-    int fd = (int)must(openat(record_folder, "config.new", O_WRONLY | O_CREAT |
-                              O_TRUNC | O_CLOEXEC, 0600));
+    int fd = open_new_record();         /* it may have room already */
     errno = ENOSPC;                     /* if it takes a part */
     must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
+    must(ftruncate(fd, (off_t)strlen(draft)));
     must(is_kept ? fsync(fd) : 0);      /* on the disk before it has its name */
     close(fd);
     must(renameat(record_folder, "config.new", record_folder, "config"));
+}
+
+/* Have room for the next record, a little longer than this one: when the box
+ * ends the disk may be full, of its own files even. */
+static void reserve_record(void) {
+    int fd = open_new_record();
+    step(13, "fallocate(%s/config.new)", box.name);
+    errno = posix_fallocate(fd, 0, (off_t)length + 64);
+    must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
+    close(fd);
 }
 
 /* At exit(3), when all else is done. */
@@ -2579,6 +2592,8 @@ static void begin_record(void) {
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
+    if (is_kept)                        /* it will be written again */
+        reserve_record();
     if (is_kept && (!detached || whose == RESTARTED))
         keep_box();                     /* else once it runs */
     if (!detached)                      /* its output goes to the caller */
@@ -2871,7 +2886,7 @@ static void list_boxes(const struct option *o, char *name) {
     if (!letters['q'])                  /* -q: nothing but names */
         printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
                "AGE", "COMMAND", "IMAGE");
-    must(for_each(containers, list_box));
+    must(for_each(containers, 0, list_box));
 }
 
 /* Print the record of the box NAME, or the values of KEY in it. */

@@ -529,7 +529,7 @@ it 'minds no record that was half written' '
 
 if is_root; then
 	# In a mount namespace of the test, with a small disk in memory.
-	it 'writes no half a record to a disk that is full, nor waits for it' '
+	it 'records how a box ended on a disk that is full, and nothing by halves' '
 		tidy &&
 		mkdir home data && run unshare --mount sh -c "
 		mount -t tmpfs -o size=1m tmpfs home
@@ -544,7 +544,8 @@ if is_root; then
 		until [ -e data/done ]; do sleep 0.1; done
 		wait \$reader; echo reader \$?
 		w ps -a | grep -c corrupt
-		w start $b; echo start \$?
+		echo code \$(w inspect $b exit_code)
+		fill; w start $b; echo start \$?
 		w ps -a | grep -c corrupt
 		rm home/fill; rm data/done
 		w start $b; echo start \$?
@@ -559,8 +560,8 @@ if is_root; then
 		fill \$left
 		w start $b; echo again \$?
 		rm home/fill; w inspect $b status; w rm $b" &&
-		want_line "reader 0" && want_line "rm 0" && want_line "words 125" &&
-		want_line "again 125" && want_line exited &&
+		want_line "reader 0" && want_line "code 7" && want_line "rm 0" &&
+		want_line "words 125" && want_line "again 125" && want_line exited &&
 		want_line "start 125" && want_line "start 0" &&
 		same "0 0" "$(grep -x 0 out | paste -sd " ")"
 	'
