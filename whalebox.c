@@ -2972,6 +2972,17 @@ static char **take_letters(const struct option *o, char **argv) {
     return argv;
 }
 
+/* For the command O, refuse a run's options, wherever they stand, but for those
+ * whose letter is ALLOWED, and --explain. */
+static void refuse_options(const struct option *o, const char *allowed) {
+    for (struct taken *t = taken; t->option; t++)
+        if (!strchr(allowed, t->option->help[1]) &&
+            t->option->into != &explaining)
+            refuse(o->help, "%.*s: not with %.*s",
+                   (int)strcspn(o->help, " "), o->help, (int)strcspn(
+                   t->option->help + 4, " "), t->option->help + 4);
+}
+
 /* Run the command of whalebox's own that O is.  Its options are a run's, or the
  * letters that INTO has.  One that takes names does so one after the other, in
  * a process each, so that no failure keeps it from the next. */
@@ -2983,8 +2994,10 @@ static int run_boxes_command(const struct option *o, char **argv) {
     box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
     if (o->into || key)                 /* it is on boxes */
         prepare_process();              /* and opens files of theirs */
-    if (o->into)                        /* it makes no box, or start_box() */
+    if (o->into) {                      /* it makes no box, or start_box() */
+        refuse_options(o, "");          /* its own are letters */
         hold_signals(SIG_UNBLOCK);      /* does: so ^C ends logs -f */
+    }
     while (box.argv[count])
         count++;                        /* operands */
     if (count > most || (key && count == 0))
@@ -3110,11 +3123,7 @@ static void hide_program(void) {
 static void visit_box(const struct option *o, char *name) {
     int terminal = own_terminal;        /* what we were told */
     hide_program();                     /* first: it starts anew */
-    for (struct taken *t = taken; t->option; t++) /* of ours */
-        if (!strchr("ewut", t->option->help[1]) &&
-            t->option->into != &explaining)
-            refuse(o->help, "exec: not with %.*s", (int)strcspn(
-                   t->option->help + 4, " "), t->option->help + 4);
+    refuse_options(o, "ewut");          /* these have a meaning for it */
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");

@@ -413,6 +413,17 @@ it 'refuses names that no box has' '
 
 # ---- The truth, whatever the record says -------------------------------------
 
+it 'refuses options of a run in front of a command that has its own' '
+	tidy && serve &&
+	for command in ps "logs $b" "inspect $b" "stop $b" "start $b" "rm -f $b"; do
+		for option in -d "--name $b" --rm; do
+			box $option $command && want_status 125 && want_out "" &&
+			want_err "${command%% *}: not with --" || exit
+		done || exit
+	done && is status running &&
+	box --explain ps && want_status 0 && want_match "^$b " && removed
+'
+
 it 'knows when a supervisor was killed, and puts up with it' '
 	tidy &&
 	for then in start rm; do
