@@ -268,7 +268,7 @@ $(BUILD)/whalebox-asan: $(ASAN)/build/whalebox-$(LAST)
 # the static ones, and their libraries in the rootfs for tests that take them
 # into a box.  tests/faults.sh is left out: it has the sanitizers' calls fail.
 .PHONY: sanitize
-sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) probes     ## run the host's tests under sanitizers
+sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) labs probes        ## run the host's tests under sanitizers
 	@./install.sh test
 	@./busybox-rootfs.sh
 	@rm -rf $(ASAN)/tests $(ASAN)/tutorial $(ASAN)/rootfs $(ASAN)/build/tests
@@ -277,7 +277,7 @@ sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) probes     ## run t
 	@ldd $< | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p' | \
 	    xargs cp -L --parents -t $(ASAN)/rootfs
 	@cp $< $(ASAN)/whalebox
-	@cp -R $(NO_BUILDS) $(BUILD)/tests $(ASAN)/build
+	@cp -R $(NO_BUILDS) $(lab) $(solved) $(BUILD)/tests $(ASAN)/build
 	@cd $(ASAN) && ./test.sh host 'host root' 'host user'
 
 # The targets of tests/fuzz/fuzz.c share the time: SECONDS, of all of them.  What
