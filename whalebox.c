@@ -311,7 +311,6 @@ TOOL int sweep(int parent, const char *name) {
 TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
     struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
-    int fd = -1;                        /* none yet */
     if (whose == VISITED)               /* 14: it is another process's */
         return openat(parent, name, FOLDER);    /* 14: a descriptor will do */
     remove_dead = remove;               /* for sweep() */
@@ -321,12 +320,13 @@ TOOL int make_locked_folder(int parent, const char *name,
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
-    if (is_ours) {
-        fd = openat(parent, name, FOLDER);
-        if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
-            unlinkat(parent, name, AT_REMOVEDIR); /* errno stays */
-    }
-    return fd;
+    if (!is_ours)
+        return -1;
+    int fd = openat(parent, name, FOLDER);
+    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0)
+        return fd;
+    unlinkat(parent, name, AT_REMOVEDIR); /* it succeeds, so errno stays */
+    return -1;
 }
 
 /* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
@@ -478,17 +478,17 @@ static void clone_child(void (*main)(void)) {
 /* In the child, the box being closed: become the command.  A mask and ignored
  * signals would survive execve(2).  127: not found, 126: cannot be run. */
 static _Noreturn void exec_command(void) {
-    sigset_t none;                      /* no signal is in it */
-    for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL);           /* fails for KILL and STOP: good */
-    sigemptyset(&none);                 /* nothing blocked */
+    static const sigset_t none;         /* no signal is in it */
+    step(0, "sigaction(SIG_DFL)");
+    for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
+        if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
+            must(signal(sig, SIG_DFL) == SIG_ERR ? -1 : 0);
     step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
     must(sigprocmask(SIG_SETMASK, &none, NULL));        /* or it stays deaf */
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
     failure = errno == ENOENT ? 127 : 126; /* as shells do */
     die();
 }
-
 static void (*become_command)(void) = exec_command;
 static void (*start_supervisor)(void);  /* 13: with -d */
 static void (*attend)(void);            /* 13: until there is a signal */
@@ -942,7 +942,6 @@ static void make_cgroup_folder(void) {
         if (box.cgroup >= 0 || errno != ENOENT)
             break;
     }
-    flock(boxes, LOCK_UN);              /* succeeds, so mkdir's errno stays */
 }
 
 /* Before the clone: a cgroup to be born in.  Without limits, none will do. */
@@ -958,6 +957,7 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+    flock(boxes, LOCK_UN);              /* if it came to that */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
              "cgroup.subtree_control", wanted, base_path, wanted);
@@ -1466,17 +1466,14 @@ static void cover_paths(void) {
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
+    unsigned long bounding = 0, cap = 0;        /* the set; one's number */
     step(10, "prctl(PR_CAPBSET_DROP), capset(0x%llx) # capsh --drop=...", kept);
-    for (unsigned int cap = 0; cap < 64; cap++)
-        if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0 &&
-            errno != EINVAL)            /* there is no such capability */
-            die();
-    unsigned long long bounding = 0;
-    for (unsigned int cap = 0; cap < 64; cap++) {
-        int has = prctl(PR_CAPBSET_READ, cap);  /* now look */
-        must(has < 0 && errno != EINVAL ? -1 : 0);
-        bounding |= has > 0 ? 1ULL << cap : 0;
-    }
+    for (; cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0;
+         cap++)                         /* a newer kernel may know more */
+        if (!(kept >> cap & 1))
+            must(prctl(PR_CAPBSET_DROP, cap));
+    while (cap-- > 0)                   /* now look, at all of them */
+        bounding |= must(prctl(PR_CAPBSET_READ, cap)) ? 1UL << cap : 0;
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);

@@ -245,7 +245,7 @@ error() {
 	*)   false ;;
 	esac || bad 'goes untold'
 	nothing_left || {
-		grep -q 'cannot be removed' err || bad 'leaves something'
+		told "$4" || bad 'leaves something'
 		next_run
 	}
 }
