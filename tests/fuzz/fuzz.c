@@ -270,8 +270,10 @@ static void test_hints(char *input) {
         "/proc/sys/user/max_user_namespaces", "/proc/self/cgroup",
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
     };
+    static char program[] = "/proc/self/cgroup", *argv[] = { program, NULL };
     unsigned char chapter = (unsigned char)*input, reason;
     char *call = *input ? input + 1 : input;
+    box.argv = argv;                    /* a file that has to be there */
     reason = (unsigned char)*call;
     call += *call ? 1 : 0;
     char *first = cut(&call, "--\n");
