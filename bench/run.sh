@@ -228,7 +228,8 @@ done
 echo "## Launching /bin/true"
 echo
 echo "$((rounds * per_round)) runs of each, $(uname -srm), $(nproc) CPUs;" \
-    "cgroups: $layout."
+    "cgroups: $layout; files on" \
+    "$(findmnt -no FSTYPE,OPTIONS -T "$tmp" | tr -s ' ') (TMPDIR=DIR: on another)."
 echo
 measure_launches
 rmdir /sys/fs/cgroup/whalebox-min       # minimal's; whalebox keeps its own
