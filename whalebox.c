@@ -281,7 +281,7 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
             entry = (struct dirent *)(buffer + at);
             if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-                (files || entry->d_type != DT_REG))     /* or it cannot tell */
+                (files || entry->d_type != DT_REG))     /* DT_UNKNOWN, too */
                 result = task(dir, entry->d_name);
         }
     return length < 0 ? -1 : (int)result;
@@ -320,12 +320,10 @@ TOOL int make_locked_folder(int parent, const char *name,
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
-    if (!is_ours)
-        return -1;
-    int fd = openat(parent, name, FOLDER);
-    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0)
+    int fd = is_ours ? openat(parent, name, FOLDER) : -1;
+    if (!is_ours || (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0))
         return fd;
-    unlinkat(parent, name, AT_REMOVEDIR); /* it succeeds, so errno stays */
+    unlinkat(parent, name, AT_REMOVEDIR); /* if it is new, so errno stays */
     return -1;
 }
 
@@ -478,13 +476,12 @@ static void clone_child(void (*main)(void)) {
 /* In the child, the box being closed: become the command.  A mask and ignored
  * signals would survive execve(2).  127: not found, 126: cannot be run. */
 static _Noreturn void exec_command(void) {
-    static const sigset_t none;         /* no signal is in it */
     step(0, "sigaction(SIG_DFL)");
     for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
         if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
             must(signal(sig, SIG_DFL) == SIG_ERR ? -1 : 0);
     step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
-    must(sigprocmask(SIG_SETMASK, &none, NULL));        /* or it stays deaf */
+    must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL)); /* blocks none */
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
     failure = errno == ENOENT ? 127 : 126; /* as shells do */
     die();
@@ -689,7 +686,9 @@ static char *find_range(const char *file) {
 static void write_map(const char *file, const char *map) {
     const char *path = text("/proc/%d/%s", box.pid, file);
     step(5, "write(%s, \"%s\") # echo %s > %s", file, map, map, path);
-    must(write_file(AT_FDCWD, path, map, 0));
+    if (write_file(AT_FDCWD, path, map, 0) < 0 &&
+        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)    /* ms */
+        die();                          /* or the box is dead: it says why */
 }
 
 /* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
@@ -707,8 +706,9 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
     }
     waitpid(helper, &status, 0);
     errno = EPERM;                      /* it has said more itself */
-    if (status != 0)
-        die();
+    if (status != 0 &&
+        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)
+        die();                          /* as above */
 }
 
 /* The child is at the gate, and nobody: say who is who.  Root may write any
@@ -883,7 +883,7 @@ static int remove_cgroup(int parent, const char *name) {
     for (int tries = 0; tries < 200; tries++) {
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
             return 0;
-        if (errno != EBUSY)             /* its processes are dying */
+        if (errno != EBUSY && tries == 3) /* EBUSY: its processes are dying */
             break;
         write_file(parent, text("%s/cgroup.kill", name), "1", 0);
         poll(NULL, 0, 5);               /* milliseconds */
@@ -957,7 +957,7 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    flock(boxes, LOCK_UN);              /* if it came to that */
+    flock(boxes, LOCK_UN);              /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
              "cgroup.subtree_control", wanted, base_path, wanted);

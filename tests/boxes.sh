@@ -411,8 +411,6 @@ it 'refuses names that no box has' '
 	want_out "$b" && is status exited && removed
 '
 
-# ---- The truth, whatever the record says -------------------------------------
-
 it 'refuses options of a run in front of a command that has its own' '
 	tidy && serve &&
 	for command in ps "logs $b" "inspect $b" "stop $b" "start $b" "rm -f $b"; do
@@ -423,6 +421,8 @@ it 'refuses options of a run in front of a command that has its own' '
 	done && is status running &&
 	box --explain ps && want_status 0 && want_match "^$b " && removed
 '
+
+# ---- The truth, whatever the record says -------------------------------------
 
 it 'knows when a supervisor was killed, and puts up with it' '
 	tidy &&

@@ -227,19 +227,14 @@ strike() {
 	[ ! -s out ] || cmp -s good.out out || bad 'fails open'
 }
 
-# The error is told of, in one line that has its step and its words.  When it was
-# the child's, the parent may add one, if it was about to do something with it.
+# The error is told of, in one line that has its step and its words.
 told() {
-	case $(grep -vc '^  hint: ' err),$point in
-	1,* | 2,child*) grep -Eq \
-	    "^whalebox: chapter [0-9]+: .*: $(words_of "$1")" err ;;
-	*) false ;;
-	esac
+	[ "$(grep -vc '^  hint: ' err)" -eq 1 ] &&
+	grep -Eq "^whalebox: chapter [0-9]+: .*: $(words_of "$1")" err
 }
 
 # error PROCESS CALL K ERROR.  A status of 0 is right where nothing depends on
-# the call, as for most close(2).  What could not be removed is said to be so,
-# and the next run removes it.
+# the call, as for most close(2).  Nothing stays, whatever it was that failed once.
 error() {
 	strike "$1" "$2" "$3" "error=$4"
 	[ "$tool" = whalebox ] || return 0
@@ -249,7 +244,7 @@ error() {
 	*)   false ;;
 	esac || bad 'goes untold'
 	nothing_left || {
-		told "$4" || bad 'leaves something'
+		bad 'leaves something'
 		next_run
 	}
 }
