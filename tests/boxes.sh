@@ -116,7 +116,7 @@ it 'returns at once, and holds nothing of its caller' '
 
 it 'returns at once with -t, too, and so lets go of its caller' '
 	tidy && mkdir folder &&
-	( cd folder && exec timeout 10 "$WHALEBOX" -d -t --name "$b" /bin/sh -c \
+	( cd folder && exec timeout -k 1 10 "$WHALEBOX" -d -t --name "$b" /bin/sh -c \
 	    "tty; $obey" "$b" >name 2>&1 ) && same "$b" "$(cat folder/name)" &&
 	supervisor=$(value supervisor_pid) && value pid >processes &&
 	pgrep -P "$supervisor" >>processes && echo "$supervisor" >>processes &&
