@@ -175,18 +175,18 @@ PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     _exit(failure);                     /* 125, unless execve(2) failed */
 }
 
-/* printf into one of 16 static buffers, in turn: use the result at once, for it
- * lasts 16 calls.  What does not fit is refused, never cut. */
+/* printf into static memory: use the result at once, for it lasts until 60 KiB
+ * more have been printed.  What does not fit is refused, never cut. */
 PRINTF(1) static char *text(const char *format, ...) {
-    static char ring[16][PATH_MAX];
-    static unsigned int turn;           /* which is next */
-    char *buffer = ring[turn++ % LENGTH(ring)]; /* the oldest */
+    static char ring[16 * PATH_MAX], *next = ring;      /* what is free in it */
+    char *buffer = next <= ring + 15 * PATH_MAX ? next : ring;  /* anew */
     va_list args;
     va_start(args, format);
     int length = vsnprintf(buffer, PATH_MAX, format, args);
     va_end(args);
     if (length >= PATH_MAX)             /* what it would have been */
         refuse("use shorter paths", "%.40s...: too long", buffer);
+    next = buffer + length + 1;
     return buffer;
 }
 
@@ -1008,9 +1008,9 @@ static void enter_cgroup_namespace(void) {
  */
 /* The host's folders for the box.  The way to root's may be closed to it. */
 static struct tree {
-    char path[PATH_MAX];                /* resolved */
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
+    char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
 static const char *rootfs_dir;          /* --rootfs */
