@@ -46,11 +46,12 @@ CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
           $(HEADERS)
 # Small: unused functions dropped, one segment less and no padding before the
 # last, no tables for C++'s exceptions, a fixed address, so nothing to relocate,
-# no symbols (-s).
+# small variables side by side and not between arrays, no symbols (-s).
 CFLAGS  += -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
            -fno-pie
 LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code \
-           -Wl,-z,norelro -Wl,-z,common-page-size=64
+           -Wl,-z,norelro -Wl,-z,common-page-size=64 \
+           -Wl,--sort-section=alignment
 
 compile = $(CC) $(CFLAGS) $1 $(LDFLAGS) -o $@ $<
 

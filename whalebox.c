@@ -275,9 +275,10 @@ static long must(long result) {
 TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
     struct dirent *entry;               /* the one at hand */
-    long length, result = 0;            /* of entries in the buffer; TASK's */
+    long length = 0, result = 0;        /* of entries in the buffer; TASK's */
     lseek(dir, 0, SEEK_SET);            /* it may have been read before */
-    while ((length = syscall(SYS_getdents64, dir, buffer, sizeof(buffer))) > 0)
+    while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
+                                            sizeof(buffer))) > 0)
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
             entry = (struct dirent *)(buffer + at);
             if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
@@ -1201,8 +1202,7 @@ static int remove_folder(int parent, const char *name) {
         else if (result == 0 && --depth > 0)
             result = chdir("..");       /* it is empty: one up, and on */
     }
-    if (fchdir(back) < 0)
-        result = -1;
+    result = fchdir(back) < 0 ? -1 : result;
     if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0)
         result = errno == ENOENT ? 0 : -1;      /* it was empty at once */
     close(back);
