@@ -2316,12 +2316,8 @@ static const struct option *find_row(const struct option *rows,
 static int has_value(const struct option *o);
 static char **take_options(char **argv);
 static char *letters[128];              /* a command's: letters['q'] is -q's */
-static void list_boxes(const struct option *o, char *name);
-static void print_log(const struct option *o, char *name);
-static void inspect_box(const struct option *o, char *name);
-static void stop_box(const struct option *o, char *name);
-static void start_box(const struct option *o, char *name);
-static void remove_one(const struct option *o, char *name);
+typedef void verb(const struct option *o, char *name);   /* a command */
+static verb list_boxes, print_log, inspect_box, stop_box, start_box, remove_one;
 static const struct option detach_options[] = {
     { "-d, --detach             run in the background, and print the name",
       take_flag, &detached },
