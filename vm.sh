@@ -295,6 +295,24 @@ find_tools() {
     done
 }
 
+# What a reader, and the tests, run a chapter's experiments in.
+print_afresh() {
+    cat <<'END'
+#!/bin/sh
+# afresh [USER [COMMAND...]]: a shell, or COMMAND, in namespaces of its own: what
+# it leaves running or mounted ends with it. USER is root, unless told, or learner.
+user=${1:-root}
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- bash -l
+[ "$user" = root ] ||
+    set -- setpriv --reuid "$user" --regid "$user" --clear-groups \
+        --inh-caps=-all env HOME="/home/$user" USER="$user" \
+        WHALEBOX_ROOTFS="/home/$user/rootfs" "$@"
+exec unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc \
+    sh -c 'mount --make-rshared / && ip link set lo up && exec "$@"' sh "$@"
+END
+}
+
 make_base() {
     ./busybox-rootfs.sh "$1"
     # Two folders of commands, as PATH needs them: busybox's and this machine's.
@@ -333,6 +351,8 @@ make_base() {
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 PS1='vm:\w\$ '
 END
+    print_afresh > "$1/usr/bin/afresh"
+    chmod 755 "$1/usr/bin/afresh"
 }
 
 make_initramfs() {

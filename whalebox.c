@@ -1161,7 +1161,7 @@ static const struct option layer_options[] = {
 };
 static const struct hint layer_hints[] = {
     { "mount(overlay", EPERM, .mend = "in a user namespace overlay needs Linux "
-      "5.11: run as root" },
+      "5.11: as root, --userns host" },
     { "mount(overlay", EINVAL, .mend = "the upper layer cannot be on overlay "
       "(as in docker) or NFS: put WHALEBOX_HOME on a disk" },
     { "mount", ENODEV, .mend = "this kernel has no such file system: modprobe "

@@ -18,8 +18,8 @@
 # - A command of the host that ends with another status than 0 is followed by
 #   that status, as in [3].
 # - Variables, the folder and background jobs last until the end of the fence.
-#   Each fence has a WHALEBOX_HOME and namespaces of its own (see apart in
-#   tests/lib.sh): whatever it leaves running or mounted ends with it.
+#   Each fence has a WHALEBOX_HOME of its own, and namespaces, by the VM's command
+#   `afresh`: whatever it leaves running or mounted ends with it.
 # - `<!-- as: learner -->` above a fence: by that user, not by root.
 
 cd "$(dirname "$0")/.." || exit 1
@@ -41,14 +41,12 @@ session() {
 	unset WHALEBOX WHALEBOX_ROOTFS WHALEBOX_MUST_WORK
 	export WHALEBOX_HOME="$PWD/home"
 	mkdir "$WHALEBOX_HOME" && cd "$project" || return 1
-	set -- /bin/sh "$scratch/fences/$1.sh"
-	if grep -q learner "${2%.sh}.as"; then
+	user=root
+	if grep -q learner "$scratch/fences/$1.as"; then
+		user=learner
 		chown learner "$WHALEBOX_HOME" || return 1
-		set -- setpriv --reuid learner --regid learner --clear-groups \
-		    --inh-caps=-all env HOME=/home/learner USER=learner \
-		    WHALEBOX_ROOTFS=/home/learner/rootfs "$@"
 	fi
-	apart timeout -k 5 120 "$@"
+	afresh $user timeout -k 5 120 /bin/sh "$scratch/fences/$1.sh"
 }
 
 transcripts() {
