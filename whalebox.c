@@ -163,12 +163,13 @@ static _Noreturn void die(void);
 
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
+    static char why[2 * PATH_MAX], all[4 * PATH_MAX];   /* longer than any */
     va_list args;                       /* what the dots stand for */
-    dprintf(told, "whalebox: ");
     va_start(args, fmt);
-    vdprintf(told, fmt, args);
+    vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    dprintf(told, mend ? "\n  hint: %s\n" : "\n", mend);
+    write(told, all, (size_t)snprintf(all, sizeof(all), "whalebox: %s%s%s\n",
+          why, mend ? "\n  hint: " : "", mend ? mend : ""));  /* at once */
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -179,7 +180,7 @@ PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
  * more have been printed.  What does not fit is refused, never cut. */
 PRINTF(1) static char *text(const char *format, ...) {
     static char ring[16 * PATH_MAX], *next = ring;      /* what is free in it */
-    char *buffer = next <= ring + 15 * PATH_MAX ? next : ring;  /* anew */
+    char *buffer = next <= ring + sizeof(ring) - PATH_MAX ? next : ring;
     va_list args;
     va_start(args, format);
     int length = vsnprintf(buffer, PATH_MAX, format, args);
@@ -248,7 +249,7 @@ static const char *(*ask_doctor)(int error);    /* 10: who knows more */
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
     int error = errno;                  /* before another call sets it */
-    leaving = 1;                        /* a hint may look into files */
+    leaving |= 1;                       /* a hint may look into files */
     const char *mend = NULL;
     mend = ask_doctor ? ask_doctor(error) : mend;       /* 10: or it knows */
     const struct hint *h = chapters[now.chapter].hints;
@@ -290,16 +291,19 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
 
 static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
-static unsigned int stride, swept;      /* 13: of hundreds, one in so many */
+static unsigned int stride = 1, swept;  /* 13: of hundreds, one in so many */
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
  * unlike flock(2)'s, do not go on to children, which may outlive us. */
 TOOL int sweep(int parent, const char *name) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
-    if (swept++ % stride != (unsigned int)getpid() % stride &&   /* 13: */
-        strcmp(name, box.name) != 0)    /* 13: the next run takes others */
-        return 0;                       /* 13: */
+    struct stat st;                     /* 13: its mode */
+    if ((swept++ % stride != 0 && strcmp(name, box.name) != 0) || /* 13: */
+        fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
+        return 0;                       /* 13: not its turn; or to be kept */
     int fd = openat(parent, name, FOLDER);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)       /* 13: a command acts on it */
+        close(fd), fd = -1;             /* 13: */
     if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         remove_dead(parent, name);      /* it would: nobody lives */
     close(fd);
@@ -315,9 +319,6 @@ TOOL int make_locked_folder(int parent, const char *name,
     if (whose == VISITED)               /* 14: it is another process's */
         return openat(parent, name, FOLDER);    /* 14: a descriptor will do */
     remove_dead = remove;               /* for sweep() */
-    struct stat st = { 0 };             /* 13: of the folder of all of them */
-    fstat(parent, &st);                 /* 13: which has a link from each */
-    stride = 1 + (unsigned int)st.st_nlink / 32;       /* 13: */
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
@@ -425,7 +426,7 @@ static int host_root;                   /* root, and in no user namespace */
  * to end us before we clean up.  What the caller ignores is not passed on. */
 static void prepare_process(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTOU };
+        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
     if (is_prepared++)                  /* 13: which has opened the box */
         return;                         /* 13: */
@@ -439,6 +440,7 @@ static void prepare_process(void) {
     must(access("/proc/self/uid_map", R_OK));   /* or /proc is not ours */
     host_root = geteuid() == 0 && strstr(read_file(AT_FDCWD,
                 "/proc/self/uid_map"), "4294967295");
+    umask(022);                         /* the caller's is for its own files */
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
@@ -490,8 +492,8 @@ static _Noreturn void exec_command(void) {
 static void (*become_command)(void) = exec_command;
 static void (*start_supervisor)(void);  /* 13: with -d */
 static void (*attend)(void);            /* 13: until there is a signal */
-static void signal_box(int sig) {
-    syscall(SYS_pidfd_send_signal, box.pidfd, sig, NULL, 0);
+static void send_signal(int pidfd, int sig) {
+    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
 /* Wait for the box to end, and pass on the signals sent to us.  The terminal's
@@ -507,12 +509,12 @@ static void wait_for_box(void) {
         int sig = sigwaitinfo(&awaited, &info); /* sleeps */
         int went_to_box = info.si_code == SI_KERNEL;
         went_to_box &= !own_terminal;   /* 12: for then it was elsewhere */
-        if (sig == SIGTSTP) {           /* ^Z */
-            signal_box(SIGSTOP);        /* even PID 1 obeys the host here */
+        if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {       /* ^Z */
+            send_signal(box.pidfd, SIGSTOP);    /* even PID 1 obeys that */
             kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
-            signal_box(SIGCONT);        /* and has continued us */
+            send_signal(box.pidfd, SIGCONT);    /* and has continued us */
         } else if (sig > 0 && sig != SIGCHLD && !went_to_box) {
-            signal_box(sig);            /* from kill(1), say */
+            send_signal(box.pidfd, sig);        /* from kill(1), say */
         }
     }
     box.pid = 0;                        /* nothing left to end */
@@ -621,18 +623,19 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows its mounter's namespace of the kind SHOWS (0: none),
- * and root of a user namespace may mount it if that owns the one shown, and for
- * /proc and /sys if the host's, in sight still, hide nothing.  If we share the
- * host's namespace, the host's own is shown, with our FLAGS. */
+ * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
+ * user namespace has to own; and /proc and /sys take that the host's, in sight
+ * still, hide nothing.  If that is the host's, its own is shown, with FLAGS. */
 static void mount_fresh(const char *type, const char *target, unsigned long
                         shows, unsigned long flags, const char *data) {
     struct mount_attr attr = { .attr_set = flags }; /* for the host's */
     const char *host = text("/%s", target); /* the host's own instance */
     int place = open_target(target);    /* what it is mounted on */
     if ((box.flags & shows) == shows) {
-        step(4, "mount(%s, %s) # mount -t %s -o %s %s %s", type, target, type,
-             *data ? data : "defaults", type, target);
+        step(4, "mount(%s, %s) # mount -t %s -o nosuid%s%s%s%s%s %s %s", type,
+             target, type, flags & MS_RDONLY ? ",ro" : "", flags & MS_NODEV ?
+             ",nodev" : "", flags & MS_NOEXEC ? ",noexec" : "", *data ? "," :
+             "", data, type, target);
         must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
         close(place);
         return;
@@ -901,9 +904,8 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/* Write all limits.  memory.max alone would move the box to the swap.  Shares,
- * v1's word, are 2 to 262144; v2's weight is 1 to 10000.  Offline CPUs are left
- * out of a set silently. */
+/* Write all limits.  memory.max alone would move the box to the swap.  v1's
+ * shares are 2 to 262144, v2's weights to 10000.  Offline CPUs are ignored. */
 static void write_limits(void) {
     if (limits.memory)
         write_limit("memory.max", text("%llu", limits.memory));
@@ -938,6 +940,9 @@ static void make_cgroup_folder(void) {
             return;
         close(boxes);                   /* or its lock would keep us out */
         boxes = openat(base, "whalebox", FOLDER);
+        struct stat st;                 /* 13: it has a link from each cgroup */
+        if (boxes >= 0 && fstat(boxes, &st) == 0)       /* 13: */
+            stride = 1 + (unsigned int)st.st_nlink / 32;        /* 13: */
         if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
             box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
         if (box.cgroup >= 0 || errno != ENOENT)
@@ -953,8 +958,8 @@ static void make_cgroup(void) {
     make_cgroup_folder();               /* sets box.cgroup */
     if (box.cgroup < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
-    if (box.cgroup < 0 && (*wanted || (errno != ENODEV && errno != EACCES &&
-                                       errno != EROFS)))
+    if (box.cgroup < 0 && (*wanted || (errno != ENODEV && errno != ENOENT &&
+                                       errno != EACCES && errno != EROFS)))
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
@@ -987,8 +992,7 @@ static void drop_cgroup(void) {
     unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
 }
 
-/* In the child, which was born in its cgroup: make that the top of the tree it
- * sees.  cgroup_namespaces(7). */
+/* In the child, born in its cgroup: have that as top.  cgroup_namespaces(7). */
 static void enter_cgroup_namespace(void) {
     if (!(box.flags & CLONE_NEWCGROUP))
         return;
@@ -1014,10 +1018,10 @@ static struct tree {
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
-static const char *rootfs_dir;          /* --rootfs */
+static const char *root_dir;            /* --rootfs */
 static const struct option root_options[] = {
     { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
-      take_text, &rootfs_dir },
+      take_text, &root_dir },
     { 0 }
 };
 static const struct hint root_hints[] = {
@@ -1059,7 +1063,7 @@ static void idmap_folders(void) {
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
         if (t->fd < 0)                  /* root has copied all */
-            t->fd = clone_tree(t->path, t->flags);
+            t->fd = clone_tree(t->path, AT_RECURSIVE);  /* or it is refused */
 }
 
 /* In the child: attach TREE at the folder TO. */
@@ -1070,8 +1074,7 @@ static void attach_folder(const struct tree *tree, const char *to) {
 
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
-    rootfs = open_folder(rootfs_dir ? rootfs_dir : set && *set ? set
-                         : "rootfs");   /* or it dies */
+    rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs");
 }
 
 /* In the child: mount the rootfs and go there: "." is the new root now. */
@@ -1085,14 +1088,13 @@ TOOL void mount_rootfs(void) {
 static void bind_device(int dev, const char *name, dev_t number) {
     const char *host = text("/dev/%s", name);
     int tree = clone_tree(host, 0);     /* held, and looked at below */
-    int place = openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int file = (int)must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     struct stat st;
-    must(place);                        /* only now: one check a line */
     must(fstat(tree, &st));             /* of what we hold, whatever the path */
     errno = ENODEV;                     /* if it is not what it says */
     if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
         die();
-    attach_tree(tree, host, place, host + 1);
+    attach_tree(tree, host, file, host + 1);
     close(tree);                        /* the mount is held by its place now */
 }
 
@@ -1106,7 +1108,8 @@ static void mount_dev(void) {
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
-    mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
+    if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
+        mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
     int dev = (int)must(openat(open_target("dev"), ".", FOLDER));
     bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
     bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
@@ -1248,10 +1251,11 @@ static int remove_box(int parent, const char *name) {
  * root's has set-user-ID files in it that anybody may have written. */
 static void open_containers(void) {
     const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
+    const char *own = getenv("HOME");   /* perhaps there is none */
     char *path = set && *set ? text("%s/containers", set)
         : host_root ? text("/var/lib/whalebox/containers")
         : data && *data ? text("%s/whalebox/containers", data)
-        : text("%s/.local/share/whalebox/containers", getenv("HOME"));
+        : text("%s/.local/share/whalebox/containers", own ? own : "");
     step(9, "mkdir(%s) # mkdir -p %s", path, path);
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
@@ -1268,6 +1272,7 @@ static void make_layers(void) {
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     open_containers();                  /* sets home */
     must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
+    stride = 1;                         /* 13: here every one takes its turn */
     folder = make_locked_folder(containers, box.name, remove_box);
     step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
     flock(containers, LOCK_UN);         /* succeeds, so mkdir's errno stays */
@@ -1291,16 +1296,15 @@ static void drop_layers(void) {
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
 static void fill_init_layer(void) {
-    char name[65];                      /* what set_hostname() made it */
+    char own[65];                       /* what set_hostname() made it */
     char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
     step(9, "write(init/etc/resolv.conf, hostname, hosts)");
-    must(gethostname(name, sizeof(name)));
+    must(gethostname(own, sizeof(own)));
     must(mkdir("init/etc", 0755));      /* "init" is there */
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
     must(write_file(AT_FDCWD, "init/etc/hosts", text("127.0.0.1\tlocalhost\n"
-                    "::1\tlocalhost\n127.0.1.1\t%s\n", name), O_CREAT));
-    char *line = text("%s\n", name);
-    must(write_file(AT_FDCWD, "init/etc/hostname", line, O_CREAT));
+                    "::1\tlocalhost\n127.0.1.1\t%s\n", own), O_CREAT));
+    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", own), O_CREAT));
 }
 
 /* In the child: gather the layers on a small file system in memory, by plain
@@ -1687,7 +1691,9 @@ static int examine(const int *off, int *seen, char why[][1024]) {
     static char words[1 << 16];          /* a run takes some ninety steps */
     int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
     size_t length = 0;                  /* of what was words so far */
+    step(0, "pipe()");
     must(pipe(ends));                   /* what it says comes here */
+    step(0, "clone3() # fork");         /* by its other name; the hint is its */
     pid_t helper = (pid_t)must(fork()); /* it may die: we do not */
     if (helper == 0)
         try_a_box(ends[1], off);
@@ -1774,15 +1780,16 @@ static struct volume {
     struct tree *tree;                  /* the source, to be mounted */
 } volumes[32];
 static size_t volume_count;             /* how many are taken */
-static char *variables[256] = {         /* NAME=VALUE; the last is NULL */
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-};
+static char *variables[256];            /* NAME=VALUE; the last is NULL */
 static const char *workdir, *user;      /* -w, -u */
 static int root_read_only, with_init;   /* --read-only, --init */
 
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+        "/usr/bin:/sbin:/bin";
+    variables[0] = variables[0] ? variables[0] : path; /* the first of all */
     size_t i = 0, length = strcspn(variable, "=") + 1;
     while (variables[i] && strncmp(variables[i], variable, length) != 0)
         i++;
@@ -1917,10 +1924,8 @@ static int make_in_box(const char *path, int is_folder) {
     return above;
 }
 
-/* In the child: mount the volumes, and only then close the root to writing: a
- * target that is missing is made, which takes a root that can be written.  A
- * volume may be the place of the next, so they are mounted as they were asked
- * for, one after the other. */
+/* In the child: mount the volumes.  One may be the place of the next, so they
+ * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
     if (whose == VISITED)               /* 14: they have been, */
         return;                         /* 14: for the box itself */
@@ -1933,23 +1938,20 @@ static void mount_volumes(void) {
         errno = EBUSY;                  /* nobody would see what lies on "/" */
         if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
             die();
-        step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
-        if (v->is_read_only)
+        if (v->is_read_only) {
+            step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
             must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                          AT_RECURSIVE, &attr, sizeof(attr)));
+        }
         attach_tree(v->tree->fd, v->source, place, v->target);
         close(v->tree->fd);             /* its place holds it now */
     }
-    step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
-    if (root_read_only)                 /* not /dev, nor the volumes */
-        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
-                   NULL));
 }
 
-/* The field COLUMN of NAME's line in FILE of the box, or NULL; field 0 is the
- * name.  A line that ends before it does not have it: the next has its own. */
-static char *find_field(const char *file, const char *name, int column) {
-    char *at = strstr(read_file(AT_FDCWD, file) - 1, text("\n%s:", name));
+/* In FILE of the box, the field so many COLUMNs after the place KEY, or NULL: a
+ * line that ends before it does not have it; the next has its own. */
+static char *find_field(const char *file, const char *key, int column) {
+    char *at = strstr(read_file(AT_FDCWD, file) - 1, key);
     for (; at && column > 0; column--)
         if ((at = strpbrk(at + 1, ":\n")) && *at == '\n')
             at = NULL;
@@ -1963,7 +1965,7 @@ static unsigned int find_id(const char *word, const char *file, int column) {
     if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
         return (unsigned int)id;        /* UINT_MAX is -1: "as it is" */
     step(11, "user \"%s\" of %s", word, file);
-    char *field = *word ? find_field(file, word, column) : NULL;
+    char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
     errno = ENOENT;                     /* also when a line is broken */
     if (!field || strlen(field) > 10 ||
         parse_number(field, 0, UINT_MAX - 1, &id) < 0)
@@ -2032,10 +2034,11 @@ static void become_user(void) {
         _exit(failure);
 }
 
-/* The home of the user NAME, as the box's /etc/passwd has it, or "/". */
-static const char *find_home(const char *name) {
-    const char *field = find_field("/etc/passwd", name, 5);
-    return field ? field : "/";
+/* The home that /etc/passwd in the box has for that name or number, or "/". */
+static const char *find_home(const char *whom) {
+    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
+    found = found ? found : find_field("/etc/passwd", text(":x:%s:", whom), 4);
+    return found ? found : "/";
 }
 
 /* In the child, whose root is the box's now: put in it what the command is to
@@ -2059,6 +2062,13 @@ static void furnish_box(void) {
             dir = make_in_box(workdir, 1);      /* as docker has it */
         must(fchdir((int)must(dir)));
         close(dir);                     /* it is where we are */
+    }
+    if (whose == VISITED)               /* 14: it has been */
+        root_read_only = 0;             /* 14: */
+    if (root_read_only) {               /* now all is made */
+        step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
+        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
+                   NULL));              /* not /dev, nor the volumes */
     }
     if (user)
         become_user();                  /* who can do none of the above */
@@ -2182,11 +2192,12 @@ static void copy_window_size(int master) {
  * its own output from being shown.  The end of our input is ^D for the box, and
  * once more for whoever reads next.
  */
-static void copy_both_ways(int master, int resized) {
+static void copy_both_ways(int master, int signals) {
     char typed[256], shown[4096];       /* in, and out */
-    struct signalfd_siginfo event;      /* that the window changed */
+    struct signalfd_siginfo event;      /* what has come */
+    int is_last = 0;                    /* no more than what is there */
     struct pollfd from[3] = { { .fd = 0 }, { .fd = master },
-                              { .fd = resized, .events = POLLIN } };
+                              { .fd = signals, .events = POLLIN } };
     ssize_t waiting = 0, length;        /* bytes typed; bytes moved */
     int patience = -1;                  /* milliseconds, or for ever */
     from[0].fd = detached ? -1 : 0;     /* 13: nobody types */
@@ -2195,8 +2206,12 @@ static void copy_both_ways(int master, int resized) {
         from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
         if (poll(from, LENGTH(from), patience) == 0)
             waiting = 1;                /* ^D again: somebody may read */
-        if (from[2].revents && read(resized, &event, sizeof(event)) > 0)
-            copy_window_size(master);
+        if (from[2].revents && read(signals, &event, sizeof(event)) > 0) {
+            copy_window_size(master);   /* SIGWINCH, or */
+            is_last |= event.ssi_signo == SIGCHLD;      /* the command ended */
+        }
+        if (is_terminal && (from[0].revents & POLLHUP))
+            return;                     /* it was closed: hang up, too */
         if (!waiting && from[0].revents) {
             waiting = read(0, typed, sizeof(typed));
             if (waiting <= 0) {         /* no more is to come */
@@ -2210,7 +2225,7 @@ static void copy_both_ways(int master, int resized) {
         if (length > 0)                 /* the rest stays in front */
             memmove(typed, typed + length, (size_t)(waiting -= length));
         length = read(master, shown, sizeof(shown));    /* does not wait */
-        if (length == 0 || (length < 0 && errno != EAGAIN))
+        if (length == 0 || (length < 0 && (errno != EAGAIN || is_last)))
             return;
         for (ssize_t done = 0, n; done < length; done += n)
             if ((n = write(1, shown + done, (size_t)(length - done))) <= 0)
@@ -2225,7 +2240,7 @@ static void copy_both_ways(int master, int resized) {
  */
 static void start_relay(void) {
     struct termios raw;                 /* what the relay makes of FOUND */
-    sigset_t winch;                     /* the one signal that it wants */
+    sigset_t wanted;                    /* signals */
     if (!own_terminal)
         return;
     is_terminal = tcgetattr(0, &found) == 0; /* or a pipe, say */
@@ -2237,10 +2252,11 @@ static void start_relay(void) {
         handover[0] = 3;                /* the launcher of -d would wait for */
         chdir("/");                     /* it to close the rest */
         int master = receive_master();  /* sleeps until the child has one */
-        sigemptyset(&winch);
-        sigaddset(&winch, SIGWINCH);
+        sigemptyset(&wanted);
+        sigaddset(&wanted, SIGWINCH);   /* the window's size has changed */
+        sigaddset(&wanted, SIGCHLD);    /* from our parent: see end_relay() */
         if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp())
-            kill(0, SIGTTIN);           /* a job in the background: wait */
+            kill(0, SIGTTIN), kill(getpid(), SIGSTOP);  /* a job: wait */
         raw = found;
         cfmakeraw(&raw);                /* ^C and the rest go to the box */
         if (master >= 0 && is_terminal)
@@ -2248,7 +2264,7 @@ static void start_relay(void) {
         if (master >= 0) {
             copy_window_size(master);
             fcntl(master, F_SETFL, O_NONBLOCK); /* poll() waits */
-            copy_both_ways(master, signalfd(-1, &winch, SFD_CLOEXEC));
+            copy_both_ways(master, signalfd(-1, &wanted, SFD_CLOEXEC));
         }
         if (is_terminal)
             tcsetattr(0, TCSADRAIN, &found);    /* as it was */
@@ -2260,15 +2276,19 @@ static void start_relay(void) {
 
 /* Before the clone: the sockets that the child and the relay will share. */
 static void prepare_handover(void) {
+    if (!own_terminal)                  /* they stay at -1 */
+        return;
     step(12, "socketpair()");
-    if (own_terminal)                   /* else it stays at -1 */
-        must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
 }
 
-/* After the end: let the relay show what is left. */
+/* After the end: let the relay show what is left.  Somebody in the box may keep
+ * the slave open, as a visitor's daemon does: it is not waited for. */
 static void end_relay(void) {
-    if (relay_pid > 0)
+    if (relay_pid > 0) {
+        kill(relay_pid, SIGCHLD);       /* which is no signal of a user's */
         waitpid(relay_pid, NULL, 0);
+    }
     relay_pid = 0;                      /* undo() may come again */
 }
 #endif /* WITH_TTY */
@@ -2305,6 +2325,7 @@ static int signals, logfile = -1;       /* a signalfd; the file log */
 static unsigned long long logged;       /* its size, in bytes */
 static int record_folder;               /* where the record lies */
 static int turn = -1;                   /* a folder: it is ours to act on */
+static int making;                      /* the folder upper: it is being made */
 static int lasting;                     /* the box stays, and with it that */
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
@@ -2420,9 +2441,11 @@ static void write_record(const char *status, const char *exit_code) {
         const char *key = strstr(t->option->help, "--") + 2, *value = t->value;
         if (t->option->into == &box.name || t->option->into == &explaining)
             continue;                   /* it has a line; is not for later */
-        if (strncmp(key, "env ", 4) == 0 && !strchr(value, '=') &&
-            getenv(value))              /* what -e NAME means now */
+        if (strncmp(key, "env ", 4) == 0 && !strchr(value, '=')) {
+            if (!getenv(value))         /* what -e NAME means now */
+                continue;               /* is nothing */
             value = getenv(value) - strlen(value) - 1;
+        }
         add_word(text("\n%.*s=", (int)strcspn(key, " "), key),
                  value ? value : "yes");
     }
@@ -2577,10 +2600,19 @@ static void end_output(void) {
     told = logfile >= 0 ? logfile : told;
 }
 
+/* Before the clone: have a lock that goes on to the child, which loses it when
+ * it becomes the command: until then the box is being made, and not visited. */
+static void begin_making(void) {
+    step(13, "flock(upper)");
+    making = (int)must(openat(folder, "upper", FOLDER));
+    must(flock(making, LOCK_EX));
+}
+
 /* The child is at the gate: write the box's first record. */
 static void begin_record(void) {
     if (whose == VISITED)
         return;
+    close(making);                      /* the child's alone */
     record_folder = folder;             /* drop_layers() forgets it */
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
@@ -2605,6 +2637,7 @@ static void leave_caller(void) {
     must(setsid());                     /* no terminal can hang us up */
     must(pipe2(refuses, O_CLOEXEC));    /* execve(2) closes it */
     must(pipe2(prints, O_CLOEXEC));
+    must(fchmod(prints[1], 0666));      /* the box opens it as /dev/stdout */
     refusals = refuses[0];
     refusal = refuses[1];               /* refuse() writes there */
     output = prints[0];
@@ -2628,9 +2661,10 @@ static void fork_supervisor(void) {
     is_kept = whose == RESTARTED ||
            ((detached || box.name != box.id) && !thrown_away);
     step(13, "getcwd()");
-    must(getcwd(directory, sizeof(directory)) ? 0 : -1);
+    must(getcwd(directory, sizeof(directory)) || !is_kept ? 0 : -1);
     if (log_max < 8192)                 /* twice what take_output() takes */
         refuse("a log has 8k at least", "--log-max: %llu bytes", log_max);
+    signal(SIGXFSZ, SIG_IGN);           /* a write says EFBIG instead */
     must(atexit(record_end));           /* of whoever keeps the box */
     if (!detached)
         return;
@@ -2643,10 +2677,12 @@ static void fork_supervisor(void) {
         leave_caller();
         return;
     }
+    leaving = 2;                        /* what to undo is not ours any more */
     close(ready[1]);                    /* or its read would never end */
     if (read(ready[0], &byte, 1) == 1) {
-        puts(box.name);                 /* it runs */
-        must(fflush(stdout));           /* it may be closed, or full */
+        step(13, "write(standard output)");     /* it runs */
+        puts(box.name);
+        must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
         exit(0);                        /* the box is the supervisor's */
     }
     must(waitpid(supervisor, &status, 0));      /* it has said why, if */
@@ -2693,15 +2729,31 @@ static int open_box_process(void) {
     return -1;
 }
 
-/* Read the record of the box NAME in DIR, and say how the box is. */
+/* Does the process end within so many SECONDS? */
+static int ends(int pidfd, int seconds) {
+    return poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, seconds * 1000) > 0;
+}
+
+/* Read the record of the box NAME in DIR, and say how the box is.  One whose
+ * supervisor is dead has to end with it: setuid(2) undoes PR_SET_PDEATHSIG. */
 static const char *find_status(int dir, const char *name) {
-    if (read_record(dir, name) < 0)
-        return "corrupt";
-    if (strcmp(value_of("status"), "running") != 0) /* it has been recorded */
-        return value_of("status");      /* exited */
-    int supervisor = open_supervisor(dir);
-    close(supervisor);
-    return supervisor < 0 ? "dead" : "running";
+    struct stat st;                     /* its mode: see keep_box() */
+    int kept = fstat(dir, &st) == 0 && (st.st_mode & S_ISVTX);
+    int supervisor = open_supervisor(dir);      /* first: its last act is to */
+    close(supervisor);                  /* record how the box has ended */
+    if (read_record(dir, name) < 0)     /* it is no box yet, or no more */
+        return kept || faccessat(dir, "config", F_OK, 0) == 0 ? "corrupt" : "";
+    if (strcmp(value_of("status"), "running") != 0 || supervisor >= 0)
+        return value_of("status");
+    int process = open_box_process();   /* who has changed its user outlives */
+    send_signal(process, SIGKILL);      /* who made it */
+    ends(process, process < 0 ? 0 : 10);
+    close(process);
+    return kept ? "dead" : "";          /* the next run sweeps it */
+}
+
+static _Noreturn void refuse_name(const char *name) {
+    refuse("see whalebox ps -a", "there is no box named %s", name);
 }
 
 /* The folder of the box NAME.  With LOCK_EX commands on it take turns, and the
@@ -2715,35 +2767,32 @@ static int open_box(const char *name, int operation) {
     if (dir >= 0 && operation)
         must(flock(turn = dir, operation));
     if (dir < 0 || fstat(dir, &st) < 0 || st.st_nlink == 0)
-        refuse("see whalebox ps -a", "there is no box named %s", name);
+        refuse_name(name);
     return dir;
 }
 
 /* How the box NAME is; one whose record is corrupt is refused. */
 static const char *need_status(int dir, const char *name) {
     const char *status = find_status(dir, name);
+    if (!*status)                       /* it is being made, or removed */
+        refuse_name(name);
     if (strcmp(status, "corrupt") == 0) /* nothing of it is believed */
         refuse(text("remove it: whalebox rm %s", name),
                "the record of %s is corrupt", name);
     return status;
 }
 
-/* Does the process end within so many SECONDS? */
-static int ends(int pidfd, int seconds) {
-    return poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, seconds * 1000) > 0;
-}
-
 /* Ask the box to end, through its supervisor, which passes the signal on; then
  * kill it; and if its supervisor still does not end, that. */
 static void end_box(int supervisor, int seconds) {
     step(13, "pidfd_send_signal(SIGTERM) # kill");
-    syscall(SYS_pidfd_send_signal, supervisor, SIGTERM, NULL, 0);
+    send_signal(supervisor, SIGTERM);
     if (ends(supervisor, seconds))      /* or it had, before we asked */
         return;
     int process = *record ? open_box_process() : -1;
-    syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+    send_signal(process, SIGKILL);
     if (!ends(supervisor, process < 0 ? 0 : 10))
-        syscall(SYS_pidfd_send_signal, supervisor, SIGKILL, NULL, 0);
+        send_signal(supervisor, SIGKILL);
     ends(supervisor, 10);               /* and the kernel kills its box */
 }
 
@@ -2821,8 +2870,8 @@ static void start_box(const struct option *o, char *name) {
         puts(name);
         return;
     }
-    if (supervisor >= 0)                /* it has only to end itself */
-        ends(supervisor, 10);
+    if (supervisor >= 0 && !ends(supervisor, 10))       /* as it is about to */
+        refuse("try again", "%s has not ended yet", name);
     hold_signals(SIG_BLOCK);            /* as in a run */
     whose = RESTARTED;                  /* its folders are there */
     take_record(-1);                    /* all chapters' */
@@ -2830,7 +2879,7 @@ static void start_box(const struct option *o, char *name) {
     box.name = name;
     box.id = value_of("id");
     created = (time_t)atoll(value_of("created"));
-    rootfs_dir = value_of("image");     /* as --rootfs */
+    root_dir = value_of("image");       /* as --rootfs */
     take_word(value_of("image"));
     take_word(value_of("directory"));
     step(13, "chdir(%s)", value_of("directory"));
@@ -2852,11 +2901,10 @@ static const char *age(long long since) {
          : text("%lldd", seconds / 86400);
 }
 
-/* Print the line of the box NAME.  A folder without a record is not one yet. */
+/* Print the line of the box NAME. */
 static int list_box(int parent, const char *name) {
     int dir = openat(parent, name, FOLDER | O_NOFOLLOW); /* none if it went */
-    const char *status = faccessat(dir, "config", F_OK, 0) < 0 ? ""
-                       : find_status(dir, name);
+    const char *status = dir < 0 ? "" : find_status(dir, name);
     close(dir);
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
         return 0;
@@ -3008,7 +3056,7 @@ static int run_boxes_command(const struct option *o, char **argv) {
         failed = failed || status != 0; /* and on with the next */
     }
     step(13, "write(standard output)");
-    must(fflush(stdout));               /* it may be closed, or full */
+    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
     return failed ? failure : 0;
 }
 static int (*run_command)(const struct option *o, char **argv) =
@@ -3111,6 +3159,13 @@ static void hide_program(void) {
     must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
 }
 
+/* The first child of the box's PID 1, which an init has become the command. */
+static int first_child(void) {
+    const char *pid = value_of("pid");
+    char *path = text("/proc/%s/task/%s/children", pid, pid);
+    return atoi(read_file(AT_FDCWD, path));
+}
+
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
@@ -3120,12 +3175,18 @@ static void visit_box(const struct option *o, char *name) {
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");
-    const char *state = need_status(open_box(name, 0), name);
+    int dir = open_box(name, 0), upper = openat(dir, "upper", FOLDER);
+    flock(upper, LOCK_SH);              /* it may still be in the making */
+    close(upper);
+    const char *state = need_status(dir, name);
     target = strcmp(state, "running") == 0 ? open_box_process() : -1;
     if (target < 0)                     /* it has just ended */
         refuse(text("whalebox start %s", name), "%s is not running", name);
     whose = VISITED;                    /* its folders are another's */
     take_record(7);                     /* not its limits */
+    step(14, "pidfd_open()");
+    if (with_init && !host_root)        /* its memory is the host's: keep out */
+        target = (int)must(syscall(SYS_pidfd_open, first_child(), 0));
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);
     own_terminal = terminal;            /* ours, whatever the box has */
@@ -3233,7 +3294,8 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
              tty_hints },
 #endif
 #if WITH_DETACH
-    [13] = { 0, NULL, begin_record, end_output, detach_options, detach_hints },
+    [13] = { 0, begin_making, begin_record, end_output, detach_options,
+             detach_hints },
 #endif
 #if WITH_EXEC
     [14] = { 0, NULL, NULL, NULL, exec_options, exec_hints },
@@ -3272,7 +3334,7 @@ static void undo(void) {
     if (leaving > 1)                    /* it has been done */
         return;
     leaving = 2;                        /* from now on we only complain */
-    signal_box(SIGKILL);                /* does nothing if there is none */
+    send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
     if (box.pid > 0)                    /* it has been cloned */
         waitpid(box.pid, NULL, 0);
     for (size_t n = LENGTH(chapters); n-- > 0;)
@@ -3285,6 +3347,7 @@ static int run(char **argv) {
     unsigned long long bits;
     prepare_process();                  /* before it holds anything */
     must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
+    swept = (unsigned int)bits;         /* 13: where sweep() begins */
     box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
     box.name = box.name ? box.name : box.id;
     box.argv = argv;                    /* what the child will become */
@@ -3318,7 +3381,7 @@ static void take_help(const struct option *o, char *value) {
              "status: the command's own; 128+N when signal N ended it; 127 not "
              "found;\n126 found but not executable; 125 whalebox failed.");
     step(0, "write(standard output)");
-    must(fflush(stdout));               /* it may be closed, or full */
+    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
     exit(0);                            /* no box was made */
 }
 
@@ -3337,7 +3400,7 @@ static const struct option *find_row(const struct option *rows,
 /* The same, in the rows of all chapters; what is in none is refused. */
 static const struct option *find_option(const char *word) {
     const struct option *o;
-    char *key = strdup(text(" %.*s ", (int)strcspn(word, "="), word));
+    char *key = text(" %.*s ", (int)strcspn(word, "="), word);
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if ((o = find_row(chapters[n].options, word)))
             return o;

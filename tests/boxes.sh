@@ -475,6 +475,64 @@ spoilt() {
 	done
 }
 
+# Who changes its user is no longer ended by PR_SET_PDEATHSIG.
+if is_root; then
+	it 'ends what has outlived its supervisor as soon as somebody looks' '
+		tidy && box -d --name "$b" /bin/su nobody -s /bin/sh -c \
+		    "echo ready; exec sleep 1000" "$b" && want_status 0 &&
+		soon logged ready && pid=$(value pid) && sleep 0.2 &&
+		gone() { ! ps -o stat= -p "$pid" | grep -q "^[^Z]"; } &&
+		kill -KILL "$(value supervisor_pid)" && sleep 0.5 && ! gone &&
+		box inspect "$b" status && want_out dead && soon gone && removed
+	'
+fi
+
+it 'knows no box that was not to be kept when its supervisor was killed' '
+	tidy && box -d --rm --name "$b" /bin/sh -c "$obey" "$b" && want_status 0 &&
+	soon logged ready && kill -KILL "$(value supervisor_pid)" && sleep 0.5 &&
+	box start "$b" && want_status 125 && want_err "no box named $b" &&
+	box /bin/true && want_status 0 && all_gone
+'
+
+it 'is swept by the next run though many are kept, 5 times' '
+	tidy && for n in $(seq 40); do
+		box --name "$b.$n" /bin/true && want_status 0 || exit
+	done && ls "$WHALEBOX_HOME/containers" >before &&
+	for try in 1 2 3 4 5; do
+		"$WHALEBOX" /bin/sleep 1000 & victim=$!
+		one_more() { [ "$(ls "$WHALEBOX_HOME/containers" | wc -l)" = 41 ]; }
+		soon one_more && kill -KILL "$victim" && { wait "$victim"; true; } &&
+		box /bin/true && want_status 0 &&
+		ls "$WHALEBOX_HOME/containers" >after && diff before after || exit
+	done 2>killed && tidy
+'
+
+it 'opens what it prints to, as /dev/stdout and by the box that it is in' '
+	tidy && box -d --name "$b" /bin/sh -c "echo one >/dev/stdout
+	    echo two >/dev/stderr; echo three >/proc/1/fd/1; $obey" "$b" &&
+	want_status 0 && soon logged ready &&
+	logged one && logged two && logged three && removed
+'
+
+it 'takes no variable from later callers' '
+	tidy && serve -e "WB_UNSET$$" && run env "WB_UNSET$$=leak" \
+	    "$WHALEBOX" exec "$b" /bin/env && want_status 0 &&
+	want_no_match "WB_UNSET" && removed
+'
+
+it 'has the umask of a box, and not of its caller' '
+	tidy && (umask 077 && box -u 0:0 /bin/sh -c "umask; stat -c %a / /etc/hosts" &&
+	want_status 0 && want_out "0022${newline}755${newline}644")
+'
+
+it 'tells of a result that could not be written' '
+	tidy && serve && for words in "stop -t 0 $b" "inspect $b name" "start $b" \
+	    "ps -aq" "rm -f $b" --version; do
+		run sh -c "exec \"\$WHALEBOX\" $words >/dev/full" &&
+		want_status 125 && want_err "No space left on device" || exit
+	done && all_gone
+'
+
 it 'believes nothing of a record that is not whole' '
 	tidy &&
 	box -d --name "$b.2" /bin/sh -c "$obey" "$b" && want_status 0 &&

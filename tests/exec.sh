@@ -210,6 +210,23 @@ it 'takes 50 visitors at once, each with its own end' '
 	soon alone
 '
 
+# The namespaces are there before the box is closed.
+it 'waits for a box that is still being made' '
+	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
+	{ strace -f -qq -o /dev/null -e trace=pivot_root \
+	    -e inject=pivot_root:delay_enter=700000 \
+	    "$WHALEBOX" -d --name one /bin/sleep 300 >made & } &&
+	soon test -s "$WHALEBOX_HOME/containers/one/config" && [ ! -s made ] &&
+	visit one /bin/cat /etc/hostname && want_status 0 && want_out one &&
+	visit one /bin/ls /dev && want_line tty && want_no_line kmsg
+'
+
+it 'does not wait for who stays on its terminal' '
+	begin /bin/sleep 300 &&
+	visit -t one /bin/sh -c "setsid sleep 60 & sleep 0.3; echo shown; exit 4" &&
+	want_status 4 && want_match "^shown"
+'
+
 it 'leaves no process in the box when it is killed, 25 times' '
 	begin /bin/sleep 300 && for try in $(seq 25); do
 		"$WHALEBOX" exec one /bin/sleep 234 &

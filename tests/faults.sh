@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faults/sweep.sh"
 
-export SEED="${SEED:-$(date +%Y%j)}" SAMPLE="${SAMPLE:-20}"
+export SEED="${SEED:-$(date +%Y%j)}" SAMPLE="${SAMPLE:-12}"
 
 # shielded COMMAND...: apart, with all files read-only but those in $scratch.
 shielded() {

@@ -46,7 +46,7 @@ session() {
 		user=learner
 		chown learner "$WHALEBOX_HOME" || return 1
 	fi
-	afresh $user timeout -k 5 120 /bin/sh "$scratch/fences/$1.sh"
+	afresh "$user" timeout -k 5 120 /bin/sh "$scratch/fences/$1.sh"
 }
 
 transcripts() {

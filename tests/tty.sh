@@ -141,6 +141,12 @@ it 'stops, and stops the box, and both go on' '
 	grep -q over shown
 '
 
+it 'stops, and its box, when a job in the background reads the terminal' '
+	terminal "bash -c \"set -m; \\\"\\\$WHALEBOX\\\" /bin/cat & sleep 1
+	    echo state=\\\$(ps -o stat= --ppid \\\$!); kill -KILL %1; wait\"" &&
+	shows "^state=T" && ended && box /bin/true && want_status 0
+'
+
 it 'leaves nothing behind' '
 	snapshot && terminal "$shell" && shows "^%" && press "exit\r" && ended &&
 	unchanged

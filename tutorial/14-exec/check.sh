@@ -167,6 +167,11 @@ it 'ends the command when it is told to, or killed' '
 	done && same running "$(value status)"
 ' 'PR_SET_PDEATHSIG, set again after every change of ids.'
 
+it 'enters a box whose first process is an init' '
+	begin --init && visit one /bin/hostname && want_status 0 && want_out one &&
+	visit one /bin/ps -o pid,args && want_match "^ +2 /bin/sleep 300"
+' 'Whose memory is it that the init runs in, and who may look into that?'
+
 it 'leaves the host and the box as they were' '
 	begin && box inspect one && cp out before && snapshot && visit one /bin/true && want_status 0 &&
 	visit -t one /bin/true && want_status 0 && unchanged &&
