@@ -707,9 +707,9 @@ cleaned() {
 
 # Which process is killed changes from try to try: the launcher, the youngest of
 # all, or who stops, removes or starts the box.
-it 'can be cleaned up whoever was killed, 100 times' '
+it 'can be cleaned up whoever was killed, 50 times' '
 	tidy &&
-	for try in $(seq 100); do
+	for try in $(seq 50); do
 		what=$((try % 5)) && { [ $what -lt 2 ] || serve; } &&
 		{ [ $what -lt 4 ] || box stop "$b"; } || exit
 		case $what in
