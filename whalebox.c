@@ -302,8 +302,6 @@ TOOL int sweep(int parent, const char *name) {
         fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
         return 0;                       /* 13: not its turn; or to be kept */
     int fd = openat(parent, name, FOLDER);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)       /* 13: a command acts on it */
-        close(fd), fd = -1;             /* 13: */
     if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         remove_dead(parent, name);      /* it would: nobody lives */
     close(fd);
