@@ -1061,7 +1061,7 @@ static void idmap_folders(void) {
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
         if (t->fd < 0)                  /* root has copied all */
-            t->fd = clone_tree(t->path, AT_RECURSIVE);  /* or it is refused */
+            t->fd = clone_tree(t->path, t->flags);
 }
 
 /* In the child: attach TREE at the folder TO. */
@@ -1618,6 +1618,8 @@ static const struct hint causes[] = {
       "exec, the box's --pids-limit" },
     { "open_tree", EPERM, .mend = "root, but not of mounts: in docker, run the "
       "outer container with --privileged" },
+    { "open_tree", EINVAL, .mend = "something is mounted in it, and only root "
+      "may leave that out: unmount it, or copy the folder" },
     { "mount(/,", EPERM, .mend = "mounting takes root or a user namespace; in "
       "docker, run the outer container with --privileged" },
     { "mkdir(/sys", READ_ONLY_CGROUPS },

@@ -95,6 +95,36 @@ it 'starts with an environment that no shell would make' '
 	want_line four
 '
 
+it 'is not ended by a limit on the size of files, but says so' '
+	run sh -c "(ulimit -f 0; exec \"\$WHALEBOX\" /bin/true 2>&1) | cat" &&
+	want_match "^whalebox: .*File too large" && snapshot && box /bin/true &&
+	want_status 0 && unchanged
+'
+
+it 'runs in a folder that has been removed' '
+	run sh -c "mkdir gone; cd gone; rmdir ../gone; exec \"\$WHALEBOX\" /bin/true" &&
+	want_status 0
+'
+
+it 'says that something is mounted in the root file system of a user' '
+	run unshare --user --map-root-user --mount sh -c \
+	    "mount -t tmpfs below \"\$WHALEBOX_ROOTFS/tmp\" &&
+	    exec \"\$WHALEBOX\" /bin/true" && want_status 125 &&
+	want_err "open_tree" && want_err "hint: something is mounted in it"
+'
+
+if is_root; then
+	it 'needs no cgroups if no limit is asked for, though a mount of them is hidden' '
+		run unshare --mount sh -c "mount -t tmpfs hidden /sys/fs/cgroup &&
+		    exec \"\$WHALEBOX\" /bin/echo ran" && want_status 0 && want_out ran
+	'
+else
+	it 'says where boxes can be kept when there is no HOME' '
+		run env -u HOME -u XDG_DATA_HOME -u WHALEBOX_HOME "$WHALEBOX" /bin/true &&
+		want_status 125 && want_err "WHALEBOX_HOME=DIR" && [ ! -e "(null)" ]
+	'
+fi
+
 it 'refuses a name that is not one' '
 	for name in ../x / . .. -x "" "a b" "$(printf %0300d 0)"; do
 		box --name "$name" /bin/true && want_status 125 &&
