@@ -163,13 +163,13 @@ static _Noreturn void die(void);
 
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
-    static char why[2 * PATH_MAX], all[4 * PATH_MAX];   /* longer than any */
+    static char why[2 * PATH_MAX], all[4 * PATH_MAX];   /* room for any */
     va_list args;                       /* what the dots stand for */
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
     write(told, all, (size_t)snprintf(all, sizeof(all), "whalebox: %s%s%s\n",
-          why, mend ? "\n  hint: " : "", mend ? mend : ""));  /* at once */
+          why, mend ? "\n  hint: " : "", mend ? mend : ""));  /* unmixed */
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -2255,8 +2255,10 @@ static void start_relay(void) {
         sigemptyset(&wanted);
         sigaddset(&wanted, SIGWINCH);   /* the window's size has changed */
         sigaddset(&wanted, SIGCHLD);    /* from our parent: see end_relay() */
-        if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp())
-            kill(0, SIGTTIN), kill(getpid(), SIGSTOP);  /* a job: wait */
+        if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
+            kill(0, SIGTTIN);           /* a job in the background waits; */
+            kill(getpid(), SIGSTOP);    /* here that signal is blocked */
+        }
         raw = found;
         cfmakeraw(&raw);                /* ^C and the rest go to the box */
         if (master >= 0 && is_terminal)
@@ -3185,7 +3187,7 @@ static void visit_box(const struct option *o, char *name) {
     whose = VISITED;                    /* its folders are another's */
     take_record(7);                     /* not its limits */
     step(14, "pidfd_open()");
-    if (with_init && !host_root)        /* its memory is the host's: keep out */
+    if (with_init && !host_root)        /* who may not look into our program */
         target = (int)must(syscall(SYS_pidfd_open, first_child(), 0));
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);
