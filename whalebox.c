@@ -384,12 +384,28 @@ TOOL void take_share(const struct option *o, char *value) {
         refuse_value(o, value);
 }
 
+static void take_help(const struct option *o, char *value);
+static int has_value(const struct option *o) {
+    return o->take != take_flag && o->take != take_help;
+}
+
+/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
+static const struct option *find_row(const struct option *rows,
+                                     const char *word) {
+    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
+    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
+                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
+    for (; rows && rows->help; rows++)
+        if (strncmp(rows->help + at, key, strlen(key)) == 0)
+            return rows;                /* found */
+    return NULL;
+}
+
 /* === Chapter 0: a plain process ============================================
  *
  * One process makes another: clone, execve, wait.  Whatever the box becomes, to
  * the host it stays a process, with a number, signals and an exit status.
  */
-static void take_help(const struct option *o, char *value);
 static const struct option process_options[] = {
     { "-h, --help               print this, and end", take_help, NULL },
     { "    --version            print the version", take_help, "whalebox 0.1" },
@@ -419,13 +435,9 @@ static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
 /* Make this process a sound place to start from, whatever the caller left:
- * streams 0 to 2 open, or a file of ours would become "standard output";
- * nothing else open, which the box would inherit (CVE-2024-21626); no signal
- * to end us before we clean up.  What the caller ignores is not passed on. */
+ * streams 0 to 2 open, or a file of ours would become "standard output", and
+ * nothing else, which the box would inherit (CVE-2024-21626). */
 static void prepare_process(void) {
-    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
-    struct sigaction old;               /* the caller's choice */
     if (is_prepared++)                  /* 13: which has opened the box */
         return;                         /* 13: */
     step(0, "open(/dev/null)");
@@ -440,6 +452,14 @@ static void prepare_process(void) {
                 "/proc/self/uid_map"), "4294967295");
     umask(022);                         /* the caller's is for its own files */
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
+    in_foreground = tcgetpgrp(0) == getpgrp(); /* -1 without a terminal */
+}
+
+/* Have signals wait, to be passed on, but for those that the caller ignores. */
+static void hold_signals(void) {
+    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
+    struct sigaction old;               /* the caller's choice */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
     sigaddset(&awaited, SIGCHLD);       /* the child ended */
@@ -448,7 +468,6 @@ static void prepare_process(void) {
             old.sa_handler != SIG_IGN)  /* the caller's wish */
             sigaddset(&awaited, passed_on[i]);
     must(sigprocmask(SIG_BLOCK, &awaited, NULL));       /* now they wait */
-    in_foreground = tcgetpgrp(0) == getpgrp(); /* -1 without a terminal */
 }
 
 /* One process becomes two, and the second calls MAIN, which does not return.
@@ -472,6 +491,13 @@ static void clone_child(void (*main)(void)) {
         main();
     }
     close(box.gate[0]);                 /* the child's end */
+}
+
+/* Let the child at the gate go on.  If it is dead, waiting for it tells why. */
+static void open_gate(void) {
+    step(0, "write(gate)");
+    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
+        die();
 }
 
 /* In the child, the box being closed: become the command.  A mask and ignored
@@ -501,7 +527,7 @@ static void send_signal(int pidfd, int sig) {
 static void wait_for_box(void) {
     siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
-    while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid) {
+    do {
         if (attend)                     /* 13: with -d there is more to do */
             attend();                   /* 13: and it returns when we have */
         int sig = sigwaitinfo(&awaited, &info); /* sleeps */
@@ -514,7 +540,7 @@ static void wait_for_box(void) {
         } else if (sig > 0 && sig != SIGCHLD && !went_to_box) {
             send_signal(box.pidfd, sig);        /* from kill(1), say */
         }
-    }
+    } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* nothing left to end */
     if (in_foreground)
         tcsetpgrp(0, getpgrp());        /* with SIGTTOU blocked, it may */
@@ -617,7 +643,7 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
     step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
     must(syscall(SYS_move_mount, tree, "", place, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(place);                       /* move_mount needed it, no more */
+    close(place);                       /* the tree's goes at execve(2) */
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
@@ -642,7 +668,6 @@ static void mount_fresh(const char *type, const char *target, unsigned long
     must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
                  &attr, sizeof(attr)));
     attach_tree(tree, host, place, target);
-    close(tree);                        /* the mount is held by its place now */
 }
 #endif /* WITH_MOUNT */
 #if WITH_USER
@@ -986,7 +1011,6 @@ static void drop_cgroup(void) {
                 "  hint: what does not fit is killed, for no swap stands behind"
                 " a limit; -m gives more\n", limits.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
-    box.cgroup = -1;                    /* undo() may come again */
     unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
 }
 
@@ -1033,13 +1057,14 @@ static const struct hint root_hints[] = {
     { 0 }
 };
 
-/* Before the clone: take the folder NAME. */
-static struct tree *open_folder(const char *name) {
+/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file. */
+static struct tree *open_folder(const char *name, unsigned int flags) {
     struct tree *tree = &trees[tree_count++]; /* the next one */
+    tree->flags = flags;
     step(8, "open(%s) # ls %s", name, name);
-    if (!realpath(name, tree->path) || access(text("%s/.", name), F_OK) < 0)
+    if (!realpath(text(flags ? "%s" : "%s/.", name), tree->path))
         die();
-    tree->fd = host_root ? clone_tree(tree->path, 0) : -1;
+    tree->fd = host_root ? clone_tree(tree->path, flags) : -1;
     return tree;
 }
 
@@ -1072,7 +1097,7 @@ static void attach_folder(const struct tree *tree, const char *to) {
 
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
-    rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs");
+    rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
 }
 
 /* In the child: mount the rootfs and go there: "." is the new root now. */
@@ -1093,7 +1118,6 @@ static void bind_device(int dev, const char *name, dev_t number) {
     if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
         die();
     attach_tree(tree, host, file, host + 1);
-    close(tree);                        /* the mount is held by its place now */
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
@@ -1210,7 +1234,6 @@ static int remove_folder(int parent, const char *name) {
     return result;
 }
 
-static void release_child(void);
 /* In a helper: root of a user namespace that is mapped as the box's was. */
 static void remove_leftover(void) {
     start_child();
@@ -1233,7 +1256,8 @@ static int remove_box(int parent, const char *name) {
         box.cgroup = -1;                /* nor limits */
         box.name = name;                /* for remove_leftover() */
         clone_child(remove_leftover);
-        release_child();
+        chapters[5].born();             /* maps its ids, as it did the box's */
+        open_gate();
         waitpid(box.pid, &box.status, 0);
         close(box.gate[1]);
         close(box.pidfd);
@@ -1281,7 +1305,7 @@ static void make_layers(void) {
                mkdirat(folder, "work", 0755); /* overlay's own workshop */
     made = whose == NEW ? made : 0;     /* 13: they are there already */
     must(made);
-    layers = open_folder(text("%s/%s", home, box.name)); /* to mount */
+    layers = open_folder(text("%s/%s", home, box.name), 0); /* to mount */
 }
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
@@ -1289,7 +1313,6 @@ static void drop_layers(void) {
     flock(containers, LOCK_EX);         /* nobody else is to sweep it */
     if (folder >= 0)
         remove_box(containers, box.name);
-    folder = -1;                        /* undo() may come again */
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
@@ -1772,11 +1795,11 @@ static void take_doctor(const struct option *o, char *value) {
  * process of the box does, so there is never a moment at which the box's folder
  * is removed and a volume still in it.
  */
-#include <linux/capability.h>    /* capset's structures */
+#include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
 
 static struct volume {
     const char *source, *target;        /* as -v has them */
-    int is_folder, is_read_only;
+    int is_read_only;
     struct tree *tree;                  /* the source, to be mounted */
 } volumes[32];
 static size_t volume_count;             /* how many are taken */
@@ -1787,9 +1810,7 @@ static int root_read_only, with_init;   /* --read-only, --init */
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-        "/usr/bin:/sbin:/bin";
-    variables[0] = variables[0] ? variables[0] : path; /* the first of all */
+    must(variable ? 0 : -1);            /* strdup(3)'s ENOMEM */
     size_t i = 0, length = strcspn(variable, "=") + 1;
     while (variables[i] && strncmp(variables[i], variable, length) != 0)
         i++;
@@ -1854,71 +1875,53 @@ static const struct hint volume_hints[] = {
 };
 
 /*
- * Before the clone: take the sources.  A missing one becomes a folder, as
- * docker has it, with the one above it there.  open_tree(2) copies a file's
- * mount as well as a folder's; what is mounted below comes along.
+ * Before the clone: take the sources, to be idmapped with the other folders.  A
+ * missing one becomes a folder, as docker has it, with the one above it there.
+ * open_tree(2) copies a file's mount as well as a folder's.
  */
 static void open_volumes(void) {
-    struct stat st;
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         step(11, "mkdir(%s) # mkdir %s", v->source, v->source);
-        if (stat(v->source, &st) < 0)
+        if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
-        must(stat(v->source, &st));
-        v->is_folder = S_ISDIR(st.st_mode);     /* so must the target be */
-        v->tree = &trees[tree_count++];         /* idmapped with the others */
-        v->tree->flags = AT_RECURSIVE;
-        if (!realpath(v->source, v->tree->path))
-            die();
-        v->tree->fd = host_root ? clone_tree(v->tree->path, AT_RECURSIVE)
-                                     : -1;
+        v->tree = open_folder(v->source, AT_RECURSIVE);
     }
 }
 
-/* In the child: open PATH as from the box's root, whatever links there are on
- * the way, or fail: not even a hostile rootfs leads out.  Links of /proc, which
- * lead to where a process is and not to a path, are refused.  openat2(2). */
-static int open_in_box(const char *path, unsigned long long flags) {
-    struct open_how how = { .flags = flags | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-    int root = open("/", O_PATH | O_CLOEXEC);
-    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-    close(root);                        /* succeeds, so openat2's errno stays */
-    return fd;
+/* In the child: open PATH as from the folder FROM, of which RESOLVE says what a
+ * link may do: RESOLVE_IN_ROOT, lead anywhere in it, or RESOLVE_NO_SYMLINKS.
+ * Not even a hostile rootfs leads out.  Links of /proc, which lead to where a
+ * process is and not to a path, are refused.  openat2(2). */
+static int open_in_box(int from, const char *path, unsigned long long resolve) {
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+                            .resolve = resolve | RESOLVE_NO_MAGICLINKS };
+    return (int)syscall(SYS_openat2, from, path, &how, sizeof(how));
 }
 
 /*
- * In the child: a descriptor of PATH in the box, made if it is missing: folders
- * down to the last name, and that a folder, too, or an empty FILE to mount on.
- * Each name is made in the folder that the descriptor is of, so that a link
- * swapped in meanwhile changes nothing (CVE-2021-30465).
+ * In the child, whose folder is the box's root: a descriptor of PATH, from "/",
+ * made if it is missing: folders down to the last name, and that a folder, too,
+ * or an empty file to mount on.  Each name is made in the folder that the
+ * descriptor is of, so that a link swapped in meanwhile changes nothing
+ * (CVE-2021-30465).
  */
 static int make_in_box(const char *path, int is_folder) {
-    int above = (int)must(open("/", O_PATH | O_CLOEXEC)), fd;   /* so far */
-    for (size_t end = 1; path[end - 1]; end++) {
-        if (path[end] != '/' && path[end])
-            continue;                   /* in the middle of a name */
-        const char *part = text("%.*s", (int)end, path);
+    int above = AT_FDCWD, fd;           /* so far: "/" */
+    for (const char *end = path; *end;) {
+        end += 1 + strcspn(end + 1, "/");       /* of one more name */
+        const char *part = text("%.*s", (int)(end - path), path);
         const char *name = strrchr(part, '/') + 1;      /* its last */
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
-        fd = open_in_box(part, O_PATH); /* links followed, in here */
+        fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT); /* by its links */
         if (fd < 0 && errno == ENOENT) {
-            int made = path[end] || is_folder ? mkdirat(above, name, 0755)
-                : openat(above, name, O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-            if (made < 0 && errno != EEXIST)
-                die();
-            if (made > 0)
-                close(made);            /* the file: its path will do */
-            struct stat st;             /* of it, by no path but its name */
-            fd = (int)must(openat(above, name, O_PATH | O_NOFOLLOW |
-                                  O_CLOEXEC));  /* what was made, or came */
-            must(fstat(fd, &st));       /* between the look and the making */
-            errno = EEXIST;             /* it was there, and led nowhere */
-            if (S_ISLNK(st.st_mode))    /* a link that leads nowhere */
-                die();
+            int made = *end || is_folder ? mkdirat(above, name, 0755)
+                     : mknodat(above, name, S_IFREG | 0644, 0);
+            int why = errno;            /* EEXIST: a link that leads nowhere, */
+            fd = open_in_box(above, name, RESOLVE_NO_SYMLINKS); /* or it has */
+            errno = made < 0 ? why : errno;     /* come meanwhile */
         }
         must(fd);                       /* made now, or there before */
-        close(above);
+        close(above);                   /* which does nothing to AT_FDCWD */
         above = fd;                     /* one name further down */
     }
     return above;
@@ -1927,12 +1930,11 @@ static int make_in_box(const char *path, int is_folder) {
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
-    if (whose == VISITED)               /* 14: they have been, */
-        return;                         /* 14: for the box itself */
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
         struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-        struct stat root, target;
-        int place = make_in_box(v->target, v->is_folder);       /* held */
+        struct stat root, source, target;
+        must(fstat(v->tree->fd, &source));      /* of a kind with the target */
+        int place = make_in_box(v->target, S_ISDIR(source.st_mode));
         must(stat("/", &root));
         must(fstat(place, &target));
         errno = EBUSY;                  /* nobody would see what lies on "/" */
@@ -1944,7 +1946,6 @@ static void mount_volumes(void) {
                          AT_RECURSIVE, &attr, sizeof(attr)));
         }
         attach_tree(v->tree->fd, v->source, place, v->target);
-        close(v->tree->fd);             /* its place holds it now */
     }
 }
 
@@ -1958,12 +1959,13 @@ static char *find_field(const char *file, const char *key, int column) {
     return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
 }
 
-/* The number that WORD is, or the field COLUMN of its line in FILE.  Does not
- * return if there is none. */
+/* The field COLUMN of the line of WORD in FILE: 2, its own number, which WORD
+ * may be itself, or 3, its group's, which is 0 then.  Does not return if there
+ * is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
-    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
-        return (unsigned int)id;        /* UINT_MAX is -1: "as it is" */
+    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
+        return column == 2 ? (unsigned int)id : 0;
     step(11, "user \"%s\" of %s", word, file);
     char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
     errno = ENOENT;                     /* also when a line is broken */
@@ -2008,27 +2010,19 @@ static _Noreturn void exec_under_init(void) {
  * the command, a plain user's, loses them at execve(2).  capabilities(7).
  */
 static void become_user(void) {
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct sets[2];
-    char *name = text("%s", user), *group = strchr(name, ':');
-    if (group)
-        *group++ = '\0';                /* now each is a string */
-    unsigned int uid = find_id(name, "/etc/passwd", 2), gid = 0;
-    if (group)
-        gid = find_id(group, "/etc/group", 2); /* as was asked for */
-    else if (name[strspn(name, "0123456789")])  /* a name: its own group */
-        gid = find_id(name, "/etc/passwd", 3); /* the user's own */
+    char *group = text("%s", user), *name = strsep(&group, ":");
+    unsigned int uid = find_id(name, "/etc/passwd", 2);
+    unsigned int gid = group ? find_id(group, "/etc/group", 2)
+                             : find_id(name, "/etc/passwd", 3);
+    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
          gid, uid, uid, gid);
-    must(prctl(PR_SET_KEEPCAPS, 1));    /* in the permitted set, at least */
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
     if (own_terminal)                   /* 12: or it could not open it anew */
         must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
-    must(syscall(SYS_capget, &head, sets));
-    sets[0].effective = sets[0].permitted;      /* they were cleared */
-    sets[1].effective = sets[1].permitted;
-    must(syscall(SYS_capset, &head, sets));
+    must(prctl(PR_SET_SECUREBITS, bits));       /* in the box as elsewhere */
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
     if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
         _exit(failure);
@@ -2045,26 +2039,24 @@ static const char *find_home(const char *whom) {
  * find, and become the user that it is to be.  What -e said comes before what
  * we say; the host's environment, which may hold its secrets, is dropped. */
 static void furnish_box(void) {
-    static char own[3][PATH_MAX];       /* strings of the environment */
     const char *term = getenv("TERM"), *name = user ? user : "root";
+    char own[65];                       /* its hostname */
     mount_volumes();                    /* first: a home may be one */
-    snprintf(own[0], PATH_MAX, "HOME=%s",
-             find_home(text("%.*s", (int)strcspn(name, ":"), name)));
-    must(gethostname(strcpy(own[1], "HOSTNAME=") + 9, PATH_MAX - 9));
-    snprintf(own[2], PATH_MAX, "TERM=%s", term ? term : "dumb");
-    for (size_t i = 0; i < LENGTH(own); i++)
-        set_variable(own[i], 0);        /* -e comes before these */
+    name = text("%.*s", (int)strcspn(name, ":"), name);
+    must(gethostname(own, sizeof(own)));
+    set_variable(strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                        "/usr/bin:/sbin:/bin"), 0);     /* not if -e has it */
+    set_variable(strdup(text("HOME=%s", find_home(name))), 0);
+    set_variable(strdup(text("HOSTNAME=%s", own)), 0);
+    set_variable(strdup(text("TERM=%s", term ? term : "dumb")), 0);
     environ = variables;                /* the host's is forgotten */
-    if (workdir) {
-        int dir = open_in_box(workdir, O_PATH | O_DIRECTORY);
+    if (workdir) {                      /* a whole path is made, as docker */
         step(11, "openat2(%s, RESOLVE_IN_ROOT) # cd %s", workdir, workdir);
-        if (dir < 0 && errno == ENOENT && *workdir == '/')
-            dir = make_in_box(workdir, 1);      /* as docker has it */
-        must(fchdir((int)must(dir)));
+        int dir = *workdir == '/' ? make_in_box(workdir, 1)     /* has it */
+                : (int)must(open_in_box(AT_FDCWD, workdir, RESOLVE_IN_ROOT));
+        must(fchdir(dir));
         close(dir);                     /* it is where we are */
     }
-    if (whose == VISITED)               /* 14: it has been */
-        root_read_only = 0;             /* 14: */
     if (root_read_only) {               /* now all is made */
         step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
         must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
@@ -2094,17 +2086,17 @@ static void furnish_box(void) {
  *   parent    socketpair, fork --> relay: waits for a message
  *             clone3 -----------------------> child: opens the pair
  *   relay     master <----------------------- sends it, keeps the slave
- *             raw mode, copies until the slave is closed
+ *             raw mode, copies until the slave is closed, or the socket
  *
  * pty(7), termios(3), cmsg(3).
  */
 #include <sys/signalfd.h>
 #include <termios.h>
 
+enum { RELAY = 3 };                     /* the relay's end of the socket */
 static int handover[2] = { -1, -1 };    /* sockets: the master's way out */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
-static struct termios found;            /* the caller's terminal, as it was */
-static int is_terminal;                 /* whether it is one */
+static int is_terminal;                 /* whether the caller has one */
 
 static const struct option tty_options[] = {
     { "-t, --tty                give the box a terminal of its own",
@@ -2117,15 +2109,23 @@ static const struct hint tty_hints[] = {
     { 0 }
 };
 
-/* A message of one byte with room for a descriptor: a descriptor can go to
- * another process over a Unix socket, but only along with some data. */
-static struct msghdr *message(void) {
-    static _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    static char byte;                   /* which one does not matter */
-    static struct iovec data = { &byte, 1 }; /* what is sent */
-    static struct msghdr m = { .msg_iov = &data, .msg_iovlen = 1,
-        .msg_control = control, .msg_controllen = sizeof(control) };
-    return &m;
+/* A message with a descriptor, for a Unix socket: the kernel opens for the
+ * receiver what the sender has open, but only along with some data, a byte. */
+static union {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))]; /* for it and the descriptor */
+} parcel = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+                       .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+static char filler;                     /* the byte */
+static struct msghdr message = { .msg_iovlen = 1,
+    .msg_iov = &(struct iovec){ &filler, 1 },
+    .msg_control = &parcel, .msg_controllen = sizeof(parcel) };
+
+/* Have TERMINAL be as large as the caller's, if the caller has one. */
+static void copy_window_size(int terminal) {
+    struct winsize size;                /* rows and columns */
+    if (ioctl(0, TIOCGWINSZ, &size) == 0)
+        ioctl(terminal, TIOCSWINSZ, &size);     /* SIGWINCH for its job */
 }
 
 /* In the child: have TERMINAL as /dev/console, too, where some look for one. */
@@ -2140,27 +2140,18 @@ static void mount_console(const char *terminal) {
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    struct msghdr *m = message();
-    struct cmsghdr *part = CMSG_FIRSTHDR(m);
-    int unlocked = 0, number;           /* of /dev/pts/N */
-    struct winsize size;                /* of the caller's, if it is one */
     if (!own_terminal)
         return;
     step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
     int master = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
                                 O_CLOEXEC));
-    must(ioctl(master, TIOCSPTLCK, &unlocked));         /* unlockpt(3) */
-    must(ioctl(master, TIOCGPTN, &number));             /* ptsname(3) */
+    must(unlockpt(master));             /* ioctl(TIOCSPTLCK) */
     int slave = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
-    mount_console(text("/dev/pts/%d", number));
-    if (ioctl(0, TIOCGWINSZ, &size) == 0)       /* before the command looks */
-        must(ioctl(slave, TIOCSWINSZ, &size));
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;       /* the kernel opens it over there */
-    part->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(part), &master, sizeof(int));
+    mount_console(ptsname(master));     /* /dev/pts/N */
+    copy_window_size(slave);            /* before the command looks */
+    memcpy(CMSG_DATA(&parcel.head), &master, sizeof(master));
     step(12, "sendmsg(SCM_RIGHTS), setsid(), ioctl(TIOCSCTTY) # setsid -c");
-    must(sendmsg(handover[1], m, 0));   /* the relay wakes up */
+    must(sendmsg(handover[1], &message, 0));    /* the relay wakes up */
     must(setsid());                     /* a session has one terminal */
     must(ioctl(slave, TIOCSCTTY, 0));   /* this one */
     for (int stream = 0; stream <= 2; stream++)
@@ -2168,36 +2159,18 @@ static void open_terminal(void) {
     close(slave);                       /* the master goes at execve(2) */
 }
 
-/* In the relay: the master that the child sends, or -1 if it died before. */
-static int receive_master(void) {
-    struct msghdr *m = message();
-    struct cmsghdr *part;
-    int master = -1;                    /* if the child died instead */
-    if (recvmsg(handover[0], m, MSG_CMSG_CLOEXEC) == 1 &&
-        (part = CMSG_FIRSTHDR(m)))
-        memcpy(&master, CMSG_DATA(part), sizeof(int));
-    return master;
-}
-
-/* In the relay: have the box's terminal as large as the caller's. */
-static void copy_window_size(int master) {
-    struct winsize size;                /* rows and columns */
-    if (ioctl(0, TIOCGWINSZ, &size) == 0)       /* if we have a terminal */
-        ioctl(master, TIOCSWINSZ, &size);       /* SIGWINCH for the box */
-}
-
 /*
- * In the relay: copy until the last slave is closed (EIO).  What was typed and
- * not yet taken waits in TYPED, so that a box that does not read cannot keep
- * its own output from being shown.  The end of our input is ^D for the box, and
- * once more for whoever reads next.
+ * In the relay: copy until the last slave is closed (EIO), or, what is there
+ * having been shown, the parent hangs up.  What was typed and not yet taken
+ * waits in TYPED, so that a box that does not read cannot keep its own output
+ * from being shown.  The end of our input is ^D for the box, and once more for
+ * whoever reads next.
  */
 static void copy_both_ways(int master, int signals) {
     char typed[256], shown[4096];       /* in, and out */
-    struct signalfd_siginfo event;      /* what has come */
-    int is_last = 0;                    /* no more than what is there */
-    struct pollfd from[3] = { { .fd = 0 }, { .fd = master },
-                              { .fd = signals, .events = POLLIN } };
+    struct signalfd_siginfo event;      /* SIGWINCH, or no matter which */
+    struct pollfd from[] = { { .fd = 0 }, { .fd = master }, { .fd = RELAY },
+                             { .fd = signals, .events = POLLIN } };
     ssize_t waiting = 0, length;        /* bytes typed; bytes moved */
     int patience = -1;                  /* milliseconds, or for ever */
     from[0].fd = detached ? -1 : 0;     /* 13: nobody types */
@@ -2206,10 +2179,8 @@ static void copy_both_ways(int master, int signals) {
         from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
         if (poll(from, LENGTH(from), patience) == 0)
             waiting = 1;                /* ^D again: somebody may read */
-        if (from[2].revents && read(signals, &event, sizeof(event)) > 0) {
-            copy_window_size(master);   /* SIGWINCH, or */
-            is_last |= event.ssi_signo == SIGCHLD;      /* the command ended */
-        }
+        if (from[3].revents && read(signals, &event, sizeof(event)) > 0)
+            copy_window_size(master);
         if (is_terminal && (from[0].revents & POLLHUP))
             return;                     /* it was closed: hang up, too */
         if (!waiting && from[0].revents) {
@@ -2225,7 +2196,8 @@ static void copy_both_ways(int master, int signals) {
         if (length > 0)                 /* the rest stays in front */
             memmove(typed, typed + length, (size_t)(waiting -= length));
         length = read(master, shown, sizeof(shown));    /* does not wait */
-        if (length == 0 || (length < 0 && (errno != EAGAIN || is_last)))
+        if (length == 0 ||
+            (length < 0 && (errno != EAGAIN || from[2].revents)))
             return;
         for (ssize_t done = 0, n; done < length; done += n)
             if ((n = write(1, shown + done, (size_t)(length - done))) <= 0)
@@ -2234,64 +2206,52 @@ static void copy_both_ways(int master, int signals) {
 }
 
 /*
- * The child is at the gate: start the relay.  It is a process of its own, so
- * that it can set the terminal right even if whalebox is killed: then the box
- * dies, its terminal closes, and the relay comes to its end.
+ * Before the clone: start the relay.  It is a process of its own, so that it
+ * can set the terminal right even if whalebox is killed: then the box dies, its
+ * terminal and the socket close, and the relay comes to its end.
  */
 static void start_relay(void) {
-    struct termios raw;                 /* what the relay makes of FOUND */
-    sigset_t wanted;                    /* signals */
+    struct termios found, raw;          /* the caller's, and as we have it */
     if (!own_terminal)
         return;
-    is_terminal = tcgetattr(0, &found) == 0; /* or a pipe, say */
-    step(12, "fork(), tcsetattr(raw) # stty raw -echo");
+    step(12, "socketpair(), fork(), tcsetattr(raw) # stty raw -echo");
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
+    is_terminal = tcgetattr(0, &found) == 0;    /* or a pipe, say */
     relay_pid = (pid_t)must(fork());
     if (relay_pid == 0) {               /* in the relay, with our signals off */
-        dup2(handover[0], 3);           /* all it keeps are its streams, */
-        syscall(SYS_close_range, 4U, ~0U, 0); /* or the child at the gate and */
-        handover[0] = 3;                /* the launcher of -d would wait for */
-        chdir("/");                     /* it to close the rest */
-        int master = receive_master();  /* sleeps until the child has one */
-        sigemptyset(&wanted);
-        sigaddset(&wanted, SIGWINCH);   /* the window's size has changed */
-        sigaddset(&wanted, SIGCHLD);    /* from our parent: see end_relay() */
+        dup2(handover[0], RELAY);       /* all it keeps are its streams and */
+        syscall(SYS_close_range, RELAY + 1U, ~0U, 0);   /* this, or the */
+        chdir("/");                     /* launcher of -d would wait for it */
+        int master = -1;                /* if no child ever sends one */
+        if (recvmsg(RELAY, &message, MSG_CMSG_CLOEXEC) == 1 &&  /* sleeps */
+            CMSG_FIRSTHDR(&message))
+            memcpy(&master, CMSG_DATA(&parcel.head), sizeof(master));
         if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
             kill(0, SIGTTIN);           /* a job in the background waits; */
             kill(getpid(), SIGSTOP);    /* here that signal is blocked */
         }
         raw = found;
         cfmakeraw(&raw);                /* ^C and the rest go to the box */
-        if (master >= 0 && is_terminal)
-            tcsetattr(0, TCSADRAIN, &raw);
         if (master >= 0) {
+            if (is_terminal)
+                tcsetattr(0, TCSADRAIN, &raw);
             copy_window_size(master);
             fcntl(master, F_SETFL, O_NONBLOCK); /* poll() waits */
-            copy_both_ways(master, signalfd(-1, &wanted, SFD_CLOEXEC));
+            copy_both_ways(master, signalfd(-1, &awaited, SFD_CLOEXEC));
         }
         if (is_terminal)
             tcsetattr(0, TCSADRAIN, &found);    /* as it was */
         _exit(0);
     }
     close(handover[0]);                 /* the relay's end */
-    close(handover[1]);                 /* the child's */
 }
 
-/* Before the clone: the sockets that the child and the relay will share. */
-static void prepare_handover(void) {
-    if (!own_terminal)                  /* they stay at -1 */
-        return;
-    step(12, "socketpair()");
-    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
-}
-
-/* After the end: let the relay show what is left.  Somebody in the box may keep
- * the slave open, as a visitor's daemon does: it is not waited for. */
+/* After the end: hang up, and let the relay show what is left.  Who keeps the
+ * slave open, as a visitor's daemon may, is not waited for. */
 static void end_relay(void) {
-    if (relay_pid > 0) {
-        kill(relay_pid, SIGCHLD);       /* which is no signal of a user's */
+    close(handover[1]);                 /* the child has none by now */
+    if (relay_pid > 0)
         waitpid(relay_pid, NULL, 0);
-    }
-    relay_pid = 0;                      /* undo() may come again */
 }
 #endif /* WITH_TTY */
 
@@ -2320,23 +2280,18 @@ static void end_relay(void) {
 static int thrown_away;                 /* --rm */
 static unsigned long long log_max = 10 << 20;   /* --log-max, in bytes */
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
-static time_t created, started;         /* seconds since 1970 */
+static long long created, started;      /* seconds since 1970 */
 static int launcher = -1;               /* a pipe: one byte when the box runs */
-static int refusals, output = -1;       /* pipes: see refusal; what it prints */
+static int refusals[2], output[2];      /* pipes: see refusal; what it prints */
 static int signals, logfile = -1;       /* a signalfd; the file log */
-static unsigned long long logged;       /* its size, in bytes */
-static int record_folder;               /* where the record lies */
 static int turn = -1;                   /* a folder: it is ours to act on */
+static int supervisor = -1;             /* a pidfd: see find_status() */
 static int making;                      /* the folder upper: it is being made */
-static int lasting;                     /* the box stays, and with it that */
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
 static size_t length;                   /* of it so far */
 static int run(char **argv);
-static const struct option *find_row(const struct option *rows,
-                                     const char *word);
-static int has_value(const struct option *o);
 static char **take_options(char **argv);
 static char *letters[128];              /* a command's: letters['q'] is -q's */
 typedef void verb(const struct option *o, char *name);   /* a command */
@@ -2398,14 +2353,9 @@ PRINTF(1) static void add(const char *format, ...) {
  * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
 static void add_word(const char *after, const char *word) {
     add("%s%s", after, *word ? "" : "\\e");
-    for (size_t plain; *word; word += plain) {
-        plain = strcspn(word, " \\\n"); /* what has no meaning here */
-        if (plain > 0)                  /* as it is */
-            add("%.*s", (int)plain, word);
-        else
-            add("\\%c", *word == '\n' ? 'n' : *word);
-        plain += plain == 0;            /* one has been added */
-    }
+    for (; *word; word++)
+        add(strchr(" \\\n", *word) ? "\\%c" : "%c", /* has it a meaning? */
+            *word == '\n' ? 'n' : *word);
 }
 
 /* Make what add_word() wrote at FROM a string again, in its place.  Returns the
@@ -2422,10 +2372,14 @@ static char *take_word(char *from) {
     return next;
 }
 
-/* The file that is to be the next record: a descriptor. */
-static int open_new_record(void) {
-    return (int)must(openat(record_folder, "config.new", O_WRONLY | O_CREAT |
-                            O_CLOEXEC, 0600));
+/* The file that is to be the next record, with ROOM on the disk, in bytes: a
+ * descriptor. */
+static int open_new_record(off_t room) {
+    int fd = (int)must(openat(folder, "config.new", O_WRONLY | O_CREAT |
+                              O_CLOEXEC, 0600));
+    errno = room ? posix_fallocate(fd, 0, room) : 0;
+    must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
+    return fd;
 }
 
 /* Write the record: a new file takes the old one's place, so whoever reads it
@@ -2435,8 +2389,8 @@ static void write_record(const char *status, const char *exit_code) {
     add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
         "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
         "finished=%lld", box.id, box.name, status, exit_code, box.pid,
-        start_time(box.pid), getpid(), boot_id(), (long long)created,
-        (long long)started, *exit_code ? (long long)time(NULL) : 0LL);
+        start_time(box.pid), getpid(), boot_id(), created, started,
+        *exit_code ? (long long)time(NULL) : 0LL);
     add_word("\nimage=", rootfs->path); /* a full path */
     add_word("\ndirectory=", directory); /* of those that are not */
     for (struct taken *t = taken; t->option; t++) {     /* of the run */
@@ -2457,28 +2411,19 @@ static void write_record(const char *status, const char *exit_code) {
     step(13, "write(%s/config, status=%s)", box.name, status);
     errno = E2BIG;                      /* its reader would say so, too */
     must(is_kept && length >= sizeof(draft) ? -1 : 0);
-    int fd = open_new_record();         /* it may have room already */
+    int fd = open_new_record(0);        /* it may have room already */
     errno = ENOSPC;                     /* if it takes a part */
     must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
     must(ftruncate(fd, (off_t)strlen(draft)));
     must(is_kept ? fsync(fd) : 0);      /* on the disk before it has its name */
     close(fd);
-    must(renameat(record_folder, "config.new", record_folder, "config"));
-}
-
-/* Have room for the next record, a little longer than this one: when the box
- * ends the disk may be full, of its own files even. */
-static void reserve_record(void) {
-    int fd = open_new_record();
-    step(13, "fallocate(%s/config.new)", box.name);
-    errno = posix_fallocate(fd, 0, (off_t)length + 64);
-    must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
-    close(fd);
+    must(renameat(folder, "config.new", folder, "config"));
 }
 
 /* At exit(3), when all else is done. */
 static void record_end(void) {
-    if (lasting)
+    struct stat st;                     /* its mode: see keep_box() */
+    if (folder >= 0 && fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))
         write_record("exited", text("%d", exit_status(box.status)));
 }
 
@@ -2491,31 +2436,25 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
-/* Make each line of the record a string.  Returns whether each is whole. */
-static int cut_record(void) {
-    for (char *line = record, *end; *line; line = end + 1) {
-        end = strchr(line, '\n');
-        if (!end)
-            return 0;                   /* it was cut off */
-        *end = '\0';
-        if (!strchr(line, '='))
-            return 0;                   /* take_record() counts on one */
-    }
-    return 1;
-}
-
-/* Read the record of the box NAME, whose folder is DIR.  Returns 0, or -1 if it
- * is not whole, or another's: then nothing of it is believed, or left.  Since
- * the command comes last, who finds that finds all options. */
+/* Read the record of the box NAME, whose folder is DIR, and make each line of
+ * it a string.  Returns 0, or -1 if it is not whole, or another's: then nothing
+ * of it is believed, or left.  Since the command comes last, who finds that
+ * finds all options. */
 static int read_record(int dir, const char *name) {
     static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
         "created", "started", "finished", "name", "id", "status", "exit_code",
         "boot_id", "image", "directory", "command" };
     unsigned long long number;          /* the first six are, two of them int */
+    int good = 1;
     leaving++;                          /* what cannot be read is corrupt */
     strcpy(record, read_file(dir, "config"));   /* of the same size */
     leaving--;                          /* from now on it is an error again */
-    int good = cut_record();
+    for (char *line = record; good && *line; line += strlen(line) + 1) {
+        char *end = strchr(line, '\n'); /* or it was cut off */
+        good = end && memchr(line, '=', (size_t)(end - line));
+        if (good)                       /* take_record() counts on a '=' */
+            *end = '\0';
+    }
     for (size_t i = 0; good && i < LENGTH(keys); i++)
         good = value_of(keys[i]) && (i >= 6 ||
                parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,
@@ -2533,26 +2472,24 @@ static int read_record(int dir, const char *name) {
  * the disk is full, a part is lost: the box is not to wait for it. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
-    ssize_t got = read(output, buffer, sizeof(buffer));
-    if (got > 0 && logged + (size_t)got > log_max / 2) {
-        renameat(record_folder, "log", record_folder, "log.1");
+    ssize_t got = read(output[0], buffer, sizeof(buffer));
+    if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(log_max / 2)) {
+        renameat(folder, "log", folder, "log.1");
         close(logfile);                 /* it is log.1 now */
         logfile = -1;
-        logged = 0;                     /* bytes, in the new one */
     }
     if (got > 0 && logfile < 0)         /* or there was no room for it before */
-        logfile = openat(record_folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+        logfile = openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
                          O_CLOEXEC, 0600);
-    if (got > 0 && write(logfile, buffer, (size_t)got) > 0)
-        logged += (size_t)got;          /* or less, on a full disk */
+    if (got > 0)
+        write(logfile, buffer, (size_t)got);    /* or less, on a full disk */
     return got;
 }
 
 /* The box is to stay when it ends, and its record to tell how. */
 static void keep_box(void) {
-    lasting = 1;                        /* record_end() looks at it */
     step(13, "fchmod(%s, S_ISVTX) # chmod +t", box.name);
-    must(fchmod(record_folder, S_ISVTX | 0755)); /* remove_box() looks at it */
+    must(fchmod(folder, S_ISVTX | 0755));       /* remove_box() looks at it */
 }
 
 /* The child is let go: see whether it becomes the command, and tell the
@@ -2563,9 +2500,11 @@ static void tell_launcher(void) {
     char byte;
     close(refusal);                     /* the child alone has this end now */
     refusal = -1;
-    int runs = read(refusals, &byte, 1) == 0;
+    int runs = read(refusals[0], &byte, 1) == 0;
     if (runs && is_kept)                /* what never ran is removed */
         keep_box();
+    if (!runs)                          /* nor is its output waited for: its */
+        logfile = -1;                   /* relay has the pipe open, still */
     flock(turn, LOCK_UN);               /* start's; to close it would undo */
     if (runs)                           /* the lock by which we live */
         write(launcher, "", 1);
@@ -2580,7 +2519,7 @@ static void tell_launcher(void) {
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    struct pollfd from[2] = { { .fd = output, .events = POLLIN },
+    struct pollfd from[2] = { { .fd = output[0], .events = POLLIN },
                               { .fd = signals, .events = POLLIN } };
     if (launcher >= 0)                  /* the first time */
         tell_launcher();
@@ -2594,9 +2533,7 @@ static void keep_log(void) {
 /* After the end: take what is still on its way, for two seconds at most, as
  * somebody may hold the other end.  What we say from now on is in the log. */
 static void end_output(void) {
-    struct pollfd from = { .fd = output, .events = POLLIN };
-    if (launcher >= 0 && box.pidfd >= 0 && box.pid == 0)
-        tell_launcher();                /* it ended before we looked */
+    struct pollfd from = { .fd = output[0], .events = POLLIN };
     while (logfile >= 0 && poll(&from, 1, 2000) > 0 && take_output() > 0)
         ;
     told = logfile >= 0 ? logfile : told;
@@ -2612,44 +2549,38 @@ static void begin_making(void) {
 
 /* The child is at the gate: write the box's first record. */
 static void begin_record(void) {
-    if (whose == VISITED)
-        return;
     close(making);                      /* the child's alone */
-    record_folder = folder;             /* drop_layers() forgets it */
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
-    if (is_kept)                        /* it will be written again */
-        reserve_record();
-    if (is_kept && (!detached || whose == RESTARTED))
-        keep_box();                     /* else once it runs */
+    if (is_kept) {                      /* when it ends the disk may be full, */
+        step(13, "fallocate(%s/config.new)", box.name); /* of its files even */
+        close(open_new_record((off_t)length + 64));     /* a little longer */
+        if (!detached)
+            keep_box();                 /* else once it runs */
+    }
     if (!detached)                      /* its output goes to the caller */
         return;
     step(13, "open(log)");
     logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
                                O_CLOEXEC, 0600));
-    logged = (unsigned long long)must(lseek(logfile, 0, SEEK_END));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
  * have one pipe as both of the box's outputs, which keeps lines in order. */
 static void leave_caller(void) {
-    int refuses[2], prints[2];          /* pipes */
     told = (int)must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
     must(setsid());                     /* no terminal can hang us up */
-    must(pipe2(refuses, O_CLOEXEC));    /* execve(2) closes it */
-    must(pipe2(prints, O_CLOEXEC));
-    must(fchmod(prints[1], 0666));      /* the box opens it as /dev/stdout */
-    refusals = refuses[0];
-    refusal = refuses[1];               /* refuse() writes there */
-    output = prints[0];
-    must(dup2(prints[1], 1));           /* the child inherits them */
-    must(dup2(prints[1], 2));
-    close(prints[1]);                   /* 1 and 2 are enough */
+    must(pipe2(refusals, O_CLOEXEC));   /* execve(2) closes it */
+    refusal = refusals[1];              /* refuse() writes there */
+    must(pipe2(output, O_CLOEXEC));
+    must(fchmod(output[1], 0666));      /* the box opens it as /dev/stdout */
+    must(dup2(output[1], 1));           /* the child inherits them */
+    must(dup2(output[1], 2));
+    close(output[1]);                   /* 1 and 2 are enough */
     must(dup2((int)must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
-    signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not */
-    sigaddset(&awaited, SIGTERM);
-    must(sigprocmask(SIG_BLOCK, &awaited, NULL));
+    signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
+    hold_signals();                     /* is passed on */
     signals = (int)must(signalfd(-1, &awaited, SFD_CLOEXEC));
     attend = keep_log;                  /* for wait_for_box() */
 }
@@ -2672,8 +2603,8 @@ static void fork_supervisor(void) {
         return;
     step(13, "pipe2(ready), fork(), setsid() # setsid whalebox ... &");
     must(pipe2(ready, O_CLOEXEC));
-    pid_t supervisor = (pid_t)must(fork());
-    if (supervisor == 0) {
+    pid_t pid = (pid_t)must(fork());
+    if (pid == 0) {                     /* in the supervisor */
         close(ready[0]);                /* the launcher's end */
         launcher = ready[1];
         leave_caller();
@@ -2687,7 +2618,7 @@ static void fork_supervisor(void) {
         must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
         exit(0);                        /* the box is the supervisor's */
     }
-    must(waitpid(supervisor, &status, 0));      /* it has said why, if */
+    must(waitpid(pid, &status, 0));     /* it has said why, if */
     if (WIFSIGNALED(status))                    /* it could */
         refuse("was it removed meanwhile?", "%s was killed", box.name);
     exit(exit_status(status));
@@ -2695,13 +2626,6 @@ static void fork_supervisor(void) {
 static void (*start_supervisor)(void) = fork_supervisor;
 
 /* --- Commands ----------------------------------------------------------- */
-
-/* Signals wait, and a closed pipe is an error, or, with SIG_UNBLOCK, each does
- * what it does to any program. */
-static void hold_signals(int how) {
-    signal(SIGPIPE, how == SIG_BLOCK ? SIG_IGN : SIG_DFL);
-    must(sigprocmask(how, &awaited, NULL));
-}
 
 /* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
  * may end while we look and another get its number, so look twice. */
@@ -2731,25 +2655,27 @@ static int open_box_process(void) {
     return -1;
 }
 
-/* Does the process end within so many SECONDS? */
+/* Does the process, if there is one, end within so many SECONDS? */
 static int ends(int pidfd, int seconds) {
-    return poll(&(struct pollfd){ pidfd, POLLIN, 0 }, 1, seconds * 1000) > 0;
+    struct pollfd process = { .fd = pidfd, .events = POLLIN };
+    return pidfd < 0 || poll(&process, 1, seconds * 1000) > 0;
 }
 
-/* Read the record of the box NAME in DIR, and say how the box is.  One whose
- * supervisor is dead has to end with it: setuid(2) undoes PR_SET_PDEATHSIG. */
+/* Look for the SUPERVISOR of the box NAME in DIR, read its record, and say how
+ * it is.  One whose supervisor is dead has to end with it: setuid(2) undoes
+ * PR_SET_PDEATHSIG. */
 static const char *find_status(int dir, const char *name) {
     struct stat st;                     /* its mode: see keep_box() */
     int kept = fstat(dir, &st) == 0 && (st.st_mode & S_ISVTX);
-    int supervisor = open_supervisor(dir);      /* first: its last act is to */
-    close(supervisor);                  /* record how the box has ended */
+    close(supervisor);                  /* of the box before */
+    supervisor = open_supervisor(dir);  /* first: its last act is the record */
     if (read_record(dir, name) < 0)     /* it is no box yet, or no more */
         return kept || faccessat(dir, "config", F_OK, 0) == 0 ? "corrupt" : "";
     if (strcmp(value_of("status"), "running") != 0 || supervisor >= 0)
         return value_of("status");
     int process = open_box_process();   /* who has changed its user outlives */
     send_signal(process, SIGKILL);      /* who made it */
-    ends(process, process < 0 ? 0 : 10);
+    ends(process, 10);
     close(process);
     return kept ? "dead" : "";          /* the next run sweeps it */
 }
@@ -2786,7 +2712,7 @@ static const char *need_status(int dir, const char *name) {
 
 /* Ask the box to end, through its supervisor, which passes the signal on; then
  * kill it; and if its supervisor still does not end, that. */
-static void end_box(int supervisor, int seconds) {
+static void end_box(int seconds) {
     step(13, "pidfd_send_signal(SIGTERM) # kill");
     send_signal(supervisor, SIGTERM);
     if (ends(supervisor, seconds))      /* or it had, before we asked */
@@ -2805,10 +2731,8 @@ static void stop_box(const struct option *o, char *name) {
     if (letters['t'] && parse_number(letters['t'], 0, 86400, &seconds) < 0)
         refuse(o->help, "stop: -t: not \"%s\"", letters['t']);
     need_status(dir, name);             /* or it is refused */
-    int supervisor = open_supervisor(dir);
     if (supervisor >= 0)                /* else it has ended */
-        end_box(supervisor, (int)seconds);
-    puts(name);                         /* as was asked for */
+        end_box((int)seconds);
 }
 
 /* whalebox rm.  The moment from which the box is no more is when its folder
@@ -2818,12 +2742,11 @@ static void remove_one(const struct option *o, char *name) {
     int dir = open_box(name, LOCK_EX);
     must(flock(containers, LOCK_EX));   /* who has just made the box has it */
     flock(containers, LOCK_UN);         /* locked by now */
-    int supervisor = open_supervisor(dir);
     int exited = strcmp(find_status(dir, name), "exited") == 0;
     if (supervisor >= 0 && !exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
-    if (supervisor >= 0 && !(exited && ends(supervisor, 10)))
-        end_box(supervisor, 0);
+    if (!exited || !ends(supervisor, 10))       /* it is about to */
+        end_box(0);
     box.name = name;                    /* for the messages */
     must(flock(containers, LOCK_EX));   /* no sweep meanwhile, nor a new one */
     step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
@@ -2839,25 +2762,23 @@ static void remove_one(const struct option *o, char *name) {
     if (chapters[7].before)             /* it is compiled in */
         chapters[7].before();
     undo();
-    puts(name);
 }
 
 /* Take the options in the record, but for those of the chapter EXCEPT. */
 static void take_record(int except) {
     size_t count = 0;                   /* of those for the next record */
     for (char *line = record; *line; line += strlen(line) + 1) {
-        char word[48];                  /* as on the command line */
-        snprintf(word, sizeof(word), "--%.40s", line);  /* up to its '=' */
+        const char *word = text("--%.40s", line);       /* with its value */
         for (int n = 0; n <= LAST_CHAPTER; n++) {
             const struct option *o = find_row(chapters[n].options, word);
-            if (o && n != except) {     /* it is an option */
-                char *value = strdup(strchr(line, '=') + 1);
-                take_word(value);       /* the record stays as it is */
-                value = has_value(o) ? value : NULL;
-                o->take(o, value);
-                if (whose == RESTARTED && count < LENGTH(taken) - 1)
-                    taken[count++] = (struct taken){ o, value };
-            }
+            if (!o || n == except)      /* it is no option, or not to be one */
+                continue;
+            char *value = has_value(o) ? strdup(strchr(line, '=') + 1) : NULL;
+            if (value)                  /* a copy: the record stays as it is */
+                take_word(value);
+            o->take(o, value);
+            if (whose == RESTARTED && count < LENGTH(taken) - 1)
+                taken[count++] = (struct taken){ o, value };
         }
     }
 }
@@ -2866,32 +2787,26 @@ static void take_record(int except) {
 static void start_box(const struct option *o, char *name) {
     (void)o;
     int dir = open_box(name, LOCK_EX), count = 0;
-    int is_running = strcmp(need_status(dir, name), "running") == 0;
-    int supervisor = open_supervisor(dir);
-    if (is_running) {                   /* as was asked for */
-        puts(name);
-        return;
-    }
-    if (supervisor >= 0 && !ends(supervisor, 10))       /* as it is about to */
+    if (strcmp(need_status(dir, name), "running") == 0)
+        return;                         /* as was asked for */
+    if (!ends(supervisor, 10))          /* as it is about to */
         refuse("try again", "%s has not ended yet", name);
-    hold_signals(SIG_BLOCK);            /* as in a run */
     whose = RESTARTED;                  /* its folders are there */
     take_record(-1);                    /* all chapters' */
     detached = 1;                       /* whatever it was */
     box.name = name;
     box.id = value_of("id");
-    created = (time_t)atoll(value_of("created"));
+    created = atoll(value_of("created"));
     root_dir = value_of("image");       /* as --rootfs */
     take_word(value_of("image"));
     take_word(value_of("directory"));
     step(13, "chdir(%s)", value_of("directory"));
     must(chdir(value_of("directory"))); /* relative paths begin there */
     char *word = value_of("command");   /* words of a letter and a blank each */
-    char **argv = malloc((strlen(word) / 2 + 2) * sizeof(*argv));
+    char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
     for (; word; word = take_word(word))
         argv[count++] = word;
-    argv[count] = NULL;
-    exit(run(argv));
+    exit(run(argv));                    /* NULL ends them */
 }
 
 /* How long ago that was, in a unit of which there are two or more. */
@@ -2967,13 +2882,12 @@ static void print_rest(int fd) {
  * the newer may become the older, or even be dropped. */
 static void print_log(const struct option *o, char *name) {
     struct stat ours, older, newer;     /* files; the one that we read */
-    int dir = open_box(name, 0), supervisor = -1, next, fd;
+    int dir = open_box(name, 0), next, fd = -1;
     (void)o;
     step(13, "open(%s/log) # tail", name);
-    fd = openat(dir, "log.1", O_RDONLY | O_CLOEXEC);
-    fd = fd < 0 ? openat(dir, "log", O_RDONLY | O_CLOEXEC) : fd;
-    fd = fd < 0 ? openat(dir, "log.1", O_RDONLY | O_CLOEXEC) : fd; /* by now */
-    if (fd < 0)                         /* neither file */
+    for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
+        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)                         /* other meanwhile; there is neither */
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
     for (;;) {
@@ -3037,9 +2951,9 @@ static int run_boxes_command(const struct option *o, char **argv) {
     box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
     if (o->into || key)                 /* it is on boxes */
         prepare_process();              /* and opens files of theirs */
-    if (o->into) {                      /* it makes no box, or start_box() */
+    if (o->into) {
         refuse_options(o, "");          /* its own are letters */
-        hold_signals(SIG_UNBLOCK);      /* does: so ^C ends logs -f */
+        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
     }
     while (box.argv[count])
         count++;                        /* operands */
@@ -3052,6 +2966,7 @@ static int run_boxes_command(const struct option *o, char **argv) {
         pid_t helper = (pid_t)must(fork());
         if (helper == 0) {
             o->take(o, *name);          /* or it refuses, or exits */
+            puts(*name);                /* as was asked for */
             break;                      /* the one name was ours */
         }
         must(waitpid(helper, &status, 0));
@@ -3129,7 +3044,7 @@ static int send_visitor(void) {
     must(pipe2(handback, O_CLOEXEC));
     clone_child(enter_box);             /* into the box's cgroup */
     close(handback[1]);                 /* or the read would never end */
-    release_child();                    /* and with it the usher */
+    open_gate();                        /* and with it the usher goes on */
     read(handback[0], &visitor, sizeof(visitor));
     must(waitpid(box.pid, &box.status, 0)); /* the usher */
     box.pid = visitor;                  /* ours to wait for, so at worst a */
@@ -3161,18 +3076,11 @@ static void hide_program(void) {
     must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
 }
 
-/* The first child of the box's PID 1, which an init has become the command. */
-static int first_child(void) {
-    const char *pid = value_of("pid");
-    char *path = text("/proc/%s/task/%s/children", pid, pid);
-    return atoi(read_file(AT_FDCWD, path));
-}
-
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
-    int terminal = own_terminal;        /* what we were told */
     hide_program();                     /* first: it starts anew */
+    hold_signals();
     refuse_options(o, "ewut");          /* these have a meaning for it */
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
@@ -3187,13 +3095,15 @@ static void visit_box(const struct option *o, char *name) {
     whose = VISITED;                    /* its folders are another's */
     take_record(7);                     /* not its limits */
     step(14, "pidfd_open()");
-    if (with_init && !host_root)        /* who may not look into our program */
-        target = (int)must(syscall(SYS_pidfd_open, first_child(), 0));
+    if (with_init && !host_root) {      /* who may not look into our program, */
+        const char *pid = value_of("pid"); /* but into its child, the command */
+        pid = read_file(AT_FDCWD, text("/proc/%s/task/%s/children", pid, pid));
+        target = (int)must(syscall(SYS_pidfd_open, atoi(pid), 0));
+    }
+    volume_count = 0;                   /* they have been mounted */
+    root_read_only = with_init = detached = own_terminal = 0;   /* nor these */
     for (struct taken *t = taken; t->option; t++)
-        t->option->take(t->option, t->value);
-    own_terminal = terminal;            /* ours, whatever the box has */
-    detached = 0;                       /* our caller does wait */
-    with_init = 0;                      /* it is not PID 1 */
+        t->option->take(t->option, t->value);   /* ours, and perhaps -t */
     box.name = name;
     if (chapters[7].before)
         chapters[7].before();           /* opens the box's cgroup */
@@ -3292,8 +3202,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
 #endif
 #if WITH_TTY
-    [12] = { 0, prepare_handover, start_relay, end_relay, tty_options,
-             tty_hints },
+    [12] = { 0, start_relay, NULL, end_relay, tty_options, tty_hints },
 #endif
 #if WITH_DETACH
     [13] = { 0, begin_making, begin_record, end_output, detach_options,
@@ -3320,17 +3229,6 @@ static const char *const chapter_options[LAST_CHAPTER + 1] = {
     [14] = "exec",
 };
 
-/* The child is at the gate: let each chapter do what needs its number, and let
- * it go on.  If it is dead already, waiting for it will tell why. */
-static void release_child(void) {
-    for (size_t n = 0; n < LENGTH(chapters); n++) /* in order */
-        if (chapters[n].born)           /* it has work to do then */
-            chapters[n].born();
-    step(0, "write(gate)");
-    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
-        die();
-}
-
 /* Take away what was made, the last thing first, on every way out. */
 static void undo(void) {
     if (leaving > 1)                    /* it has been done */
@@ -3348,6 +3246,7 @@ static void undo(void) {
 static int run(char **argv) {
     unsigned long long bits;
     prepare_process();                  /* before it holds anything */
+    hold_signals();
     must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
     swept = (unsigned int)bits;         /* 13: where sweep() begins */
     box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
@@ -3359,7 +3258,10 @@ static int run(char **argv) {
         if (chapters[n].before)
             chapters[n].before();       /* may refuse: undo() follows */
     clone_child(child);                 /* the child waits at the gate */
-    release_child();
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].born)           /* it has work to do then */
+            chapters[n].born();
+    open_gate();
     wait_for_box();                     /* sets box.status */
     undo();                             /* take away what was made */
     return exit_status(box.status);     /* the command's */
@@ -3387,19 +3289,7 @@ static void take_help(const struct option *o, char *value) {
     exit(0);                            /* no box was made */
 }
 
-/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
-static const struct option *find_row(const struct option *rows,
-                                     const char *word) {
-    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
-    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
-                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
-    for (; rows && rows->help; rows++)
-        if (strncmp(rows->help + at, key, strlen(key)) == 0)
-            return rows;                /* found */
-    return NULL;
-}
-
-/* The same, in the rows of all chapters; what is in none is refused. */
+/* The row of WORD in the tables of all chapters; what is in none is refused. */
 static const struct option *find_option(const char *word) {
     const struct option *o;
     char *key = text(" %.*s ", (int)strcspn(word, "="), word);
@@ -3413,10 +3303,6 @@ static const struct option *find_option(const char *word) {
     refuse(*word == '-' ? "see whalebox --help; the program's own come after it"
            : "a program is named by its path in the box, as in /bin/sh",
            "there is no %s %s", *word == '-' ? "option" : "command", word);
-}
-
-static int has_value(const struct option *o) {
-    return o->take != take_flag && o->take != take_help;
 }
 
 /* Take the options that ARGV begins with, and return what follows them. */

@@ -283,6 +283,12 @@ it 'has the capabilities that it is given' '
 		want_err "--cap-drop: not \"$name\"" || exit
 	done
 '
+# become_user() changes what a change of user does to capabilities, for itself.
+it 'has the rules for a change of user that all have' '
+	prctl=157 get_securebits=27 &&
+	box /call $prctl $get_securebits && want_out 0 &&
+	box -u 0 /call $prctl $get_securebits && want_out 0
+'
 it 'can do what its capabilities are for, and no more' '
 	for name in DAC_OVERRIDE NET_ADMIN SYS_CHROOT; do
 		case $name in
