@@ -3063,7 +3063,7 @@ static int send_visitor(void) {
 static void hide_program(void) {
     const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (fcntl(self, F_GET_SEALS) >= 0)  /* no file on a disk has any */
+    if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
         return;                         /* it is the copy */
     step(14, "memfd_create(whalebox), execveat()");
     int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
