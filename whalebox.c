@@ -159,6 +159,8 @@ static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
 static int leaving;                     /* cleaning up: no error stops us */
 static void undo(void);
+static int run(char **argv);            /* 10: the doctor makes a box, too */
+static const struct option *find_option(const char *word);      /* 10: */
 static _Noreturn void die(void);
 
 /* Refuse what was asked for, say what mends it, and leave. */
@@ -298,7 +300,8 @@ static unsigned int stride = 1, swept;  /* 13: of hundreds, one in so many */
 TOOL int sweep(int parent, const char *name) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
     struct stat st;                     /* 13: its mode */
-    if ((swept++ % stride != 0 && strcmp(name, box.name) != 0) || /* 13: */
+    if ((swept++ % stride != 0 && strcmp(name, box.id) != 0 &&  /* 13: */
+         strcmp(name, box.name) != 0) ||        /* 13: */
         fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
         return 0;                       /* 13: not its turn; or to be kept */
     int fd = openat(parent, name, FOLDER);
@@ -314,8 +317,6 @@ TOOL int sweep(int parent, const char *name) {
 TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
     struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
-    if (whose == VISITED)               /* 14: it is another process's */
-        return openat(parent, name, FOLDER);    /* 14: a descriptor will do */
     remove_dead = remove;               /* for sweep() */
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
@@ -387,18 +388,6 @@ TOOL void take_share(const struct option *o, char *value) {
 static void take_help(const struct option *o, char *value);
 static int has_value(const struct option *o) {
     return o->take != take_flag && o->take != take_help;
-}
-
-/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
-static const struct option *find_row(const struct option *rows,
-                                     const char *word) {
-    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
-    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
-                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
-    for (; rows && rows->help; rows++)
-        if (strncmp(rows->help + at, key, strlen(key)) == 0)
-            return rows;                /* found */
-    return NULL;
 }
 
 /* === Chapter 0: a plain process ============================================
@@ -643,7 +632,8 @@ static void attach_tree(int tree, const char *from, int place, const char *to) {
     step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
     must(syscall(SYS_move_mount, tree, "", place, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(place);                       /* the tree's goes at execve(2) */
+    close(tree);                        /* its place holds the mount now */
+    close(place);                       /* move_mount needed it, no more */
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
@@ -956,6 +946,12 @@ static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)                /* there is none for us */
         return;
+    if (whose == VISITED) {             /* 14: it is there, with its limits */
+        char *path = text("%s/whalebox/%s", base_path, box.name);   /* 14: */
+        step(7, "open(%s)", path);      /* 14: */
+        box.cgroup = open(path, FOLDER);        /* 14: */
+        return;                         /* 14: */
+    }                                   /* 14: */
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
     base = open(base_path, FOLDER);     /* the folder above */
     for (int tries = 0; base >= 0 && tries < 100; tries++) {
@@ -986,6 +982,8 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+    if (whose == VISITED)               /* 14: */
+        return;                         /* 14: */
     flock(boxes, LOCK_UN);              /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
@@ -1098,12 +1096,6 @@ static void attach_folder(const struct tree *tree, const char *to) {
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
     rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
-}
-
-/* In the child: mount the rootfs and go there: "." is the new root now. */
-TOOL void mount_rootfs(void) {
-    attach_folder(rootfs, "/tmp");      /* which every host has */
-    must(fchdir(rootfs->fd));           /* "." is its root folder */
 }
 
 /* In the child: show a device of the host in DEV, on an empty file, for root of
@@ -1310,9 +1302,10 @@ static void make_layers(void) {
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
+    if (folder < 0)
+        return;                         /* there is none of ours */
     flock(containers, LOCK_EX);         /* nobody else is to sweep it */
-    if (folder >= 0)
-        remove_box(containers, box.name);
+    remove_box(containers, box.name);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
@@ -1617,9 +1610,6 @@ static void lock_box(void) {
  * see what fails: the knowledge is the same, and there is one copy of it.
  */
 
-static int run(char **argv);
-static const struct option *find_option(const char *word);
-
 #define SYSCTL "/proc/sys/kernel/"
 #define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
     "kernel.apparmor_restrict_unprivileged_userns=0", \
@@ -1685,6 +1675,8 @@ static _Noreturn void try_a_box(int end, const int *off) {
     static char directory[] = "/", *argv[] = { directory, NULL };
     static char size[] = "64m", count[] = "64", list[] = "0";   /* modest */
     dup2(end, 2);                       /* errors and steps go to the doctor */
+    box.name = NULL;                    /* 13: for one with a --name stays */
+    detached = 0;                       /* 13: */
     explaining = 1;
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (off[n])
@@ -2015,8 +2007,10 @@ static void become_user(void) {
     unsigned int gid = group ? find_id(group, "/etc/group", 2)
                              : find_id(name, "/etc/passwd", 3);
     unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    step(11, "setresgid(%u), setresuid(%u) # setpriv --reuid %u --regid %u",
-         gid, uid, uid, gid);
+    step(11, "setgroups(0), setresgid(%u), setresuid(%u) # setpriv --reuid %u "
+         "--regid %u --clear-groups", gid, uid, uid, gid);
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+        die();                          /* a user of the host keeps them */
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
     if (own_terminal)                   /* 12: or it could not open it anew */
         must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
@@ -2291,7 +2285,6 @@ static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
 static size_t length;                   /* of it so far */
-static int run(char **argv);
 static char **take_options(char **argv);
 static char *letters[128];              /* a command's: letters['q'] is -q's */
 typedef void verb(const struct option *o, char *name);   /* a command */
@@ -2410,7 +2403,7 @@ static void write_record(const char *status, const char *exit_code) {
     add("\n");
     step(13, "write(%s/config, status=%s)", box.name, status);
     errno = E2BIG;                      /* its reader would say so, too */
-    must(is_kept && length >= sizeof(draft) ? -1 : 0);
+    must(is_kept && length >= sizeof(draft) - 1 ? -1 : 0);
     int fd = open_new_record(0);        /* it may have room already */
     errno = ENOSPC;                     /* if it takes a part */
     must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
@@ -2718,10 +2711,12 @@ static void end_box(int seconds) {
     if (ends(supervisor, seconds))      /* or it had, before we asked */
         return;
     int process = *record ? open_box_process() : -1;
+    step(13, "pidfd_send_signal(SIGKILL) # kill -KILL");
     send_signal(process, SIGKILL);
     if (!ends(supervisor, process < 0 ? 0 : 10))
-        send_signal(supervisor, SIGKILL);
-    ends(supervisor, 10);               /* and the kernel kills its box */
+        send_signal(supervisor, SIGKILL);       /* the kernel kills its box */
+    errno = ETIMEDOUT;
+    must(ends(supervisor, 10) ? 0 : -1);
 }
 
 /* whalebox stop: the box may clean up, which takes time, but has no choice. */
@@ -2758,28 +2753,26 @@ static void remove_one(const struct option *o, char *name) {
     flock(containers, LOCK_UN);
     /* If the supervisor was killed, the cgroup is left.  Chapter 7 sweeps such
      * before it makes one, which undo() removes: no box can have its name. */
+    box.id = name;                      /* sweep() looks for it */
     box.name = strdup(text(".rm.%d", getpid()));
     if (chapters[7].before)             /* it is compiled in */
         chapters[7].before();
     undo();
 }
 
-/* Take the options in the record, but for those of the chapter EXCEPT. */
-static void take_record(int except) {
+/* Take the options in the record: they stand between the folder in which their
+ * paths begin and the command.  One that this build has not is refused. */
+static void take_record(void) {
     size_t count = 0;                   /* of those for the next record */
-    for (char *line = record; *line; line += strlen(line) + 1) {
-        const char *word = text("--%.40s", line);       /* with its value */
-        for (int n = 0; n <= LAST_CHAPTER; n++) {
-            const struct option *o = find_row(chapters[n].options, word);
-            if (!o || n == except)      /* it is no option, or not to be one */
-                continue;
-            char *value = has_value(o) ? strdup(strchr(line, '=') + 1) : NULL;
-            if (value)                  /* a copy: the record stays as it is */
-                take_word(value);
-            o->take(o, value);
-            if (whose == RESTARTED && count < LENGTH(taken) - 1)
-                taken[count++] = (struct taken){ o, value };
-        }
+    char *line = value_of("directory");
+    while (*(line += strlen(line) + 1) && strncmp(line, "command=", 8) != 0) {
+        const struct option *o = find_option(text("--%.40s", line));
+        char *value = has_value(o) ? strdup(strchr(line, '=') + 1) : NULL;
+        if (value)                      /* a copy: the record stays as it is */
+            take_word(value);
+        o->take(o, value);
+        if (whose == RESTARTED && count < LENGTH(taken) - 1)
+            taken[count++] = (struct taken){ o, value };
     }
 }
 
@@ -2792,17 +2785,18 @@ static void start_box(const struct option *o, char *name) {
     if (!ends(supervisor, 10))          /* as it is about to */
         refuse("try again", "%s has not ended yet", name);
     whose = RESTARTED;                  /* its folders are there */
-    take_record(-1);                    /* all chapters' */
+    take_record();
     detached = 1;                       /* whatever it was */
     box.name = name;
     box.id = value_of("id");
     created = atoll(value_of("created"));
-    root_dir = value_of("image");       /* as --rootfs */
-    take_word(value_of("image"));
-    take_word(value_of("directory"));
-    step(13, "chdir(%s)", value_of("directory"));
-    must(chdir(value_of("directory"))); /* relative paths begin there */
+    char *image = value_of("image"), *from = value_of("directory");
     char *word = value_of("command");   /* words of a letter and a blank each */
+    take_word(image);                   /* from now on no value can be found */
+    take_word(from);
+    root_dir = image;                   /* as --rootfs */
+    step(13, "chdir(%s)", from);
+    must(chdir(from));                  /* relative paths begin there */
     char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
     for (; word; word = take_word(word))
         argv[count++] = word;
@@ -2901,7 +2895,8 @@ static void print_log(const struct option *o, char *name) {
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
                           O_RDONLY | O_CLOEXEC);
-            dup3(next, fd, O_CLOEXEC);  /* FD is it now; or -1: next time */
+            must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
+            dup3(next, fd, O_CLOEXEC);  /* FD is it now */
             close(next);
         } else if (letters['f'] && supervisor >= 0) {
             poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
@@ -3093,12 +3088,15 @@ static void visit_box(const struct option *o, char *name) {
     if (target < 0)                     /* it has just ended */
         refuse(text("whalebox start %s", name), "%s is not running", name);
     whose = VISITED;                    /* its folders are another's */
-    take_record(7);                     /* not its limits */
+    take_record();
     step(14, "pidfd_open()");
     if (with_init && !host_root) {      /* who may not look into our program, */
         const char *pid = value_of("pid"); /* but into its child, the command */
-        pid = read_file(AT_FDCWD, text("/proc/%s/task/%s/children", pid, pid));
-        target = (int)must(syscall(SYS_pidfd_open, atoi(pid), 0));
+        const char *file = text("/proc/%s/task/%s/children", pid, pid);
+        int command = atoi(read_file(AT_FDCWD, file));
+        target = (int)must(syscall(SYS_pidfd_open, command, 0));
+        errno = ESRCH;                  /* it ended, and that was another's */
+        must(atoi(read_file(AT_FDCWD, file)) == command ? 0 : -1);
     }
     volume_count = 0;                   /* they have been mounted */
     root_read_only = with_init = detached = own_terminal = 0;   /* nor these */
@@ -3151,7 +3149,8 @@ static void child(void) {
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
 #else
-    mount_rootfs();             /* "." is the rootfs, and the new root */
+    attach_folder(rootfs, "/tmp");      /* which every host has */
+    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
 #endif
     mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
     mount_sys();
@@ -3289,7 +3288,19 @@ static void take_help(const struct option *o, char *value) {
     exit(0);                            /* no box was made */
 }
 
-/* The row of WORD in the tables of all chapters; what is in none is refused. */
+/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
+static const struct option *find_row(const struct option *rows,
+                                     const char *word) {
+    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
+    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
+                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
+    for (; rows && rows->help; rows++)
+        if (strncmp(rows->help + at, key, strlen(key)) == 0)
+            return rows;                /* found */
+    return NULL;
+}
+
+/* The same, in the rows of all chapters; what is in none is refused. */
 static const struct option *find_option(const char *word) {
     const struct option *o;
     char *key = text(" %.*s ", (int)strcspn(word, "="), word);

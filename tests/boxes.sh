@@ -305,7 +305,19 @@ it 'starts a box with the very same words' '
 it 'refuses a command that its record has no room for' '
 	tidy &&
 	many -d --name "$b" /bin/true $(seq 100000 139999) && want_status 125 &&
-	want_out "" && want_err "hint: " && all_gone
+	want_out "" && want_err "hint: " && all_gone &&
+	word=$(head -c 80000 /dev/zero | tr "\\0" x) &&
+	box -d --name "$b" /bin/sleep 1000 "$word" "$word" && want_status 0 &&
+	size=$(wc -c <"$(record)") && removed && fits= fails= &&
+	for more in $(seq $((262143 - size - 5)) $((262143 - size + 5))); do
+		many -d --name "$b" /bin/sleep 1000 "$word" "$word" "$(head -c $((more - 1)) \
+		    /dev/zero | tr "\\0" y)" &&
+		if [ $status -eq 0 ]; then
+			fits=yes && is status running && removed
+		else
+			fails=yes && want_err "hint: " && all_gone
+		fi || exit
+	done && same yesyes "$fits$fails"
 '
 
 it 'starts a box with the very same options, from wherever' '
@@ -420,6 +432,23 @@ it 'refuses options of a run in front of a command that has its own' '
 		done || exit
 	done && is status running &&
 	box --explain ps && want_status 0 && want_match "^$b " && removed
+'
+
+it 'takes nothing in a path of its record for another value' '
+	tidy && folder="               command=/bin/x" && mkdir -p "$folder" &&
+	cd "$folder" && box -d --name "$b" /bin/sh -c "exit 7" "$b" && soon ended &&
+	cd .. && for command in inspect start inspect; do
+		box $command "$b" && want_status 0 && soon ended || exit
+	done && is exit_code 7 && removed
+'
+
+it 'drops no option of a box that a build does not have' '
+	tidy && serve --cap-drop ALL && less=$project/build/whalebox-no-LOCKS &&
+	run "$less" exec "$b" /bin/true && want_status 125 && want_out "" &&
+	want_err "--cap-drop=ALL belongs to chapter 10" &&
+	box stop -t 0 "$b" && run "$less" start "$b" && want_status 125 &&
+	want_out "" && want_err "--cap-drop=ALL belongs to chapter 10" &&
+	box start "$b" && want_status 0 && removed
 '
 
 # ---- The truth, whatever the record says -------------------------------------

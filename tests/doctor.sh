@@ -75,6 +75,10 @@ it 'tells why a program cannot be run' '
 	want_err "hint: it must be a file with its x bit set"
 '
 
+it 'leaves no box behind, whatever options it has' '
+	box --name one doctor && box -d doctor && box ps -aq && want_status 0 && want_out ""
+'
+
 if ! is_root && grep -qs "^$(id -un 2>/dev/null):" /etc/subuid; then
 	it 'wants a newuidmap with its privilege' '
 		ails 5 "newuidmap([0-9]*, .*): Operation not permitted" \

@@ -239,6 +239,17 @@ it 'does not wait for who stays on its terminal' '
 	want_status 4 && want_match "^shown"
 '
 
+# The relay has the terminal to put right, whoever stays on that of the box.
+it 'leaves no relay when it is killed' '
+	begin /bin/sleep 300 &&
+	{ "$WHALEBOX" exec -t one /bin/sh -c "setsid sleep 60 & sleep 0.2
+	    echo shown; exec sleep 60" >shown & } && visit=$! &&
+	soon grep -q shown shown && pgrep -P "$visit" >children &&
+	same 2 "$(wc -l <children)" && kill -KILL "$visit" &&
+	gone() { ! ps -o stat= -p "$(paste -sd , children)" | grep -q "^[^Z]"; } &&
+	soon gone
+'
+
 it 'leaves no process in the box when it is killed, 25 times' '
 	begin /bin/sleep 300 && for try in $(seq 25); do
 		"$WHALEBOX" exec one /bin/sleep 234 &

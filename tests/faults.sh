@@ -113,6 +113,42 @@ it 'says that something is mounted in the root file system of a user' '
 	want_err "open_tree" && want_err "hint: something is mounted in it"
 '
 
+# The ids of a range need root of a user namespace that has the range.
+if ! is_root && grep -qs "^$(id -un):" /etc/subuid; then
+	it 'removes what other users of the box have left, kept or killed' '
+		leave="mkdir /tmp/d; touch /tmp/d/f; chmod 700 /tmp/d
+		    chown -R guest /tmp/d; echo ready" &&
+		box --name one /bin/sh -c "$leave" && want_status 0 &&
+		box rm one && want_status 0 && want_out one && want_no_err &&
+		{ "$WHALEBOX" /bin/sh -c "$leave; sleep 300" >said & } &&
+		soon grep -q ready said && kill -KILL $! && { wait $!; true; } &&
+		box /bin/true && want_status 0 && want_no_err &&
+		same "" "$(ls "$WHALEBOX_HOME/containers")"
+	'
+fi
+
+if is_root && has_cgroup2; then
+	it 'visits no box without its limits' '
+		box -d --name one -m 64m /bin/sleep 300 && want_status 0 &&
+		box exec one /bin/true && want_status 0 && hidden() {
+			run unshare --mount sh -c "umount -l /sys/fs/cgroup &&
+			    exec \"\$0\" exec one /bin/echo ran" "$WHALEBOX"
+		} && hidden && want_status 125 && want_out "" &&
+		want_err "whalebox: chapter 7: " && want_err "hint: " &&
+		box rm -f one && want_status 0 &&
+		box -d --name one /bin/sleep 300 && want_status 0 &&
+		hidden && want_status 0 && want_out ran && box rm -f one
+	'
+fi
+
+it 'says so if it cannot end a box' '
+	box -d --name one /bin/sleep 300 && want_status 0 &&
+	run strace -f -qq -o trace -e inject=pidfd_send_signal:retval=0 \
+	    -e inject=poll:retval=0 "$WHALEBOX" stop one && want_status 125 &&
+	want_out "" && want_err "SIGKILL" && want_err "timed out" &&
+	box inspect one status && want_out running && box rm -f one && want_status 0
+'
+
 if is_root; then
 	it 'needs no cgroups if no limit is asked for, though a mount of them is hidden' '
 		run unshare --mount sh -c "mount -t tmpfs hidden /sys/fs/cgroup &&
