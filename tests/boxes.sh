@@ -26,6 +26,9 @@ tidy() {
 	for left in $("$WHALEBOX" ps -aq); do
 		timeout 30 "$WHALEBOX" rm -f "$left"
 	done >"$scratch/tidied" 2>&1
+	for m in $(mounts_of cgroup2); do
+		find "$m" -depth -type d -path "*/whalebox/$b.*" -exec rmdir {} +
+	done >>"$scratch/tidied" 2>&1
 }
 trap 'tidy; cleanup' EXIT
 
@@ -513,6 +516,17 @@ if is_root; then
 		gone() { ! ps -o stat= -p "$pid" | grep -q "^[^Z]"; } &&
 		kill -KILL "$(value supervisor_pid)" && sleep 0.5 && ! gone &&
 		box inspect "$b" status && want_out dead && soon gone && removed
+	'
+fi
+
+if is_root && [ -n "$(mounts_of cgroup2)" ]; then
+	it 'removes the cgroup of a box whose supervisor was killed, of 200' '
+		tidy && serve && cgroups=$(mounts_of cgroup2 | tail -n 1)/whalebox &&
+		[ -d "$cgroups/$b" ] && for n in $(seq 200); do
+			mkdir "$cgroups/$b.$n" || exit
+		done && kill -KILL "$(value supervisor_pid)" && soon is status dead &&
+		box rm "$b" && want_status 0 && [ ! -e "$cgroups/$b" ] &&
+		rmdir "$cgroups/$b".* && all_gone
 	'
 fi
 

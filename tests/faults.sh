@@ -129,6 +129,7 @@ fi
 
 if is_root && has_cgroup2; then
 	it 'visits no box without its limits' '
+		trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
 		box -d --name one -m 64m /bin/sleep 300 && want_status 0 &&
 		box exec one /bin/true && want_status 0 && hidden() {
 			run unshare --mount sh -c "umount -l /sys/fs/cgroup &&
@@ -142,6 +143,7 @@ if is_root && has_cgroup2; then
 fi
 
 it 'says so if it cannot end a box' '
+	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
 	box -d --name one /bin/sleep 300 && want_status 0 &&
 	run strace -f -qq -o trace -e inject=pidfd_send_signal:retval=0 \
 	    -e inject=poll:retval=0 "$WHALEBOX" stop one && want_status 125 &&
