@@ -563,6 +563,13 @@ it 'takes no variable from later callers' '
 	want_no_match "WB_UNSET" && removed
 '
 
+if is_root; then
+	it 'takes no group of the caller along with -u' '
+		run setpriv --groups 4,27 "$WHALEBOX" --userns host -u guest /bin/id &&
+		want_status 0 && want_match "^uid=1000" && want_no_match "[(,=](4|27)[(,]"
+	'
+fi
+
 it 'has the umask of a box, and not of its caller' '
 	tidy && (umask 077 && box -u 0:0 /bin/sh -c "umask; stat -c %a / /etc/hosts" &&
 	want_status 0 && want_out "0022${newline}755${newline}644")

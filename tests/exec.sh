@@ -71,6 +71,7 @@ it 'shows the box nothing of a visitor that is not locked yet' '
 # waits for its end: nobody can write to a program that runs.  The box itself is
 # run by another file than the victim, which shows what it shows.
 # survives VICTIM: a whalebox there, that visits, is the same afterwards.
+# shellcheck disable=SC2086 # $weak is options
 survives() {
 	begin $weak /peep && visit one /bin/sh -c "ln -s /proc/self/exe /bin/self
 	    echo \"#!/proc/self/exe\" >/bin/script && chmod +x /bin/script" &&

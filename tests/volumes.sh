@@ -143,13 +143,6 @@ if is_root; then
 	'
 fi
 
-if is_root; then
-	it 'takes no group of the caller along with -u' '
-		run setpriv --groups 4,27 "$WHALEBOX" --userns host -u guest /bin/id &&
-		want_status 0 && want_match "^uid=1000" && want_no_match "[(,=](4|27)[(,]"
-	'
-fi
-
 it 'starts in no folder that the caller has open' '
 	mkdir folder && echo secret >folder/letter && cd folder &&
 	for n in $(seq 3 20); do
