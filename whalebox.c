@@ -2764,8 +2764,10 @@ static void remove_one(const struct option *o, char *name) {
  * paths begin and the command.  One that this build has not is refused. */
 static void take_record(void) {
     size_t count = 0;                   /* of those for the next record */
-    char *line = value_of("directory");
-    while (*(line += strlen(line) + 1) && strncmp(line, "command=", 8) != 0) {
+    for (char *line = value_of("directory"); line;) {
+        line += strlen(line) + 1;       /* the next one */
+        if (!*line || strncmp(line, "command=", 8) == 0)
+            return;
         const struct option *o = find_option(text("--%.40s", line));
         char *value = has_value(o) ? strdup(strchr(line, '=') + 1) : NULL;
         if (value)                      /* a copy: the record stays as it is */
