@@ -337,7 +337,7 @@ static void test_records(char *input) {
             CHECK(value_of("command") && value_of("boot_id"));
             CHECK(atoll(value_of("pid_start")) >= 0);
             whose = RESTARTED;
-            take_record(-1);
+            take_record();
             for (char *word = value_of("command"); word;)
                 word = take_word(word);
         }
