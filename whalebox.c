@@ -1951,9 +1951,9 @@ static char *find_field(const char *file, const char *key, int column) {
     return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
 }
 
-/* A number that WORD has in its line in FILE: its own, COLUMN 2, or its group's,
- * 3.  A WORD that is a number is its own, and its group is 0.  Does not return
- * if there is none. */
+/* A number that WORD has in its line of FILE: its own, in COLUMN 2, or that of
+ * its group, in 3.  A WORD that is a number is its own, and its group is 0.
+ * Does not return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
     if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
