@@ -131,7 +131,7 @@ it 'returns at once with -t, too, and so lets go of its caller' '
 
 it 'leaves nothing of a box whose command cannot be executed' '
 	tidy &&
-	for init in "" --init; do
+	for init in "" --init -t; do
 		box -d $init --name "$b" /nowhere && want_status 127 &&
 		want_out "" && want_err "execve(/nowhere)" && want_err "hint: " &&
 		all_gone &&
