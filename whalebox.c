@@ -982,8 +982,8 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (whose == VISITED)               /* 14: */
-        return;                         /* 14: */
+    if (whose == VISITED)               /* 14: its limits hold, */
+        return;                         /* 14: whoever set them */
     flock(boxes, LOCK_UN);              /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
@@ -2740,8 +2740,8 @@ static void remove_one(const struct option *o, char *name) {
     int exited = strcmp(find_status(dir, name), "exited") == 0;
     if (supervisor >= 0 && !exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
-    if (!exited || !ends(supervisor, 10))       /* it is about to */
-        end_box(0);
+    if (supervisor >= 0 && !(exited && ends(supervisor, 10)))
+        end_box(0);                     /* which is not about to by itself */
     box.name = name;                    /* for the messages */
     must(flock(containers, LOCK_EX));   /* no sweep meanwhile, nor a new one */
     step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
@@ -3077,7 +3077,7 @@ static void hide_program(void) {
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
     hide_program();                     /* first: it starts anew */
-    hold_signals();
+    hold_signals();                     /* the visitor's are passed on */
     refuse_options(o, "ewut");          /* these have a meaning for it */
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
