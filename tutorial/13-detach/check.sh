@@ -36,7 +36,8 @@ it 'goes on with -d as soon as the box runs, and prints its name' '
 	    echo ended >/mnt/last" &&
 	want_status 0 && want_out bg-1 && want_no_err && [ ! -e ours/last ] &&
 	soon test -s ours/pid && same 1 "$(cat ours/pid)" &&
-	touch ours/end && soon test -s ours/last
+	value supervisor_pid bg-1 && touch ours/end && soon test -s ours/last &&
+	soon gone "$out"
 ' 'Two processes: one prints the name and ends, the other has to wait.'
 
 it 'tells with -d when the command cannot be run, and then leaves nothing' '
