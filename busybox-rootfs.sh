@@ -16,6 +16,14 @@ die() {
     exit 1
 }
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+-*) die "there is no option $1" "./$1 names a folder" ;;
+esac
+
 # A whole root has this file: it is the last to be written, and the folder gets
 # its name only after that.
 dir=${1:-rootfs}

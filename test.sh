@@ -248,6 +248,14 @@ halves() {
 }
 
 case ${1:-} in
+-h | --help)
+	sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+	exit
+	;;
+-*)
+	echo "test.sh: there is no option $1: see ./test.sh --help" >&2
+	exit 125
+	;;
 place)
 	place "$2"
 	exit

@@ -40,6 +40,15 @@ die() {
     exit 125
 }
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$self"
+    status=0
+    exit
+    ;;
+-*) die "there is no option $1" "./vm.sh --help" ;;
+esac
+
 # ---- Inside: the initramfs's /init, the first program of all ----------------
 # A disk is seen only through its driver, and the driver is a file on a disk:
 # that is the knot which an initramfs cuts. This one loads the drivers, mounts

@@ -293,17 +293,19 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
 
 static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
-static unsigned int stride = 1, swept;  /* 13: of hundreds, one in so many */
+static unsigned long long lot = 1;      /* 13: a run draws one at random */
+static int our_turn;                    /* 13: to sweep all, be they hundreds */
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
  * unlike flock(2)'s, do not go on to children, which may outlive us. */
 TOOL int sweep(int parent, const char *name) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
     struct stat st;                     /* 13: its mode */
-    if ((swept++ % stride != 0 && strcmp(name, box.id) != 0 &&  /* 13: */
-         strcmp(name, box.name) != 0) ||        /* 13: */
-        fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
-        return 0;                       /* 13: not its turn; or to be kept */
+    if (!our_turn && strcmp(name, box.id) != 0 &&       /* 13: neither is */
+        strcmp(name, box.name) != 0)    /* 13: this one of our own names */
+        return 1;                       /* 13: nor any more for for_each() */
+    if (fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
+        return 0;                       /* 13: dead or not, it is to be kept */
     int fd = openat(parent, name, FOLDER);
     if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
         remove_dead(parent, name);      /* it would: nobody lives */
@@ -318,6 +320,11 @@ TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
     struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
     remove_dead = remove;               /* for sweep() */
+    struct stat st = { 0 };             /* 13: it has a link from each folder */
+    fstat(parent, &st);                 /* 13: in it; of the runs with more */
+    our_turn = lot % (1 + st.st_nlink / 128) == 0;      /* 13: than 128, one */
+    sweep(parent, name);                /* 13: in so many looks at all, but */
+    sweep(parent, box.id);              /* 13: every run looks at its own */
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
@@ -959,9 +966,6 @@ static void make_cgroup_folder(void) {
             return;
         close(boxes);                   /* or its lock would keep us out */
         boxes = openat(base, "whalebox", FOLDER);
-        struct stat st;                 /* 13: it has a link from each cgroup */
-        if (boxes >= 0 && fstat(boxes, &st) == 0)       /* 13: */
-            stride = 1 + (unsigned int)st.st_nlink / 32;        /* 13: */
         if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
             box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
         if (box.cgroup >= 0 || errno != ENOENT)
@@ -1286,7 +1290,6 @@ static void make_layers(void) {
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     open_containers();                  /* sets home */
     must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
-    stride = 1;                         /* 13: here every one takes its turn */
     folder = make_locked_folder(containers, box.name, remove_box);
     step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
     flock(containers, LOCK_UN);         /* succeeds, so mkdir's errno stays */
@@ -3249,7 +3252,7 @@ static int run(char **argv) {
     prepare_process();                  /* before it holds anything */
     hold_signals();
     must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
-    swept = (unsigned int)bits;         /* 13: where sweep() begins */
+    lot = bits;                         /* 13: is it our turn to sweep? */
     box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
     box.name = box.name ? box.name : box.id;
     box.argv = argv;                    /* what the child will become */

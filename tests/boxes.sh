@@ -550,6 +550,23 @@ it 'is swept by the next run though many are kept, 5 times' '
 	done 2>killed && tidy
 '
 
+# Three hundred folders as of kept boxes: of the runs, one in three looks at all.
+it 'is swept by its own name, or by some next run, though hundreds are kept' '
+	tidy && kept=$(seq -f "$WHALEBOX_HOME/containers/$b.%g" 300) &&
+	mkdir $kept && chmod +t $kept && left="$WHALEBOX_HOME/containers/$b" &&
+	killed_one() {
+		"$WHALEBOX" --rm --name "$b" /bin/sleep 1000 & victim=$!
+		soon [ -f "$left/config" ] && kill -KILL "$victim" &&
+		{ wait "$victim"; [ -d "$left" ]; }
+	} &&
+	killed_one && box --rm --name "$b" /bin/true && want_status 0 &&
+	[ ! -e "$left" ] &&
+	killed_one && for try in $(seq 60); do
+		box /bin/true && want_status 0 || exit
+		[ -e "$left" ] || break
+	done 2>killed && [ ! -e "$left" ] && chmod -t $kept && rmdir $kept
+'
+
 it 'opens what it prints to, as /dev/stdout and by the box that it is in' '
 	tidy && box -d --name "$b" /bin/sh -c "echo one >/dev/stdout
 	    echo two >/dev/stderr; echo three >/proc/1/fd/1; $obey" "$b" &&

@@ -231,4 +231,12 @@ it 'has every key of a record in the page' '
 '
 
 "$WHALEBOX" rm -f up-1 up-2 down >/dev/null
+it 'has scripts that say how they are used, and refuse an option they lack' '
+	for script in test.sh vm.sh busybox-rootfs.sh; do
+		run "$project/$script" --help && want_status 0 && want_match "$script" &&
+		same "" "$(cat err)" && run "$project/$script" --helpp &&
+		differ 0 "$status" && want_err "no option --helpp" || exit
+	done
+'
+
 finish
