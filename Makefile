@@ -212,7 +212,7 @@ test-faults:                    ## every fault at every step (half an hour)
 .PHONY: bench
 bench:                          ## measure against other runtimes
 	@./install.sh bench
-	@$(MAKE) -s whalebox
+	@$(MAKE) -s whalebox $(BUILD)/whalebox-9
 	@./busybox-rootfs.sh
 	@bench/run.sh
 

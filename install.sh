@@ -38,6 +38,7 @@ test  ip                         iproute2         iproute              iproute2 
 test  pstree                     psmisc           psmisc               psmisc             psmisc
 test  pgrep                      procps           procps-ng            procps-ng          procps-ng
 test  bwrap                      bubblewrap       bubblewrap           bubblewrap         bubblewrap
+bench mke2fs                     e2fsprogs        e2fsprogs            e2fsprogs          e2fsprogs
 bench bwrap                      bubblewrap       bubblewrap           bubblewrap         bubblewrap
 bench crun                       crun             crun                 crun               crun
 bench runc                       runc             runc                 runc               runc

@@ -34,9 +34,26 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
 fi
 
 chmod 711 "$tmp"        # root of a user namespace has to walk through
-export WHALEBOX_HOME="$tmp/home" WHALEBOX_ROOTFS="$tmp/rootfs"
-rootfs=$WHALEBOX_ROOTFS
-"$project/busybox-rootfs.sh" "$rootfs"
+
+# settle FOLDER: from now on all files of all contenders are in it.
+settle() {
+    place=$1
+    export WHALEBOX_HOME="$place/home" WHALEBOX_ROOTFS="$place/rootfs"
+    rootfs=$WHALEBOX_ROOTFS
+    "$project/busybox-rootfs.sh" "$rootfs"
+}
+
+# What is made and removed on a disk takes the time of that disk, and of what is
+# written there besides. So one file system is the same on every machine: a new
+# ext4, with the features that mke2fs gives one, in memory. It goes with the
+# mount table that it is in.
+make_disk() {
+    mkdir "$tmp/memory" "$tmp/disk" &&
+        mount -t tmpfs tmpfs "$tmp/memory" &&
+        truncate -s 512M "$tmp/memory/image" &&
+        mke2fs -q -F -t ext4 "$tmp/memory/image" &&
+        mount -o loop "$tmp/memory/image" "$tmp/disk"
+}
 
 # ---- The contenders ---------------------------------------------------------
 
@@ -56,9 +73,9 @@ build() {               # build NAME: static, and against musl, as whalebox is
 make_bundle() {
     ids='[{"containerID": 0, "hostID": 100000, "size": 65536}]'
     users="\"uidMappings\": $ids, \"gidMappings\": $ids"
-    mkdir "$tmp/$1"
+    mkdir "$place/$1"
     (
-        cd "$tmp/$1"
+        cd "$place/$1"
         "$1" spec
         sed -e '/"resources": {/,/^[[:space:]]*},$/d' \
             -e 's|"terminal": true|"terminal": false|' \
@@ -80,7 +97,7 @@ launch() {
     shift
     case $who in
     minimal)
-        set -- "$@" "$built/minimal" "$rootfs" "$tmp/scratch"
+        set -- "$@" "$built/minimal" "$rootfs" "$place/scratch"
         ;;
     whalebox)
         set -- "$@" "$project/whalebox"
@@ -93,8 +110,8 @@ launch() {
             --bind "$rootfs" / --proc /proc --dev /dev
         ;;
     crun | runc)
-        set -- "$@" "$(command -v "$who")" --root "$tmp/$who.state" \
-            run --bundle "$tmp/$who" "bench-$$"
+        set -- "$@" "$(command -v "$who")" --root "$place/$who.state" \
+            run --bundle "$place/$who" "bench-$$"
         command=        # the bundle says it
         ;;
     esac
@@ -146,7 +163,29 @@ ratio() {
     awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", a / b }'
 }
 
+# Who can run here, in $contenders; rows of the table for the others in absent.
+find_contenders() {
+    contenders=
+    : >"$tmp/absent"
+    for who in minimal whalebox whalebox-9 bwrap crun runc; do
+        if try "$who"; then
+            contenders="$contenders $who"
+            continue
+        fi
+        case $who in
+        minimal | whalebox*) die "$who: $why" ;;
+        esac
+        [ "${WHALEBOX_MUST_WORK-}" != 1 ] || die "$who: $why"
+        echo "| $who | – | – | – | – | not measured: $why |" >>"$tmp/absent"
+    done
+}
+
+# measure_launches TITLE
 measure_launches() {
+    find_contenders
+    echo "### $1: $(findmnt -no FSTYPE,OPTIONS -T "$place" | tr -s ' ')"
+    echo
+    rm -f "$tmp"/times.*
     round=0
     while [ "$round" -lt "$rounds" ]; do
         for who in $contenders; do
@@ -209,29 +248,22 @@ mkdir -p "$built"
 build minimal
 build timer
 
-contenders=
-: >"$tmp/absent"
-candidates="minimal whalebox"
-[ ! -x "$project/build/whalebox-9" ] || candidates="$candidates whalebox-9"
-for who in $candidates bwrap crun runc; do
-    if try "$who"; then
-        contenders="$contenders $who"
-        continue
-    fi
-    case $who in
-    minimal | whalebox*) die "$who: $why" ;;
-    esac
-    [ "${WHALEBOX_MUST_WORK-}" != 1 ] || die "$who: $why"
-    echo "| $who | – | – | – | – | not measured: $why |" >>"$tmp/absent"
-done
-
 echo "## Launching /bin/true"
 echo
 echo "$((rounds * per_round)) runs of each, $(uname -srm), $(nproc) CPUs;" \
-    "cgroups: $layout; files on" \
-    "$(findmnt -no FSTYPE,OPTIONS -T "$tmp" | tr -s ' ') (TMPDIR=DIR: on another)."
+    "cgroups: $layout."
 echo
-measure_launches
+if make_disk 2>"$tmp/why"; then
+    settle "$tmp/disk"
+    measure_launches "On a new disk in memory"
+else
+    [ "${WHALEBOX_MUST_WORK-}" != 1 ] || die "$(cat "$tmp/why")"
+    echo "Not measured on a new disk in memory: $(cat "$tmp/why")"
+fi
+echo
+mkdir "$tmp/here"
+settle "$tmp/here"
+measure_launches "On this machine's disk (TMPDIR=DIR: on another)"
 rmdir /sys/fs/cgroup/whalebox-min       # minimal's; whalebox keeps its own
 echo
 echo "## Leftovers"
