@@ -2269,7 +2269,8 @@ static void end_relay(void) {
  * A record is a claim that was true when it was written.  Whether a supervisor
  * lives is told by its lock on the folder, which the kernel drops however it
  * dies; and whether a process is the one that is meant, by the moment at which
- * it started, for numbers are used again.  setsid(2), pidfd_open(2), proc(5).
+ * it started, for numbers are used again.  The commands, which look at that,
+ * come near the end.  setsid(2), pidfd_open(2), proc(5).
  */
 #include <sys/signalfd.h>        /* signals, to be polled for */
 #include <time.h>                /* when */
@@ -2288,7 +2289,6 @@ static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
 static size_t length;                   /* of it so far */
-static char **take_options(char **argv);
 static char *letters[128];              /* a command's: letters['q'] is -q's */
 typedef void verb(const struct option *o, char *name);   /* a command */
 static verb list_boxes, print_log, inspect_box, stop_box, start_box, remove_one;
@@ -2620,8 +2620,267 @@ static void fork_supervisor(void) {
     exit(exit_status(status));
 }
 static void (*start_supervisor)(void) = fork_supervisor;
+#endif /* WITH_DETACH */
+#if WITH_EXEC
+/* === Chapter 14: visiting ==================================================
+ *
+ * A namespace can be entered by a process that was not born in it, and a pidfd
+ * names all those of a process at once.  The visitor is to have no more than
+ * the box has: so it joins the cgroup first, then the namespaces, becomes the
+ * box's root, and is locked as that was, before it becomes the command.
+ *
+ *   whalebox exec           usher                    visitor
+ *     | clone3 (into the      |
+ *     |   box's cgroup) ----> | setns(pidfd, all)
+ *     |                       | clone3(CLONE_PARENT) --> | in all namespaces
+ *     | <-- its number ------ | ends                     | locked, execve
+ *     | waits for the visitor, its child                 | ends
+ *
+ * There have to be two, since a process never changes its own PID namespace,
+ * only its children's.  Both are not dumpable: a box that is hostile sees the
+ * visitor before it is locked, and may not trace it, nor open what is behind
+ * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
+ */
+#include <sys/mman.h>            /* memfd_create */
+#include <sys/sendfile.h>        /* to copy a file */
 
-/* --- Commands ----------------------------------------------------------- */
+static int target = -1;                 /* a pidfd: PID 1 of the box */
+static unsigned long entered;           /* its namespaces: CLONE_NEW* */
+static int handback[2];                 /* a pipe: the visitor's number */
+
+static void move_in(void);
+static void visit_box(const struct option *o, char *name);
+static const struct option exec_options[] = {
+    { "exec NAME /COMMAND [ARG...]  one more command, with -e -w -u -t",
+      visit_box, NULL },
+    { 0 }
+};
+static const struct hint exec_hints[] = {
+    { "setns", EPERM, .mend = "only who started a box, or root, may enter it" },
+    { 0 }
+};
+
+/* In the usher: enter the box, and have a child, our parent's, that is born in
+ * it.  CLONE_PARENT takes the exit signal of ours. */
+static void enter_box(void) {
+    struct clone_args args = { .flags = CLONE_PARENT };
+    start_child();                      /* has no ids to become, as yet */
+    box.flags = entered;                /* now they are those we are in */
+    must(prctl(PR_SET_DUMPABLE, 0));    /* until execve(2) */
+    step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
+    must(setns(target, (int)entered));  /* all at once, or none */
+    step(14, "clone3(CLONE_PARENT)");
+    pid_t visitor = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
+    if (visitor > 0) {
+        must(write(handback[1], &visitor, sizeof(visitor)));
+        _exit(0);                       /* exec's child is the other */
+    }
+    start_child();                      /* the gate's second byte is for us */
+    move_in();                          /* as the box did */
+}
+
+/* Start the usher, and wait for the visitor; returns the status for exit(3). */
+static int send_visitor(void) {
+    pid_t visitor = 0;                  /* none yet */
+    step(14, "pipe2(handback)");
+    must(pipe2(handback, O_CLOEXEC));
+    clone_child(enter_box);             /* into the box's cgroup */
+    close(handback[1]);                 /* or the read would never end */
+    open_gate();                        /* and with it the usher goes on */
+    read(handback[0], &visitor, sizeof(visitor));
+    must(waitpid(box.pid, &box.status, 0)); /* the usher */
+    box.pid = visitor;                  /* ours to wait for, so at worst a */
+    if (visitor > 0) {                  /* zombie: the number is still its */
+        box.pidfd = (int)must(syscall(SYS_pidfd_open, visitor, 0));
+        wait_for_box();                 /* else the usher has said why */
+    }
+    undo();                             /* the terminal */
+    return visitor > 0 ? exit_status(box.status) : failure;
+}
+
+/* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
+ * have made /proc/self/exe of the command, by a link or after #!, and is shown
+ * that program when it runs: held open, it could be written when it has ended
+ * (CVE-2019-5736).  memfd_create(2), F_ADD_SEALS in fcntl(2). */
+static void hide_program(void) {
+    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
+        return;                         /* it is the copy */
+    step(14, "memfd_create(whalebox), execveat()");
+    int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
+    if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
+        copy = memfd_create("whalebox", flags);
+    while (must(sendfile((int)must(copy), self, NULL, 1 << 20)) > 0)
+        ;                               /* to its end */
+    must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
+               F_SEAL_SEAL));
+    must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
+}
+#endif /* WITH_EXEC */
+
+/* === The box being closed, in order ========================================
+ *
+ * The order is not the chapters': each step needs what those after it take
+ * away.  Names first; then mounts, made on the new root while the old one can
+ * be reached; then the old root goes, and the child becomes the command.
+ */
+static void move_in(void) {     /* who visits a box comes in here, too */
+#if WITH_TTY
+    open_terminal();            /* of the box's own devpts */
+#endif
+#if WITH_VOLUMES
+    furnish_box();              /* what the command will find */
+#endif
+#if WITH_LOCKS
+    lock_box();                 /* what it forbids, the steps above did */
+#endif
+    become_command();
+}
+
+static void child(void) {
+    start_child();              /* wait at the gate, be root, die with parent */
+#if WITH_CGROUP
+    enter_cgroup_namespace();   /* its cgroup is the top of the tree */
+#endif
+#if WITH_UTS
+    set_hostname();                     /* in its UTS namespace */
+#endif
+#if WITH_NET
+    bring_up_loopback();
+#endif
+#if WITH_MOUNT
+    make_mounts_private();      /* before any other mount */
+#if WITH_ROOT
+    copy_folders();             /* while their paths lead to them */
+#if WITH_LAYERS
+    mount_layers();             /* "." is the union, and the new root */
+#else
+    attach_folder(rootfs, "/tmp");      /* which every host has */
+    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
+#endif
+    mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
+    mount_sys();
+    mount_dev();                /* with devices of the old root */
+    pivot_to_rootfs();          /* the host is gone */
+#else
+    mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+#endif
+#endif
+    move_in();
+}
+
+/* === The parent's side of a run ========================================= */
+static const struct chapter chapters[LAST_CHAPTER + 1] = {
+    [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
+#if WITH_UTS
+    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },  /* hostname */
+#endif
+#if WITH_IPC
+    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },       /* mailboxes */
+#endif
+#if WITH_PID
+    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },       /* processes */
+#endif
+#if WITH_MOUNT
+    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints }, /* mounts */
+#endif
+#if WITH_USER
+    [5] = { CLONE_NEWUSER, NULL, write_maps, NULL, user_options, user_hints },
+#endif
+#if WITH_NET
+    [6] = { CLONE_NEWNET, NULL, NULL, NULL, net_options, NULL },
+#endif
+#if WITH_CGROUP
+    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup, limit_options,
+            limit_hints },
+#endif
+#if WITH_ROOT
+    [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
+#endif
+#if WITH_LAYERS
+    [9] = { 0, make_layers, NULL, drop_layers, layer_options, layer_hints },
+#endif
+#if WITH_LOCKS
+    [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
+#endif
+#if WITH_VOLUMES
+    [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
+#endif
+#if WITH_TTY
+    [12] = { 0, start_relay, NULL, end_relay, tty_options, tty_hints },
+#endif
+#if WITH_DETACH
+    [13] = { 0, begin_making, begin_record, end_output, detach_options,
+             detach_hints },
+#endif
+#if WITH_EXEC
+    [14] = { 0, NULL, NULL, NULL, exec_options, exec_hints },
+#endif
+};
+
+/* Options by chapter, known even when the chapter is left out. */
+static const char *const chapter_options[LAST_CHAPTER + 1] = {
+    [0] = "",                           /* these are never left out */
+    [1] = "--hostname",                 /* as find_option() looks for them */
+    [5] = "--userns",
+    [6] = "--network",
+    [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
+    [8] = "--rootfs",
+    [9] = "--storage",
+    [10] = "--cap-add --cap-drop doctor",
+    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
+    [12] = "-t --tty",
+    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
+    [14] = "exec",
+};
+
+/* Take away what was made, the last thing first, on every way out. */
+static void undo(void) {
+    if (leaving > 1)                    /* it has been done */
+        return;
+    leaving = 2;                        /* from now on we only complain */
+    send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
+    if (box.pid > 0)                    /* it has been cloned */
+        waitpid(box.pid, NULL, 0);
+    for (size_t n = LENGTH(chapters); n-- > 0;)
+        if (chapters[n].after)
+            chapters[n].after();        /* takes only what is there */
+}
+
+/* Run the command ARGV in a box.  Returns the exit status for main(). */
+static int run(char **argv) {
+    unsigned long long bits;
+    prepare_process();                  /* before it holds anything */
+    hold_signals();
+    must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
+    lot = bits;                         /* 13: is it our turn to sweep? */
+    box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
+    box.name = box.name ? box.name : box.id;
+    box.argv = argv;                    /* what the child will become */
+    if (start_supervisor)               /* 13: for the background: with -d, */
+        start_supervisor();             /* 13: another process returns here */
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].before)
+            chapters[n].before();       /* may refuse: undo() follows */
+    clone_child(child);                 /* the child waits at the gate */
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].born)           /* it has work to do then */
+            chapters[n].born();
+    open_gate();
+    wait_for_box();                     /* sets box.status */
+    undo();                             /* take away what was made */
+    return exit_status(box.status);     /* the command's */
+}
+
+#if WITH_DETACH
+/* === The commands ==========================================================
+ *
+ * What one does with boxes that are there.  Each command looks for the box's
+ * supervisor, reads the record, and knows from both how the box is; those that
+ * change it take turns.  Their lines of --help are in chapters 13 and 14.
+ */
+static char **take_options(char **argv);
 
 /* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
  * may end while we look and another get its number, so look twice. */
@@ -2940,142 +3199,7 @@ static void refuse_options(const struct option *o, const char *allowed) {
                    t->option->help + 4, " "), t->option->help + 4);
 }
 
-/* Run the command of whalebox's own that O is.  Its options are a run's, or the
- * letters that INTO has.  One that takes names does so one after the other, in
- * a process each, so that no failure keeps it from the next. */
-static int run_boxes_command(const struct option *o, char **argv) {
-    int status, failed = 0, count = 0;
-    const char *key = strstr(o->help, "NAME");  /* its operands */
-    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
-             : strstr(key, "[KEY]") ? 2 : 1;
-    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
-    if (o->into || key)                 /* it is on boxes */
-        prepare_process();              /* and opens files of theirs */
-    if (o->into) {
-        refuse_options(o, "");          /* its own are letters */
-        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
-    }
-    while (box.argv[count])
-        count++;                        /* operands */
-    if (count > most || (key && count == 0))
-        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
-               "too many names" : "it takes no names");
-    if (!strstr(o->help, "NAME..."))    /* it acts once */
-        o->take(o, *box.argv);
-    else for (char **name = box.argv; *name; name++) {
-        pid_t helper = (pid_t)must(fork());
-        if (helper == 0) {
-            o->take(o, *name);          /* or it refuses, or exits */
-            puts(*name);                /* as was asked for */
-            break;                      /* the one name was ours */
-        }
-        must(waitpid(helper, &status, 0));
-        failed = failed || status != 0; /* and on with the next */
-    }
-    step(13, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
-    return failed ? failure : 0;
-}
-static int (*run_command)(const struct option *o, char **argv) =
-    run_boxes_command;
-#endif /* WITH_DETACH */
 #if WITH_EXEC
-/* === Chapter 14: visiting ==================================================
- *
- * A namespace can be entered by a process that was not born in it, and a pidfd
- * names all those of a process at once.  The visitor is to have no more than
- * the box has: so it joins the cgroup first, then the namespaces, becomes the
- * box's root, and is locked as that was, before it becomes the command.
- *
- *   whalebox exec           usher                    visitor
- *     | clone3 (into the      |
- *     |   box's cgroup) ----> | setns(pidfd, all)
- *     |                       | clone3(CLONE_PARENT) --> | in all namespaces
- *     | <-- its number ------ | ends                     | locked, execve
- *     | waits for the visitor, its child                 | ends
- *
- * There have to be two, since a process never changes its own PID namespace,
- * only its children's.  Both are not dumpable: a box that is hostile sees the
- * visitor before it is locked, and may not trace it, nor open what is behind
- * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
- */
-#include <sys/mman.h>            /* memfd_create */
-#include <sys/sendfile.h>        /* to copy a file */
-
-static int target = -1;                 /* a pidfd: PID 1 of the box */
-static unsigned long entered;           /* its namespaces: CLONE_NEW* */
-static int handback[2];                 /* a pipe: the visitor's number */
-
-static void move_in(void);
-static void visit_box(const struct option *o, char *name);
-static const struct option exec_options[] = {
-    { "exec NAME /COMMAND [ARG...]  one more command, with -e -w -u -t",
-      visit_box, NULL },
-    { 0 }
-};
-static const struct hint exec_hints[] = {
-    { "setns", EPERM, .mend = "only who started a box, or root, may enter it" },
-    { 0 }
-};
-
-/* In the usher: enter the box, and have a child, our parent's, that is born in
- * it.  CLONE_PARENT takes the exit signal of ours. */
-static void enter_box(void) {
-    struct clone_args args = { .flags = CLONE_PARENT };
-    start_child();                      /* has no ids to become, as yet */
-    box.flags = entered;                /* now they are those we are in */
-    must(prctl(PR_SET_DUMPABLE, 0));    /* until execve(2) */
-    step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
-    must(setns(target, (int)entered));  /* all at once, or none */
-    step(14, "clone3(CLONE_PARENT)");
-    pid_t visitor = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
-    if (visitor > 0) {
-        must(write(handback[1], &visitor, sizeof(visitor)));
-        _exit(0);                       /* exec's child is the other */
-    }
-    start_child();                      /* the gate's second byte is for us */
-    move_in();                          /* as the box did */
-}
-
-/* Start the usher, and wait for the visitor; returns the status for exit(3). */
-static int send_visitor(void) {
-    pid_t visitor = 0;                  /* none yet */
-    step(14, "pipe2(handback)");
-    must(pipe2(handback, O_CLOEXEC));
-    clone_child(enter_box);             /* into the box's cgroup */
-    close(handback[1]);                 /* or the read would never end */
-    open_gate();                        /* and with it the usher goes on */
-    read(handback[0], &visitor, sizeof(visitor));
-    must(waitpid(box.pid, &box.status, 0)); /* the usher */
-    box.pid = visitor;                  /* ours to wait for, so at worst a */
-    if (visitor > 0) {                  /* zombie: the number is still its */
-        box.pidfd = (int)must(syscall(SYS_pidfd_open, visitor, 0));
-        wait_for_box();                 /* else the usher has said why */
-    }
-    undo();                             /* the terminal */
-    return visitor > 0 ? exit_status(box.status) : failure;
-}
-
-/* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
- * have made /proc/self/exe of the command, by a link or after #!, and is shown
- * that program when it runs: held open, it could be written when it has ended
- * (CVE-2019-5736).  memfd_create(2), F_ADD_SEALS in fcntl(2). */
-static void hide_program(void) {
-    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
-        return;                         /* it is the copy */
-    step(14, "memfd_create(whalebox), execveat()");
-    int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
-    if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
-        copy = memfd_create("whalebox", flags);
-    while (must(sendfile((int)must(copy), self, NULL, 1 << 20)) > 0)
-        ;                               /* to its end */
-    must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-               F_SEAL_SEAL));
-    must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
-}
-
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
@@ -3115,161 +3239,47 @@ static void visit_box(const struct option *o, char *name) {
     box.flags = 0;                      /* the usher gets no new ones */
     exit(send_visitor());
 }
-#endif /* WITH_EXEC */
+#endif
 
-/* === The box being closed, in order ========================================
- *
- * The order is not the chapters': each step needs what those after it take
- * away.  Names first; then mounts, made on the new root while the old one can
- * be reached; then the old root goes, and the child becomes the command.
- */
-static void move_in(void) {     /* who visits a box comes in here, too */
-#if WITH_TTY
-    open_terminal();            /* of the box's own devpts */
-#endif
-#if WITH_VOLUMES
-    furnish_box();              /* what the command will find */
-#endif
-#if WITH_LOCKS
-    lock_box();                 /* what it forbids, the steps above did */
-#endif
-    become_command();
+/* Run the command of whalebox's own that O is.  Its options are a run's, or the
+ * letters that INTO has.  One that takes names does so one after the other, in
+ * a process each, so that no failure keeps it from the next. */
+static int run_boxes_command(const struct option *o, char **argv) {
+    int status, failed = 0, count = 0;
+    const char *key = strstr(o->help, "NAME");  /* its operands */
+    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
+             : strstr(key, "[KEY]") ? 2 : 1;
+    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
+    if (o->into || key)                 /* it is on boxes */
+        prepare_process();              /* and opens files of theirs */
+    if (o->into) {
+        refuse_options(o, "");          /* its own are letters */
+        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
+    }
+    while (box.argv[count])
+        count++;                        /* operands */
+    if (count > most || (key && count == 0))
+        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
+               "too many names" : "it takes no names");
+    if (!strstr(o->help, "NAME..."))    /* it acts once */
+        o->take(o, *box.argv);
+    else for (char **name = box.argv; *name; name++) {
+        pid_t helper = (pid_t)must(fork());
+        if (helper == 0) {
+            o->take(o, *name);          /* or it refuses, or exits */
+            puts(*name);                /* as was asked for */
+            break;                      /* the one name was ours */
+        }
+        must(waitpid(helper, &status, 0));
+        failed = failed || status != 0; /* and on with the next */
+    }
+    step(13, "write(standard output)");
+    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
+    return failed ? failure : 0;
 }
-
-static void child(void) {
-    start_child();              /* wait at the gate, be root, die with parent */
-#if WITH_CGROUP
-    enter_cgroup_namespace();   /* its cgroup is the top of the tree */
-#endif
-#if WITH_UTS
-    set_hostname();                     /* in its UTS namespace */
-#endif
-#if WITH_NET
-    bring_up_loopback();
-#endif
-#if WITH_MOUNT
-    make_mounts_private();      /* before any other mount */
-#if WITH_ROOT
-    copy_folders();             /* while their paths lead to them */
-#if WITH_LAYERS
-    mount_layers();             /* "." is the union, and the new root */
-#else
-    attach_folder(rootfs, "/tmp");      /* which every host has */
-    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
-#endif
-    mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
-    mount_sys();
-    mount_dev();                /* with devices of the old root */
-    pivot_to_rootfs();          /* the host is gone */
-#else
-    mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
-#endif
-#endif
-    move_in();
-}
-
-/* === The parent's side of a run ========================================= */
-static const struct chapter chapters[LAST_CHAPTER + 1] = {
-    [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
-#if WITH_UTS
-    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },  /* hostname */
-#endif
-#if WITH_IPC
-    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },       /* mailboxes */
-#endif
-#if WITH_PID
-    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },       /* processes */
-#endif
-#if WITH_MOUNT
-    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints }, /* mounts */
-#endif
-#if WITH_USER
-    [5] = { CLONE_NEWUSER, NULL, write_maps, NULL, user_options, user_hints },
-#endif
-#if WITH_NET
-    [6] = { CLONE_NEWNET, NULL, NULL, NULL, net_options, NULL },
-#endif
-#if WITH_CGROUP
-    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup, limit_options,
-            limit_hints },
-#endif
-#if WITH_ROOT
-    [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
-#endif
-#if WITH_LAYERS
-    [9] = { 0, make_layers, NULL, drop_layers, layer_options, layer_hints },
-#endif
-#if WITH_LOCKS
-    [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
-#endif
-#if WITH_VOLUMES
-    [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
-#endif
-#if WITH_TTY
-    [12] = { 0, start_relay, NULL, end_relay, tty_options, tty_hints },
-#endif
-#if WITH_DETACH
-    [13] = { 0, begin_making, begin_record, end_output, detach_options,
-             detach_hints },
-#endif
-#if WITH_EXEC
-    [14] = { 0, NULL, NULL, NULL, exec_options, exec_hints },
-#endif
-};
-
-/* Options by chapter, known even when the chapter is left out. */
-static const char *const chapter_options[LAST_CHAPTER + 1] = {
-    [0] = "",                           /* these are never left out */
-    [1] = "--hostname",                 /* as find_option() looks for them */
-    [5] = "--userns",
-    [6] = "--network",
-    [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
-    [8] = "--rootfs",
-    [9] = "--storage",
-    [10] = "--cap-add --cap-drop doctor",
-    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
-    [12] = "-t --tty",
-    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
-    [14] = "exec",
-};
-
-/* Take away what was made, the last thing first, on every way out. */
-static void undo(void) {
-    if (leaving > 1)                    /* it has been done */
-        return;
-    leaving = 2;                        /* from now on we only complain */
-    send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
-    if (box.pid > 0)                    /* it has been cloned */
-        waitpid(box.pid, NULL, 0);
-    for (size_t n = LENGTH(chapters); n-- > 0;)
-        if (chapters[n].after)
-            chapters[n].after();        /* takes only what is there */
-}
-
-/* Run the command ARGV in a box.  Returns the exit status for main(). */
-static int run(char **argv) {
-    unsigned long long bits;
-    prepare_process();                  /* before it holds anything */
-    hold_signals();
-    must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
-    lot = bits;                         /* 13: is it our turn to sweep? */
-    box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
-    box.name = box.name ? box.name : box.id;
-    box.argv = argv;                    /* what the child will become */
-    if (start_supervisor)               /* 13: for the background: with -d, */
-        start_supervisor();             /* 13: another process returns here */
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].before)
-            chapters[n].before();       /* may refuse: undo() follows */
-    clone_child(child);                 /* the child waits at the gate */
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].born)           /* it has work to do then */
-            chapters[n].born();
-    open_gate();
-    wait_for_box();                     /* sets box.status */
-    undo();                             /* take away what was made */
-    return exit_status(box.status);     /* the command's */
-}
+static int (*run_command)(const struct option *o, char **argv) =
+    run_boxes_command;
+#endif /* WITH_DETACH */
 
 /* === The command line =================================================== */
 /* Print the version, which INTO is, or all options, from their own rows. */
