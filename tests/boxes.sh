@@ -738,6 +738,24 @@ it 'starts one box when 20 start it at once' '
 	all_gone
 '
 
+# with_all COMMAND...: on all boxes, in two processes; prints what they print.
+with_all() {
+	"$WHALEBOX" ps -aq | xargs -n 50 -P 2 timeout 120 "$WHALEBOX" "$@"
+}
+
+it 'keeps 1,000 boxes at once (an ordinary user 200), and then nothing of them' '
+	tidy && all=1000 && { is_root || all=200; } && seq "$all" |
+	    xargs -P 2 -I N timeout 60 "$WHALEBOX" -d --name "$b.N" /bin/sleep 999 |
+	    sort >names && same "$all" "$(uniq names | wc -l)" &&
+	"$WHALEBOX" ps | grep " /bin/sleep 999 " >seen &&
+	same "$(cat names)" "$(cut -d " " -f 1 seen | sort)" &&
+	same "$all" "$(awk "{ print \$2 }" seen | sort -u | wc -l)" &&
+	for act in "stop -t 0" rm; do
+		with_all $act | sort | cmp - names &&
+		same "" "$("$WHALEBOX" ps -q)" || exit
+	done && all_gone
+'
+
 # again COMMAND: over and over until a file named enough is there.  No command
 # is to hang, or to end otherwise than with 0 or 125.
 again() {
