@@ -293,17 +293,18 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
 
 static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
-static unsigned long long lot = 1;      /* 13: a run draws one at random */
-static int our_turn;                    /* 13: to sweep all, be they hundreds */
+static unsigned long long lot = 1;      /* 13: drawn at random by a run */
+static int our_turn;                    /* 13: to sweep whatever is dead */
+
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
  * unlike flock(2)'s, do not go on to children, which may outlive us. */
 TOOL int sweep(int parent, const char *name) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
     struct stat st;                     /* 13: its mode */
-    if (!our_turn && strcmp(name, box.id) != 0 &&       /* 13: neither is */
-        strcmp(name, box.name) != 0)    /* 13: this one of our own names */
-        return 1;                       /* 13: nor any more for for_each() */
+    if (!our_turn && strcmp(name, box.name) != 0 &&     /* 13: */
+        strcmp(name, box.id) != 0)      /* 13: not one of our own: */
+        return 1;                       /* 13: for_each() need not go on */
     if (fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
         return 0;                       /* 13: dead or not, it is to be kept */
     int fd = openat(parent, name, FOLDER);
@@ -320,11 +321,12 @@ TOOL int make_locked_folder(int parent, const char *name,
                             int (*remove)(int parent, const char *name)) {
     struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
     remove_dead = remove;               /* for sweep() */
-    struct stat st = { 0 };             /* 13: it has a link from each folder */
-    fstat(parent, &st);                 /* 13: in it; of the runs with more */
-    our_turn = lot % (1 + st.st_nlink / 128) == 0;      /* 13: than 128, one */
-    sweep(parent, name);                /* 13: in so many looks at all, but */
-    sweep(parent, box.id);              /* 13: every run looks at its own */
+    /* 13: Where there are hundreds, one run in so many looks at all of them. */
+    struct stat st = { 0 };             /* 13: it has a link from each */
+    fstat(parent, &st);                 /* 13: or, if it fails, none */
+    our_turn = lot % (1 + st.st_nlink / 128) == 0;      /* 13: always, of few */
+    sweep(parent, name);                /* 13: else at its own alone, */
+    sweep(parent, box.id);              /* 13: which rm has as its id */
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
