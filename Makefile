@@ -109,11 +109,11 @@ rootfs:                         ## make ./rootfs from the machine's busybox
 	@./busybox-rootfs.sh
 
 .PHONY: vm
-vm:                             ## boot a throw-away VM: a shell, or CMD='...'
+vm:                             ## boot a throw-away VM: a shell, or CMD='...' (./vm.sh: with its status)
 	@./install.sh test
 	@$(MAKE) -s whalebox
 	@./busybox-rootfs.sh
-	@./vm.sh $(CMD)
+	@./vm.sh $${CMD:+"$$CMD"}
 
 .PHONY: test
 test:                           ## run all the tests, here and in the VM

@@ -295,7 +295,6 @@ static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
 static int (*remove_dead)(int parent, const char *name);
 static unsigned long long lot = 1;      /* 13: drawn at random by a run */
 static int our_turn;                    /* 13: to sweep whatever is dead */
-
 /* Remove the folder NAME in PARENT unless a process holds a lock on it, which
  * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
  * unlike flock(2)'s, do not go on to children, which may outlive us. */
@@ -520,8 +519,8 @@ static void send_signal(int pidfd, int sig) {
 
 /* Wait for the box to end, and pass on the signals sent to us.  The terminal's
  * (SI_KERNEL) went to its foreground group, the box included, and must not come
- * twice; but PID 1 is immune to ^Z, so we stop the box, then ourselves, and go
- * on when we are continued.  At the end we take back the terminal. */
+ * twice, but for SIGHUP, its session leader's.  PID 1 is immune to ^Z: we stop
+ * it, then ourselves.  At the end we take the terminal back from the box. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
@@ -529,19 +528,23 @@ static void wait_for_box(void) {
         if (attend)                     /* 13: with -d there is more to do */
             attend();                   /* 13: and it returns when we have */
         int sig = sigwaitinfo(&awaited, &info); /* sleeps */
-        int went_to_box = info.si_code == SI_KERNEL;
+        int went_to_box = info.si_code == SI_KERNEL && sig != SIGHUP;
         went_to_box &= !own_terminal;   /* 12: for then it was elsewhere */
         if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {       /* ^Z */
+            sigset_t one = { 0 };       /* that signal alone */
             send_signal(box.pidfd, SIGSTOP);    /* even PID 1 obeys that */
-            kill(getpid(), SIGSTOP);    /* our shell sees a stopped job */
-            send_signal(box.pidfd, SIGCONT);    /* and has continued us */
+            sigaddset(&one, sig);
+            raise(sig);                 /* it waits, and now it stops us, but */
+            sigprocmask(SIG_UNBLOCK, &one, NULL);       /* never a group that */
+            sigprocmask(SIG_BLOCK, &one, NULL); /* no shell could continue */
+            send_signal(box.pidfd, SIGCONT);
         } else if (sig > 0 && sig != SIGCHLD && !went_to_box) {
             send_signal(box.pidfd, sig);        /* from kill(1), say */
         }
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* nothing left to end */
-    if (in_foreground)
-        tcsetpgrp(0, getpgrp());        /* with SIGTTOU blocked, it may */
+    if (in_foreground && kill(-tcgetpgrp(0), 0) < 0 && errno == ESRCH)
+        tcsetpgrp(0, getpgrp());        /* from who died; SIGTTOU is blocked */
 }
 
 /* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
@@ -1863,9 +1866,12 @@ static const struct hint volume_hints[] = {
       "plain folder" },
     { "openat2", ENOENT, .mend = "there is no such folder in the box" },
     { "openat2", ENOTDIR, .mend = "it, or what is above it, is a file" },
+    { "openat2", EISDIR, .mend = "the source is a file: name one in it" },
     { "openat2", EBUSY, .mend = "a volume cannot be the root: use --rootfs" },
     { "openat2", EEXIST, .mend = "it is a symbolic link that leads nowhere" },
     { "mkdir", 0, .mend = "name a source that is there" },
+    { "setgroups", EINVAL, .mend = "no such id is mapped into the box: a user "
+      "needs newuidmap, and a range in /etc/subuid and /etc/subgid" },
     { "user", 0, .mend = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
@@ -1934,6 +1940,9 @@ static void mount_volumes(void) {
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
         must(stat("/", &root));
         must(fstat(place, &target));
+        errno = S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR;
+        if (S_ISDIR(source.st_mode) != S_ISDIR(target.st_mode))
+            die();                      /* a file on a file, and so on */
         errno = EBUSY;                  /* nobody would see what lies on "/" */
         if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
             die();
@@ -1993,7 +2002,8 @@ static _Noreturn void exec_under_init(void) {
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
     for (;;) {
         int sig = sigwaitinfo(&all, &info);     /* sleeps */
-        if (sig > 0 && sig != SIGCHLD && info.si_code != SI_KERNEL)
+        if (sig > 0 && sig != SIGCHLD &&
+            (info.si_code != SI_KERNEL || sig == SIGHUP)) /* a leader's alone */
             kill(command, sig);
         for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
             if (ended == command)       /* and the kernel ends the others */
@@ -2317,6 +2327,7 @@ static const struct option detach_options[] = {
 };
 static const struct hint detach_hints[] = {
     { "chdir", 0, .mend = "its paths begin in that folder: make it again" },
+    { "getcwd", ENOENT, .mend = "the folder that you are in is gone: cd /" },
     { "write(", E2BIG, .mend = "a record has 256 KiB: put it in a script" },
     { 0 }
 };
@@ -2403,12 +2414,17 @@ static void write_record(const char *status, const char *exit_code) {
         add_word(text("\n%.*s=", (int)strcspn(key, " "), key),
                  value ? value : "yes");
     }
+    size_t options = length;            /* the end of those */
     for (char **word = box.argv; *word; word++) /* last: see read_record() */
         add_word(word == box.argv ? "\ncommand=" : " ", *word);
+    if (!is_kept && length >= sizeof(draft) - 1 && options < sizeof(draft)) {
+        length = options;               /* nobody will start it again, so it */
+        add("\ncommand=...");           /* need not hold all words */
+    }
     add("\n");
     step(13, "write(%s/config, status=%s)", box.name, status);
     errno = E2BIG;                      /* its reader would say so, too */
-    must(is_kept && length >= sizeof(draft) - 1 ? -1 : 0);
+    must(length >= sizeof(draft) - 1 ? -1 : 0);
     int fd = open_new_record(0);        /* it may have room already */
     errno = ENOSPC;                     /* if it takes a part */
     must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
@@ -2934,11 +2950,12 @@ static const char *find_status(int dir, const char *name) {
     send_signal(process, SIGKILL);      /* who made it */
     ends(process, 10);
     close(process);
-    return kept ? "dead" : "";          /* the next run sweeps it */
+    return kept ? "dead" : "";          /* a later run sweeps it */
 }
 
 static _Noreturn void refuse_name(const char *name) {
-    refuse("see whalebox ps -a", "there is no box named %s", name);
+    refuse(*name == '-' ? "options come before names" : "see whalebox ps -a",
+           "there is no box named %s", name);
 }
 
 /* The folder of the box NAME.  With LOCK_EX commands on it take turns, and the
@@ -2962,7 +2979,7 @@ static const char *need_status(int dir, const char *name) {
     if (!*status)                       /* it is being made, or removed */
         refuse_name(name);
     if (strcmp(status, "corrupt") == 0) /* nothing of it is believed */
-        refuse(text("remove it: whalebox rm %s", name),
+        refuse(text("remove it: whalebox rm -f %s", name),
                "the record of %s is corrupt", name);
     return status;
 }
@@ -2972,6 +2989,7 @@ static const char *need_status(int dir, const char *name) {
 static void end_box(int seconds) {
     step(13, "pidfd_send_signal(SIGTERM) # kill");
     send_signal(supervisor, SIGTERM);
+    send_signal(supervisor, SIGCONT);   /* after a ^Z it would not take it */
     if (ends(supervisor, seconds))      /* or it had, before we asked */
         return;
     int process = *record ? open_box_process() : -1;
@@ -2995,7 +3013,7 @@ static void stop_box(const struct option *o, char *name) {
 }
 
 /* whalebox rm.  The moment from which the box is no more is when its folder
- * loses the sticky bit: if we are killed then, the next run's sweep goes on. */
+ * loses the sticky bit: if we are killed then, a later run's sweep goes on. */
 static void remove_one(const struct option *o, char *name) {
     struct stat st;
     int dir = open_box(name, LOCK_EX);
@@ -3201,6 +3219,46 @@ static void refuse_options(const struct option *o, const char *allowed) {
                    t->option->help + 4, " "), t->option->help + 4);
 }
 
+/* Run the command of whalebox's own that O is.  Its options are a run's, or the
+ * letters that INTO has.  One that takes names does so one after the other, in
+ * a process each, so that no failure keeps it from the next. */
+static int run_boxes_command(const struct option *o, char **argv) {
+    int status, failed = 0, count = 0;
+    const char *key = strstr(o->help, "NAME");  /* its operands */
+    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
+             : strstr(key, "[KEY]") ? 2 : 1;
+    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
+    if (o->into || key)                 /* it is on boxes */
+        prepare_process();              /* and opens files of theirs */
+    if (o->into) {
+        refuse_options(o, "");          /* its own are letters */
+        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
+    }
+    while (box.argv[count])
+        count++;                        /* operands */
+    if (count > most || (key && count == 0))
+        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
+               "too many names" : "it takes no names");
+    if (!strstr(o->help, "NAME..."))    /* it acts once */
+        o->take(o, *box.argv);
+    else for (char **name = box.argv; *name; name++) {
+        pid_t helper = (pid_t)must(fork());
+        if (helper == 0) {
+            must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
+            o->take(o, *name);          /* or it refuses, or exits */
+            puts(*name);                /* as was asked for */
+            break;                      /* the one name was ours */
+        }
+        must(waitpid(helper, &status, 0));
+        failed = failed || status != 0; /* and on with the next */
+    }
+    step(13, "write(standard output)");
+    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
+    return failed ? failure : 0;
+}
+static int (*run_command)(const struct option *o, char **argv) =
+    run_boxes_command;
+#endif /* WITH_DETACH */
 #if WITH_EXEC
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
@@ -3241,47 +3299,7 @@ static void visit_box(const struct option *o, char *name) {
     box.flags = 0;                      /* the usher gets no new ones */
     exit(send_visitor());
 }
-#endif
-
-/* Run the command of whalebox's own that O is.  Its options are a run's, or the
- * letters that INTO has.  One that takes names does so one after the other, in
- * a process each, so that no failure keeps it from the next. */
-static int run_boxes_command(const struct option *o, char **argv) {
-    int status, failed = 0, count = 0;
-    const char *key = strstr(o->help, "NAME");  /* its operands */
-    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
-             : strstr(key, "[KEY]") ? 2 : 1;
-    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
-    if (o->into || key)                 /* it is on boxes */
-        prepare_process();              /* and opens files of theirs */
-    if (o->into) {
-        refuse_options(o, "");          /* its own are letters */
-        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
-    }
-    while (box.argv[count])
-        count++;                        /* operands */
-    if (count > most || (key && count == 0))
-        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
-               "too many names" : "it takes no names");
-    if (!strstr(o->help, "NAME..."))    /* it acts once */
-        o->take(o, *box.argv);
-    else for (char **name = box.argv; *name; name++) {
-        pid_t helper = (pid_t)must(fork());
-        if (helper == 0) {
-            o->take(o, *name);          /* or it refuses, or exits */
-            puts(*name);                /* as was asked for */
-            break;                      /* the one name was ours */
-        }
-        must(waitpid(helper, &status, 0));
-        failed = failed || status != 0; /* and on with the next */
-    }
-    step(13, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
-    return failed ? failure : 0;
-}
-static int (*run_command)(const struct option *o, char **argv) =
-    run_boxes_command;
-#endif /* WITH_DETACH */
+#endif /* WITH_EXEC */
 
 /* === The command line =================================================== */
 /* Print the version, which INTO is, or all options, from their own rows. */

@@ -323,6 +323,13 @@ it 'refuses a command that its record has no room for' '
 	done && same yesyes "$fits$fails"
 '
 
+it 'has a record of a box that is not kept, though it has no room for the command' '
+	tidy &&
+	many -d --rm --name "$b" /bin/sh -c "$obey" "$b" $(seq 100000 139999) &&
+	want_status 0 && is status running && is command ... && box stop "$b" &&
+	all_gone
+'
+
 it 'starts a box with the very same options, from wherever' '
 	tidy &&
 	mkdir data "data/a b" elsewhere && echo seen >data/file && user= &&
@@ -379,6 +386,20 @@ it 'asks a box to end though its caller ignored TERM' '
 	run sh -c "trap \"\" TERM; exec \"\$WHALEBOX\" -d --name $b \
 	    /bin/sh -c \"\$0\" $b" "$obey" && want_status 0 && soon logged ready &&
 	box stop -t 8 "$b" && is exit_code 7 && removed
+'
+
+it 'asks a box to end though whoever waits for it is stopped' '
+	tidy && { "$WHALEBOX" --name "$b" --init /bin/sleep 1000 & } &&
+	soon is status running && kill -STOP $! && begun=$(date +%s) &&
+	box stop "$b" && want_out "$b" && is exit_code 143 &&
+	[ $(($(date +%s) - begun)) -lt 8 ] && removed
+'
+
+it 'stops asking when it is killed' '
+	tidy && box -d --name "$b" /bin/sleep 1000 && want_status 0 &&
+	{ "$WHALEBOX" stop -t 60 "$b" >stopped & } && sleep 1 && kill $! &&
+	{ wait $! || true; } && asks() { pgrep -f "stop -t 60 $b" >/dev/null; } &&
+	not_asking() { ! asks; } && soon not_asking && is status running && removed
 '
 
 it 'finds nothing wrong in what is so already' '

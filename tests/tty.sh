@@ -132,13 +132,37 @@ it 'ends with a reader that goes away' '
 	want_match "^y" && soon test -s status
 '
 
+# A shell with jobs is above it: else nobody could continue it, and the kernel
+# would not stop it.
 it 'stops, and stops the box, and both go on' '
-	{ "$WHALEBOX" -t /bin/sh -c "echo ready; sleep 1; echo over" >shown & } &&
-	soon grep -q ready shown && kill -TSTP $! &&
-	stopped() { ps -o stat= -p $! --ppid $! >state && grep -c ^T state; } &&
+	{ bash -c "set -m; \"\$WHALEBOX\" -t /bin/sh -c \"\$0\" >shown &
+	    echo \$! >pid; sleep 9" "echo ready; sleep 1; echo over" & } && shell=$! &&
+	soon grep -q ready shown && box=$(cat pid) && kill -TSTP "$box" &&
+	stopped() { ps -o stat= -p "$box" --ppid "$box" >state && grep -c ^T state; } &&
 	is_2() { [ "$(stopped)" -ge 2 ]; } && soon is_2 &&
-	sleep 2 && same ready "$(tr -d "\r" <shown)" && kill -CONT $! && wait $! &&
-	grep -q over shown
+	sleep 2 && same ready "$(tr -d "\r" <shown)" && kill -CONT "$box" &&
+	soon grep -q over shown && wait "$shell"
+'
+
+it 'leaves the terminal to the shell that sent it to the background' '
+	terminal "bash --noediting --norc --noprofile -i" && press "PS1=%\r" && shows "%$" &&
+	press "\"\$WHALEBOX\" /bin/sleep 3\r" && sleep 1 && press "\032" &&
+	shows "Stopped" && press "bg\r" && sleep 4 &&
+	press "echo alive \$((3 * 4))\r" && shows "alive 12" &&
+	press "exit\r" && ended
+'
+
+it 'is not stopped by ^Z where no shell could continue it' '
+	terminal "exec \"\$WHALEBOX\" /bin/sleep 3" && sleep 1 && press "\032" && ended
+'
+
+it 'ends with a terminal that is closed, and so does its box' '
+	for how in --init -t; do
+		terminal "exec \"\$WHALEBOX\" $how /bin/sleep 1000$$" &&
+		soon pgrep -f "^/bin/sleep 1000$$" >/dev/null && kill "$terminal" &&
+		{ wait "$terminal" || true; } && exec 9>&- && rm keys &&
+		gone() { ! pgrep -f "/bin/sleep 1000$$" >/dev/null; } && soon gone || exit
+	done
 '
 
 it 'stops, and its box, when a job in the background reads the terminal' '

@@ -95,6 +95,14 @@ it 'refuses a volume that would have to be the root' '
 	done && rm "$root/top"
 '
 
+it 'mounts no file on a folder, and no folder on a file' '
+	mkdir a-folder && : >a-file &&
+	box -v "$PWD/a-file:/etc" /bin/true && want_status 125 &&
+	want_err "hint: the source is a file" &&
+	box -v "$PWD/a-folder:/etc/passwd" /bin/true && want_status 125 &&
+	want_err "hint: "
+'
+
 it 'says in full which volume it refuses' '
 	box -v "$PWD:relative" /bin/true && want_status 125 &&
 	want_err "\"$PWD:relative\""
@@ -166,6 +174,10 @@ it 'becomes nobody else for an id that is none, or a broken passwd' '
 		box -u "$bad" /bin/id && want_status 125 && want_out "" || exit
 	done
 	mv passwd "$root/etc/passwd"
+'
+
+it 'tells which ids a box has, to who asks for another' '
+	box -u 65536 /bin/id && want_status 125 && want_err "hint: no such id is mapped"
 '
 
 it 'gives the box one name for itself' '
