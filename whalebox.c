@@ -3346,7 +3346,7 @@ static const struct option *find_option(const char *word) {
                  strstr(text(" %s ", chapter_options[n]), key))
             refuse("make builds whalebox with every chapter", "%s belongs to "
                    "chapter %zu, which this build leaves out", word, n);
-    refuse(*word == '-' ? "see --help (-it is -t here); the program's come after it"
+    refuse(*word == '-' ? "see --help (-it is -t); the program's come after it"
            : "a program is named by its path in the box, as in /bin/sh",
            "there is no %s %s", *word == '-' ? "option" : "command", word);
 }
