@@ -136,7 +136,8 @@ it 'ends with a reader that goes away' '
 # would not stop it.
 it 'stops, and stops the box, and both go on' '
 	{ bash -c "set -m; \"\$WHALEBOX\" -t /bin/sh -c \"\$0\" >shown &
-	    echo \$! >pid; sleep 9" "echo ready; sleep 1; echo over" & } && shell=$! &&
+	    echo \$! >pid; while [ -d /proc/\$! ]; do sleep 0.1; done" \
+	    "echo ready; sleep 1; echo over" & } && shell=$! &&
 	soon grep -q ready shown && box=$(cat pid) && kill -TSTP "$box" &&
 	stopped() { ps -o stat= -p "$box" --ppid "$box" >state && grep -c ^T state; } &&
 	is_2() { [ "$(stopped)" -ge 2 ]; } && soon is_2 &&
@@ -146,14 +147,14 @@ it 'stops, and stops the box, and both go on' '
 
 it 'leaves the terminal to the shell that sent it to the background' '
 	terminal "bash --noediting --norc --noprofile -i" && press "PS1=%\r" && shows "%$" &&
-	press "\"\$WHALEBOX\" /bin/sleep 3\r" && sleep 1 && press "\032" &&
-	shows "Stopped" && press "bg\r" && sleep 4 &&
+	press "\"\$WHALEBOX\" /bin/sleep 2\r" && sleep 1 && press "\032" &&
+	shows "Stopped" && press "bg\r" && sleep 3 &&
 	press "echo alive \$((3 * 4))\r" && shows "alive 12" &&
 	press "exit\r" && ended
 '
 
 it 'is not stopped by ^Z where no shell could continue it' '
-	terminal "exec \"\$WHALEBOX\" /bin/sleep 3" && sleep 1 && press "\032" && ended
+	terminal "exec \"\$WHALEBOX\" /bin/sleep 2" && sleep 1 && press "\032" && ended
 '
 
 it 'ends with a terminal that is closed, and so does its box' '
