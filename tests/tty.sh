@@ -132,17 +132,16 @@ it 'ends with a reader that goes away' '
 	want_match "^y" && soon test -s status
 '
 
-# A shell with jobs is above it: else nobody could continue it, and the kernel
-# would not stop it.
+# timeout(1) makes a process group of it, and this shell is above that: were
+# there nobody who could continue it, the kernel would not stop it.
 it 'stops, and stops the box, and both go on' '
-	{ bash -c "set -m; \"\$WHALEBOX\" -t /bin/sh -c \"\$0\" >shown &
-	    echo \$! >pid; while [ -d /proc/\$! ]; do sleep 0.1; done" \
-	    "echo ready; sleep 1; echo over" & } && shell=$! &&
-	soon grep -q ready shown && box=$(cat pid) && kill -TSTP "$box" &&
+	{ timeout 60 "$WHALEBOX" -t /bin/sh -c "echo ready; sleep 1; echo over" \
+	    >shown & } && runner=$! &&
+	soon grep -q ready shown && box=$(pgrep -P "$runner") && kill -TSTP "$box" &&
 	stopped() { ps -o stat= -p "$box" --ppid "$box" >state && grep -c ^T state; } &&
 	is_2() { [ "$(stopped)" -ge 2 ]; } && soon is_2 &&
 	sleep 2 && same ready "$(tr -d "\r" <shown)" && kill -CONT "$box" &&
-	soon grep -q over shown && wait "$shell"
+	wait "$runner" && grep -q over shown
 '
 
 it 'leaves the terminal to the shell that sent it to the background' '
