@@ -324,8 +324,8 @@ TOOL int make_locked_folder(int parent, const char *name,
     struct stat st = { 0 };             /* 13: it has a link from each */
     fstat(parent, &st);                 /* 13: or, if it fails, none */
     our_turn = lot % (1 + st.st_nlink / 128) == 0;      /* 13: always, of few */
-    sweep(parent, name);                /* 13: else at its own alone, */
-    sweep(parent, box.id);              /* 13: which rm has as its id */
+    sweep(parent, name);                /* 13: its own name without fail, */
+    sweep(parent, box.id);              /* 13: and, in rm, the removed box's */
     for_each(parent, 0, sweep);         /* who died makes room */
     int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
     is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
@@ -3346,7 +3346,7 @@ static const struct option *find_option(const char *word) {
                  strstr(text(" %s ", chapter_options[n]), key))
             refuse("make builds whalebox with every chapter", "%s belongs to "
                    "chapter %zu, which this build leaves out", word, n);
-    refuse(*word == '-' ? "see --help (-it is -t); the program's come after it"
+    refuse(*word == '-' ? "see --help; the program's own follow it; -it is -t"
            : "a program is named by its path in the box, as in /bin/sh",
            "there is no %s %s", *word == '-' ? "option" : "command", word);
 }
