@@ -1,14 +1,12 @@
-# metrics.awk: how a C file measures up.
+# metrics.awk: what in a C file is too much for a reader at once.
 #
-# A line is a comment line if it holds a part of a comment, and a code line if
-# it holds something else; it can be both.  A function goes from the line at
-# the left margin that ends in "{", or is followed by a "{" alone, to its "}".
-# Prints: lines, comment lines per code line, and each line that is too long
-# (80 columns) and each function that is (40 lines).
+# Prints each line of over 80 columns, and each function of over 40 lines of
+# code; blank lines and lines of comment alone do not count.  A function goes
+# from the line at the left margin that ends in "{", or is followed by a "{"
+# alone, to its "}".
 
-# The line without its comments; sets has_comment.
+# The line without its comments.
 function strip(line,   out, at) {
-	has_comment = in_comment
 	gsub(/\\./, "", line)
 	gsub(/'"'/, "", line)
 	while (line != "") {
@@ -22,8 +20,8 @@ function strip(line,   out, at) {
 		out = out substr(line, 1, RSTART - 1)
 		at = substr(line, RSTART, 2)
 		line = substr(line, RSTART + RLENGTH)
-		if (at == "/*") { in_comment = has_comment = 1 }
-		else if (at == "//") { has_comment = 1; return out }
+		if (at == "/*") in_comment = 1
+		else if (at == "//") return out
 		else out = out "\"\""
 	}
 	return out
@@ -37,21 +35,18 @@ function strip(line,   out, at) {
 	if (length(wide) > 80) print "line " NR " has " length(wide) " columns"
 
 	code = strip($0)
-	if (has_comment) comments++
 	if (code ~ /[^ \t]/) codes++
 
 	# A signature's first line; a "{" has to come before a ";".
 	if (!start && code ~ /^[a-zA-Z].*\(/ && code !~ /;/) {
-		start = NR
+		start = codes
 		name = code
 	}
 	if (start && code ~ /;[ \t]*$/ && !body) start = 0
 	if (start && code ~ /{[ \t]*$/) body = 1
 	if (code ~ /^}/) {
-		if (start && NR - start + 1 > 40)
-			print "function of " NR - start + 1 " lines: " name
+		if (start && codes - start + 1 > 40)
+			print "function of " codes - start + 1 " lines: " name
 		start = body = 0
 	}
 }
-
-END { printf "%d lines, %.2f comments\n", NR, comments / codes }
