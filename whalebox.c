@@ -1625,10 +1625,11 @@ static int sweep_box(int parent, const char *name) {
 /* --- The folder of all boxes, and this box's -------------------------------
  */
 
-/* Refuse the folder FD, which is PATH, unless it is the caller's own, and
- * CLOSED to others.  Who else could write there could make us believe anything:
- * whom to end, and what to remove. */
-static void check_owner(int fd, const char *path, mode_t closed) {
+/* Refuse the folder FD, which is PATH, unless it is the caller's own and none of
+ * the bits OPEN is in its mode.  Who else could write there could make us believe
+ * anything: whom to end, and what to remove.  In a folder with the sticky bit,
+ * as a new tmpfs has it, others can write, and yet not rename what is ours. */
+static void check_owner(int fd, const char *path, mode_t open) {
     struct stat st;
 
     step(9, "fstat(%s) # stat %s", path, path);
@@ -1636,8 +1637,10 @@ static void check_owner(int fd, const char *path, mode_t closed) {
     if (st.st_uid != geteuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
-    if (st.st_mode & closed)
-        refuse(text("chmod %s %s", closed & 055 ? "700" : "go-w", path),
+    if (st.st_mode & S_ISVTX)
+        open &= 055;
+    if (st.st_mode & open)
+        refuse(text("chmod %s %s", open & 055 ? "700" : "go-w", path),
                "%s is open to others (mode %03o)", path, st.st_mode & 07777);
 }
 
