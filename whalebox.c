@@ -1254,7 +1254,6 @@ static void pivot_to_rootfs(void) {
 static const char *storage;             /* --storage */
 static int containers = -1;             /* the folder of all boxes' folders */
 static int folder = -1;                 /* this box's, with upper and work */
-static const char *folder_name = ".new";        /* what it is called */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
@@ -1574,32 +1573,49 @@ static int remove_new_folder(void) {
     return unlinkat(containers, ".new", AT_REMOVEDIR);
 }
 
-/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
- * lives. Returns 0, or -1, having said why: then its mark is still there, and
- * somebody may try again. */
-static int remove_box(int dir_fd, const char *name, int seconds) {
-    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    int result = clear_folder(dir_fd, seconds);
-    if (result < 0 && errno != ETIMEDOUT && (box.flags & CLONE_NEWUSER) &&
-        !host_root)
-        result = clear_by_helper(dir_fd, seconds);
+/* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
+ * If NAME has become another folder's meanwhile, that stays.  Returns 0, or -1
+ * with errno. */
+static int remove_emptied(int dir_fd, const char *name) {
+    if (flock(containers, LOCK_EX) < 0)
+        return -1;
 
-    /* It is empty.  If it has been renamed meanwhile, NAME is another's. */
-    if (result == 0)
-        result = flock(containers, LOCK_EX);
-    if (result == 0 && strcmp(name, ".new") != 0) {
+    int result = 0;
+    if (!is_same_file(dir_fd, containers, ".new")) {
         result = remove_new_folder();
-        errno = result < 0 ? errno : ESTALE;
-        if (result == 0 && !is_same_file(dir_fd, containers, name))
+        if (result == 0 && !is_same_file(dir_fd, containers, name)) {
+            errno = ESTALE;
             result = -1;
+        }
         if (result == 0)
             result = renameat(containers, name, containers, ".new");
     }
     if (result == 0)
         result = remove_new_folder();
+
     int why = errno;
     flock(containers, LOCK_UN);
     errno = why;
+    return result;
+}
+
+/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
+ * lives. What fails is tried again, since it may have failed by chance.
+ * Returns 0, or -1, having said why: then its mark is still there, and a later
+ * run tries. */
+static int remove_box(int dir_fd, const char *name, int seconds) {
+    int result = -1;
+
+    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
+    errno = 0;
+    for (int tries = 0; result < 0 && errno != ETIMEDOUT && tries < 3; tries++) {
+        result = clear_folder(dir_fd, seconds);
+        if (result < 0 && errno != ETIMEDOUT && !host_root &&
+            (box.flags & CLONE_NEWUSER))
+            result = clear_by_helper(dir_fd, seconds);
+        if (result == 0)
+            result = remove_emptied(dir_fd, name);
+    }
     if (result < 0)
         complain();
     return result;
@@ -1625,10 +1641,11 @@ static int sweep_box(int parent, const char *name) {
 /* --- The folder of all boxes, and this box's -------------------------------
  */
 
-/* Refuse the folder FD, which is PATH, unless it is the caller's own and none of
- * the bits OPEN is in its mode.  Who else could write there could make us believe
- * anything: whom to end, and what to remove.  In a folder with the sticky bit,
- * as a new tmpfs has it, others can write, and yet not rename what is ours. */
+/* Refuse the folder FD, which is PATH, unless it is the caller's own and none
+ * of the bits OPEN is in its mode.  Who else could write there could make us
+ * believe anything: whom to end, and what to remove.  In a folder with the
+ * sticky bit, as a new tmpfs has it, others can write, and yet not rename what
+ * is ours. */
 static void check_owner(int fd, const char *path, mode_t open) {
     struct stat st;
 
@@ -1686,9 +1703,9 @@ static void make_folder(void) {
     must(mkdirat(containers, ".new", 0755));
     folder = (int)must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
+    write_mark(folder, "0", 0);         /* first: what has none is not ours */
     must(mkdirat(folder, "upper", 0755));       /* what the box writes */
     must(mkdirat(folder, "work", 0755));        /* overlay's own workshop */
-    write_mark(folder, "0", 0);
 
     step(9, "renameat2(.new, %s, RENAME_NOREPLACE) # mv -n %s/.new %s/%s",
          box.name, home, home, box.name);
@@ -1697,7 +1714,6 @@ static void make_folder(void) {
     if (result < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
-    folder_name = box.name;
     flock(containers, LOCK_UN);
 }
 
@@ -1707,7 +1723,6 @@ static void open_kept_folder(void) {
     step(9, "open(%s/%s)", home, box.name);
     folder = (int)must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
-    folder_name = box.name;
 }
 #endif
 
@@ -1735,7 +1750,7 @@ static void drop_layers(void) {
         return;                         /* there is none of ours */
     if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))      /* 13: */
         return;                         /* 13: sticky: to be kept */
-    remove_box(folder, folder_name, 60);
+    remove_box(folder, box.name, 60);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
