@@ -32,6 +32,7 @@
 #include <stdlib.h>             /* getenv, realpath, exit */
 #include <string.h>             /* strings */
 #include <unistd.h>             /* read, write, fork, exec */
+#include <sys/auxv.h>           /* what execve(2) tells a program */
 #include <sys/file.h>           /* flock */
 #include <sys/ioctl.h>          /* to bring up an interface */
 #include <sys/mount.h>          /* mount and its MS_ flags */
@@ -431,6 +432,35 @@ TOOL int own_terminal;                  /* 12: -t: it is in another session */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
+/* Nobody is to get more rights by running us.  Who may write our options may
+ * have any folder of the host mounted, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE tells of capabilities of the file, too.  getauxval
+ * (3). */
+static void refuse_set_id(void) {
+    if (getuid() == geteuid() && getgid() == getegid() &&
+        getauxval(AT_SECURE) == 0)
+        return;
+    refuse("chmod u-s,g-s, and setcap -r",
+           "whalebox must not be set-user-ID, nor have rights of its own");
+}
+
+/* A folder leads to the one above it, and so to all of the host, from whatever
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH. */
+static void refuse_folders(void) {
+    static const char *const streams[] = { "input", "output", "error" };
+    struct stat st;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        step(0, "fstat(standard %s)", streams[fd]);
+        must(fstat(fd, &st));
+        int flags = (int)must(fcntl(fd, F_GETFL));
+        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+            refuse("redirect it from, or to, a file, a pipe or /dev/null",
+                   "standard %s is a folder, or was opened with O_PATH: it "
+                   "would lead out of the box", streams[fd]);
+    }
+}
+
 /* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output", and
  * nothing else, which the box would inherit (CVE-2024-21626). */
@@ -440,6 +470,7 @@ static void prepare_process(void) {
     step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
+    refuse_folders();
     step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0) # ulimit -n");
     must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
@@ -3372,6 +3403,7 @@ static char **take_options(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    refuse_set_id();
     own_argv = argv;                    /* 14: to start once more */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */

@@ -59,6 +59,23 @@ it 'gets no working folder of the host' '
 	box /bin/pwd && want_out /
 '
 
+# ".." of a folder is the one above it, on the host, whatever the root is.  The
+# third is one that cannot be read, but that leads there as well.
+it 'gets no folder of the host as a standard stream' '
+	mkdir folder && echo secret >letter &&
+	attack="for n in 0 1 2; do cat /proc/self/fd/\$n/../letter; done" &&
+	naive /bin/sh -c "$attack" <folder && want_line secret &&
+	onpath=$project/build/tests/onpath &&
+	run "$onpath" 0 folder /bin/sh -c "cat /proc/self/fd/0/../letter" &&
+	want_out secret &&
+	run "$WHALEBOX" /bin/sh -c "$attack" <folder && want_status 125 &&
+	want_out "" && want_err "standard input is a folder" &&
+	want_err "hint: " && for n in 0 1 2; do
+		run "$onpath" $n folder "$WHALEBOX" /bin/sh -c "$attack" &&
+		want_status 125 && want_out "" || exit
+	done
+'
+
 # Nobody can write to a program that runs, but whoever holds its /proc/N/exe open
 # can wait for its end.  The victim is a copy, which no other process runs.  And
 # a script of /proc/self/exe is run by whalebox, in the box.
@@ -97,6 +114,24 @@ it 'gets no key, and gives none' '
 	unlocked /call $request_key user whalebox 0 0 && differ "$refused" "$out" &&
 	box /call $request_key user whalebox 0 0 && want_out "$refused"
 '
+
+# What it is told to mount, and who it makes its box for, is up to its caller.
+if is_root; then
+	it 'gives nobody its rights by being set-user-ID' '
+		guest="setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all" &&
+		chmod 711 "$scratch" . && geteuid=107 getegid=108 &&
+		cp "$root/call" call && cp "$WHALEBOX" victim &&
+		for mode in 4755 2755 6755; do
+			chmod $mode call victim && run $guest ./call $geteuid &&
+			case $mode in
+			2755) run $guest ./call $getegid ;;
+			esac && want_out 0 && run $guest ./victim /bin/true &&
+			want_status 125 && want_err "set-user-ID" &&
+			want_err "hint: chmod u-s" || exit
+		done && run $guest ./victim --version && want_status 125 &&
+		want_out ""
+	'
+fi
 
 # Started by somebody who has inheritable and ambient capabilities.
 if is_root; then

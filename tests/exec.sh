@@ -123,6 +123,16 @@ it 'takes no descriptor and no folder of the host in' '
 	done
 '
 
+it 'takes no folder of the host in as a standard stream' '
+	mkdir folder && echo secret >letter && begin /bin/sleep 300 &&
+	attack="cat /proc/self/fd/0/../letter" &&
+	run nsenter --target "$("$WHALEBOX" inspect one pid)" --user \
+	    --preserve-credentials --mount --pid /bin/sh -c "$attack" <folder &&
+	want_out secret &&
+	run "$WHALEBOX" exec one /bin/sh -c "$attack" <folder &&
+	want_status 125 && want_out "" && want_err "standard input is a folder"
+'
+
 # Its files are read before the visitor is locked.
 it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 	LIMIT=10 && log=$WHALEBOX_HOME/containers/one/log &&
