@@ -1138,6 +1138,17 @@ static void open_rootfs(void) {
     rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
 }
 
+/* In the child: with no layer above it, the rootfs itself is the new root.  No
+ * device in it can be opened: it may be a stranger's. */
+TOOL void attach_rootfs(void) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+    step(8, "mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path);
+    must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
+                 sizeof(attr)));
+    attach_folder(rootfs, "/tmp");      /* which every host has */
+    must(chdir("/tmp"));
+}
+
 /* In the child: show a device of the host in DEV, on an empty file, for root of
  * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
 static void bind_device(int dev, const char *name, dev_t number) {
@@ -1413,20 +1424,6 @@ static void mount_layers(void) {
 #include <linux/filter.h>        /* programs for the filter */
 #include <linux/seccomp.h>       /* filters for system calls */
 
-static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
-    "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
-    "/proc/keys",                               /* everybody's keyrings */
-    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
-    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
-    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
-};
-static const char *const read_only[] = {        /* its settings */
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-};
-
 /* In the kernel's order: a capability's number is its place here. */
 static const char *const capabilities[] = {
     "chown", "dac_override", "dac_read_search", "fowner",       /* 0: files */
@@ -1443,6 +1440,7 @@ static const char *const capabilities[] = {
 };
 #define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)   /* a bit for each */
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
+#define CAP_BIT(cap) (1ULL << (cap))
 static unsigned long long added_caps, dropped_caps;    /* by options */
 
 /* One more capability, with or without its "CAP_", or ALL of them. */
@@ -1475,32 +1473,93 @@ static const struct hint lock_hints[] = {
     { 0 }
 };
 
-/* Cover PATH: a folder with an empty one, a file with /dev/null. */
+#if WITH_MOUNT
+static const char *const covered[] = {
+    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
+    "/proc/asound",                             /* its sound card */
+    "/proc/interrupts",                         /* when keys are struck */
+    "/proc/kcore",                              /* all of its memory */
+    "/proc/keys",                               /* everybody's keyrings */
+    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
+    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
+    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
+};
+static const char *const read_only[] = {        /* its settings */
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+static int null_fd = -1;                /* the device null, to cover files */
+
+/* Cover PATH: a folder with an empty one, a file with the device null.  Both
+ * are looked at and held, for what is under a path may change. */
 static void cover_path(const char *path) {
     struct stat st;
-    step(10, "stat(%s)", path);
-    int found = stat(path, &st);        /* one look */
-    if (found < 0 && errno == ENOENT)
+
+    step(10, "open(%s, O_PATH|O_NOFOLLOW)", path);
+    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
-    must(found);                        /* any other error is one */
-    int is_folder = S_ISDIR(st.st_mode);        /* else a file */
-    step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
-         "/dev/null", path, is_folder ? "-t tmpfs -r tmpfs" :
-         "--bind /dev/null", path);
-    must(is_folder ? mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL)
-                   : mount("/dev/null", path, NULL, MS_BIND, NULL));
+    must(place_fd);                     /* any other error is one */
+    must(fstat(place_fd, &st));
+
+    if (S_ISDIR(st.st_mode)) {
+        step(10, "mount(tmpfs over %s) # mount -t tmpfs -r tmpfs %s", path,
+             path);
+        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
+                   SAFE | MS_RDONLY, NULL));
+        close(place_fd);
+        return;
+    }
+    step(10, "open_tree(null), move_mount(over %s) # mount --bind /dev/null %s",
+         path, path);
+    int tree_fd = (int)must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* In the child: cover what is the machine's; make its settings read-only. */
+/* Cover what tells how hot the processor NAME of the folder DIR is. */
+static int cover_heat(int dir, const char *name) {
+    (void)dir;                          /* a path is what a step shows */
+    if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
+        cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
+                        name));
+    return 0;
+}
+
+/* Hold the device null, and be sure that it is that: a writable setting of the
+ * kernel in its place would be shown by every file that it covers. */
+static void hold_null(void) {
+    struct stat st;
+
+    step(10, "open(/dev/null, O_PATH)");
+    null_fd = (int)must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    must(fstat(null_fd, &st));
+    errno = ENODEV;                     /* if it is not what it says */
+    must(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? 0 : -1);
+}
+
+/*
+ * In the child: cover what is the machine's; make its settings read-only.  The
+ * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
+ * path still leads to what it names.
+ */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-    if (whose == VISITED)               /* 14: they have been, */
-        return;                         /* 14: for the box itself */
+
+    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+        return;
+
+    hold_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-    for (long cpu = sysconf(_SC_NPROCESSORS_CONF); cpu-- > 0;)
-        cover_path(text("/sys/devices/system/cpu/cpu%ld/thermal_throttle",
-                        cpu));
+
+    /* All processors, also those that the caller may not run on. */
+    step(10, "open(/sys/devices/system/cpu)");
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    must(cpus_fd < 0 && errno != ENOENT ? -1 : 0);
+    must(cpus_fd < 0 ? 0 : for_each(cpus_fd, 0, cover_heat));
+    close(cpus_fd);
+
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i]; /* a setting */
         step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
@@ -1512,7 +1571,9 @@ static void cover_paths(void) {
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
+    close(null_fd);
 }
+#endif
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -1626,14 +1687,21 @@ static void filter_system_calls(void) {
         die();                          /* it said yes, and did not */
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: covering
- * takes CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be set by
- * anybody, but only by one who can gain no more privilege: no_new_privs. */
+/* In the child, whose box is closed: lock it.  The order is forced: the mounts
+ * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
+ * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+ */
 static void lock_box(void) {
-    unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
-                            : (USUAL_CAPS & ~dropped_caps) | added_caps;
-    if (box.flags & CLONE_NEWNS)        /* or they would be the host's */
-        cover_paths();
+    unsigned long long kept = USUAL_CAPS;
+
+    /* Root of a user namespace makes no device by MKNOD, the host's root does:
+     * any disk of the host. */
+    if (!(box.flags & CLONE_NEWUSER))
+        kept &= ~CAP_BIT(CAP_MKNOD);
+    if (added_caps == ALL_CAPS)
+        kept = ALL_CAPS & ~dropped_caps;
+    else
+        kept = (kept & ~dropped_caps) | added_caps;
     drop_capabilities(kept);            /* cover_paths() needed sys_admin */
     step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
@@ -1826,7 +1894,9 @@ static void take_doctor(const struct option *o, char *value) {
  * process of the box does, so there is never a moment at which the box's folder
  * is removed and a volume still in it.
  */
+#include <linux/magic.h>         /* which file system it is */
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
+#include <sys/vfs.h>             /* fstatfs */
 
 static struct volume {
     const char *source, *target;        /* as -v has them */
@@ -1878,7 +1948,7 @@ static void take_volume(const struct option *o, char *value) {
 }
 
 static const struct option volume_options[] = {
-    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at the box's DST",
+    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at DST, with no devices",
       take_volume, NULL },
     { "-e, --env NAME[=VALUE]   a variable; NAME alone: with your value",
       take_variable, NULL },
@@ -1961,11 +2031,39 @@ static int make_in_box(const char *path, int is_folder) {
     return above;
 }
 
+/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd) {
+    struct statfs fs;
+    must(fstatfs(fd, &fs));
+    return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
+}
+
+/*
+ * In the child: make the volume V what it is to be, before anybody can see it.
+ * No device in it can be opened, and no set-user-ID program gives anything: who
+ * has the volume, in another box or out there, may have made what is in it.  A
+ * volume that is a device itself was asked for by name.  The host's settings,
+ * which /proc and /sys are, can be looked at only.
+ */
+static void restrict_volume(const struct volume *v, const struct stat *source) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
+    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+
+    if (!is_device)
+        attr.attr_set |= MOUNT_ATTR_NODEV;
+    if (v->is_read_only || is_kernels(v->tree->fd))
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    step(11, "mount_setattr(%s, 0x%llx) # mount -o remount,bind,nosuid%s%s",
+         v->target, attr.attr_set, is_device ? "" : ",nodev",
+         attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : "");
+    must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
+                 AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
         struct stat root, source, target;
         must(fstat(v->tree->fd, &source));      /* of a kind with the target */
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
@@ -1977,11 +2075,10 @@ static void mount_volumes(void) {
         errno = EBUSY;                  /* nobody would see what lies on "/" */
         if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
             die();
-        if (v->is_read_only) {
-            step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
-            must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
-                         AT_RECURSIVE, &attr, sizeof(attr)));
-        }
+        if (is_kernels(place))          /* the locks are on what is there */
+            refuse("choose another folder: /proc and /sys are the box's own",
+                   "--volume: nothing is mounted at %s", v->target);
+        restrict_volume(v, &source);
         attach_tree(v->tree->fd, v->source, place, v->target);
     }
 }
@@ -2805,8 +2902,7 @@ static void child(void) {
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
 #else
-    attach_folder(rootfs, "/tmp");      /* which every host has */
-    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
+    attach_rootfs();            /* "." is the rootfs, and the new root */
 #endif
     mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
     mount_sys();
@@ -2814,6 +2910,9 @@ static void child(void) {
     pivot_to_rootfs();          /* the host is gone */
 #else
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+#endif
+#if WITH_LOCKS
+    cover_paths();              /* before a volume can take their place */
 #endif
 #endif
     move_in();
