@@ -213,11 +213,13 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
  * until the next call, with a '\n' just before it; "" if there is no FILE.  One
- * that cannot be read is fatal: taken for empty, it might make another box. */
+ * that cannot be read is fatal: taken for empty, it might make another box.  In
+ * a DIR there is no symbolic link that is meant to be followed. */
 static char *read_file(int dir, const char *file) {
     static char buffer[1 << 18] = "";   /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+                    (dir == AT_FDCWD ? 0 : O_NOFOLLOW));
     ssize_t n = fd;                     /* bytes of this read, or -1 */
     while (n >= 0 && (n = read(fd, buffer + total,
                                sizeof(buffer) - 1 - total)) > 0)
@@ -1331,10 +1333,20 @@ static void open_containers(void) {
     containers = (int)must(open(home, FOLDER)); /* by its real path */
 }
 
-/* Before the clone: the box's folder, with its own layer in it. */
-static void make_layers(void) {
+/* Which file system stacks the layers: --storage, or what the kernel has. */
+static void choose_storage(void) {
     if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
+    if (storage)
+        return;
+    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
+    int aufs_alone = strstr(list, "\taufs\n") && !strstr(list, "\toverlay\n");
+    storage = aufs_alone ? "aufs" : "overlay"; /* which may be a module */
+}
+
+/* Before the clone: the box's folder, with its own layer in it. */
+static void make_layers(void) {
+    choose_storage();
     open_containers();                  /* sets home */
     must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
     folder = make_locked_folder(containers, box.name, remove_box);
@@ -1347,7 +1359,11 @@ static void make_layers(void) {
                mkdirat(folder, "work", 0755); /* overlay's own workshop */
     made = whose == NEW ? made : 0;     /* 13: they are there already */
     must(made);
-    layers = open_folder(text("%s/%s", home, box.name), 0); /* to mount */
+
+    /* Overlay wants upper and work below one mount.  Aufs hands out its branch
+     * by an ioctl, and with it what is above it in its mount: upper alone. */
+    const char *top = strcmp(storage, "aufs") == 0 ? "/upper" : "";
+    layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
@@ -1377,13 +1393,11 @@ static void fill_init_layer(void) {
  * spares it syncing what will be thrown away.  "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
-    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
-    const char *type = storage ? storage : strstr(list, "\toverlay\n") ||
-        !strstr(list, "\taufs\n") ? "overlay" : "aufs"; /* what there is */
+    const char *type = storage;         /* which the parent chose */
     const char *speed = ",volatile";    /* it will be thrown away */
     speed += is_kept ? strlen(speed) : 0;       /* 13: or not */
     const char *options = strcmp(type, "aufs") == 0
-        ? "br=box/upper=rw:init=ro:lower=ro"
+        ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
                speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
     step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
@@ -1393,7 +1407,7 @@ static void mount_layers(void) {
         must(mkdir(parts[i], 0755));
     fill_init_layer();                  /* init */
     attach_folder(rootfs, "lower");     /* the rootfs */
-    attach_folder(layers, "box");       /* box/upper and box/work */
+    attach_folder(layers, "box");       /* upper and work, or upper alone */
     step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
          options, type, options, type);
     must(mount(type, "merged", type, MS_NODEV, options));
@@ -1650,6 +1664,8 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
+enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
+
 static void filter_system_calls(void) {
     static const struct sock_filter first[] = {
         LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
@@ -1662,9 +1678,10 @@ static void filter_system_calls(void) {
         IF(BPF_JEQ, SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
             CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
             CLONE_NEWPID | CLONE_NEWNET), NO, LOAD(nr),
-        IF(BPF_JEQ, SYS_ioctl, 6), LOAD(args[1]),
+        IF(BPF_JEQ, SYS_ioctl, 8), LOAD(args[1]),
             WHEN(BPF_JEQ, TIOCSTI), NO,         /* types on the terminal */
             WHEN(BPF_JEQ, TIOCLINUX), NO,       /* pastes there */
+            WHEN(BPF_JEQ, AUFS_CTL_WBR_FD), NO, /* hands out a branch */
             LOAD(nr),
         IF(BPF_JEQ, SYS_socket, 5), LOAD(args[0]),
             WHEN(BPF_JEQ, AF_ALG), NO,          /* the kernel's cryptography */
@@ -2513,7 +2530,7 @@ static char *take_word(char *from) {
  * descriptor. */
 static int open_new_record(off_t room) {
     int fd = (int)must(openat(folder, "config.new", O_WRONLY | O_CREAT |
-                              O_CLOEXEC, 0600));
+                              O_NOFOLLOW | O_CLOEXEC, 0600));
     errno = room ? posix_fallocate(fd, 0, room) : 0;
     must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
     return fd;
@@ -2622,7 +2639,7 @@ static ssize_t take_output(void) {
     }
     if (got > 0 && logfile < 0)         /* or there was no room for it before */
         logfile = openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                         O_CLOEXEC, 0600);
+                         O_NOFOLLOW | O_CLOEXEC, 0600);
     if (got > 0)
         write(logfile, buffer, (size_t)got);    /* or less, on a full disk */
     return got;
@@ -2685,7 +2702,7 @@ static void end_output(void) {
  * it becomes the command: until then the box is being made, and not visited. */
 static void begin_making(void) {
     step(13, "flock(upper)");
-    making = (int)must(openat(folder, "upper", FOLDER));
+    making = (int)must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making, LOCK_EX));
 }
 
@@ -2705,7 +2722,7 @@ static void begin_record(void) {
         return;
     step(13, "open(log)");
     logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                               O_CLOEXEC, 0600));
+                               O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
@@ -3294,7 +3311,8 @@ static void print_log(const struct option *o, char *name) {
     (void)o;
     step(13, "open(%s/log) # tail", name);
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
-        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_CLOEXEC);
+        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
+                    O_CLOEXEC);
     if (fd < 0)                         /* other meanwhile; there is neither */
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
@@ -3303,12 +3321,12 @@ static void print_log(const struct option *o, char *name) {
         supervisor = open_supervisor(dir);      /* first: if there is none, */
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
-        fstatat(dir, "log.1", &older, 0);
-        fstatat(dir, "log", &newer, 0);
+        fstatat(dir, "log.1", &older, AT_SYMLINK_NOFOLLOW);
+        fstatat(dir, "log", &newer, AT_SYMLINK_NOFOLLOW);
         print_rest(fd);                 /* this is all that will come */
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
-                          O_RDONLY | O_CLOEXEC);
+                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
             must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
             dup3(next, fd, O_CLOEXEC);  /* FD is it now */
             close(next);
@@ -3399,7 +3417,8 @@ static void visit_box(const struct option *o, char *name) {
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");
-    int dir = open_box(name, 0), upper = openat(dir, "upper", FOLDER);
+    int dir = open_box(name, 0);
+    int upper = openat(dir, "upper", FOLDER | O_NOFOLLOW);
     flock(upper, LOCK_SH);              /* it may still be in the making */
     close(upper);
     const char *state = need_status(dir, name);

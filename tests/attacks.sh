@@ -482,6 +482,21 @@ it 'is refused the requests that type into a terminal' '
 	box /bin/sh -c "$attack" && want_each 6 "$refused"
 '
 
+# Aufs opens its writable branch for who asks, and ".." from there leads on.
+it 'is refused the request that opens a branch of aufs' '
+	ioctl=16 AUFS_CTL_WBR_FD=0x40084102 &&
+	attack="for high in 0 1 0x80000000; do
+			/call $ioctl 0 \$((high << 32 | $AUFS_CTL_WBR_FD)) x
+		done" &&
+	unlocked /bin/sh -c "$attack" && want_each 3 "Not a tty" &&
+	box /bin/sh -c "$attack" && want_each 3 "$refused"
+'
+
+it '... and has nothing above that branch in its mount' '
+	box --storage aufs --explain /bin/true &&
+	want_err "/upper, box)" && want_err "mount(aufs, merged, \"br=box=rw:"
+'
+
 # typed BINARY OPTION...: what an x, typed by the box, is for its caller.
 typed() {
 	cat >typed.sh <<-END
