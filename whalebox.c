@@ -32,6 +32,7 @@
 #include <stdlib.h>             /* getenv, realpath, exit */
 #include <string.h>             /* strings */
 #include <unistd.h>             /* read, write, fork, exec */
+#include <sys/auxv.h>           /* what execve(2) tells a program */
 #include <sys/file.h>           /* flock */
 #include <sys/ioctl.h>          /* to bring up an interface */
 #include <sys/mount.h>          /* mount and its MS_ flags */
@@ -212,11 +213,13 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
  * until the next call, with a '\n' just before it; "" if there is no FILE.  One
- * that cannot be read is fatal: taken for empty, it might make another box. */
+ * that cannot be read is fatal: taken for empty, it might make another box.  In
+ * a DIR there is no symbolic link that is meant to be followed. */
 static char *read_file(int dir, const char *file) {
     static char buffer[1 << 18] = "";   /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+                    (dir == AT_FDCWD ? 0 : O_NOFOLLOW));
     ssize_t n = fd;                     /* bytes of this read, or -1 */
     while (n >= 0 && (n = read(fd, buffer + total,
                                sizeof(buffer) - 1 - total)) > 0)
@@ -440,6 +443,35 @@ TOOL int own_terminal;                  /* 12: -t: it is in another session */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
+/* Nobody is to get more rights by running us.  Who may write our options may
+ * have any folder of the host mounted, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE tells of capabilities of the file, too.  getauxval
+ * (3). */
+static void refuse_set_id(void) {
+    if (getuid() == geteuid() && getgid() == getegid() &&
+        getauxval(AT_SECURE) == 0)
+        return;
+    refuse("chmod u-s,g-s, and setcap -r",
+           "whalebox must not be set-user-ID, nor have rights of its own");
+}
+
+/* A folder leads to the one above it, and so to all of the host, from whatever
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH. */
+static void refuse_folders(void) {
+    static const char *const streams[] = { "input", "output", "error" };
+    struct stat st;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        step(0, "fstat(standard %s)", streams[fd]);
+        must(fstat(fd, &st));
+        int flags = (int)must(fcntl(fd, F_GETFL));
+        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+            refuse("redirect it from, or to, a file, a pipe or /dev/null",
+                   "standard %s is a folder, or was opened with O_PATH: it "
+                   "would lead out of the box", streams[fd]);
+    }
+}
+
 /* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output", and
  * nothing else, which the box would inherit (CVE-2024-21626). */
@@ -449,6 +481,7 @@ static void prepare_process(void) {
     step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
+    refuse_folders();
     step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0) # ulimit -n");
     must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
@@ -892,17 +925,24 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Set base_path to where boxes get their cgroups: for root the mount of type
- * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
-static int find_base(void) {
+/* Where cgroup v2 is mounted, or NULL. */
+static char *find_cgroup2(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
         at = next;                      /* the last one hides those before */
-    errno = ENODEV;                     /* if it is not what it says */
     if (!at)
-        return -1;
+        return NULL;
     *at = '\0';                         /* ends the mount point */
-    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = text("%s", top);
+    return text("%s", strrchr(mounts, ' ') + 1);
+}
+
+/* Set base_path to where boxes get their cgroups: for root the mount of type
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
+static int find_base(void) {
+    char *top = find_cgroup2(), *path = text("%s", top ? top : "");
+    errno = ENODEV;                     /* if it is not what it says */
+    if (!top)
+        return -1;
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
     if (own && !host_root)              /* "0::" is v2 */
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
@@ -997,15 +1037,6 @@ static void open_boxes(void) {
 /* Make the cgroup whalebox/NAME, once the dead have made room, or leave
  * box.cgroup at -1 with errno. */
 static void make_cgroup_folder(void) {
-    if (whose == VISITED) {             /* 14: it is there, with its limits */
-        step(7, "find cgroup v2");      /* 14: */
-        if (find_base() < 0)            /* 14: */
-            return;                     /* 14: */
-        char *path = text("%s/whalebox/%s", base_path, box.name);   /* 14: */
-        step(7, "open(%s)", path);      /* 14: */
-        box.cgroup = open(path, FOLDER);        /* 14: */
-        return;                         /* 14: */
-    }                                   /* 14: */
     open_boxes();
     if (boxes < 0)
         return;
@@ -1038,8 +1069,6 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (whose == VISITED)               /* 14: its limits hold, */
-        return;                         /* 14: whoever set them */
     if (boxes >= 0)
         flock(boxes, LOCK_UN);          /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
@@ -1165,6 +1194,17 @@ static void attach_folder(const struct tree *tree, const char *to) {
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
     rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
+}
+
+/* In the child: with no layer above it, the rootfs itself is the new root.  No
+ * device in it can be opened: it may be a stranger's. */
+TOOL void attach_rootfs(void) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+    step(8, "mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path);
+    must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
+                 sizeof(attr)));
+    attach_folder(rootfs, "/tmp");      /* which every host has */
+    must(chdir("/tmp"));
 }
 
 /* In the child: show a device of the host in DEV, on an empty file, for root of
@@ -1607,14 +1647,15 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
     int result = -1;
 
     step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    errno = 0;
-    for (int tries = 0; result < 0 && errno != ETIMEDOUT && tries < 3; tries++) {
+    for (int tries = 0; tries < 3 && result < 0; tries++) {
         result = clear_folder(dir_fd, seconds);
         if (result < 0 && errno != ETIMEDOUT && !host_root &&
             (box.flags & CLONE_NEWUSER))
             result = clear_by_helper(dir_fd, seconds);
         if (result == 0)
             result = remove_emptied(dir_fd, name);
+        if (result < 0 && errno == ETIMEDOUT)
+            break;
     }
     if (result < 0)
         complain();
@@ -1726,10 +1767,20 @@ static void open_kept_folder(void) {
 }
 #endif
 
-/* Before the clone: the box's folder, with its own layer in it. */
-static void make_layers(void) {
+/* Which file system stacks the layers: --storage, or what the kernel has. */
+static void choose_storage(void) {
     if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
+    if (storage)
+        return;
+    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
+    int aufs_alone = strstr(list, "\taufs\n") && !strstr(list, "\toverlay\n");
+    storage = aufs_alone ? "aufs" : "overlay"; /* which may be a module */
+}
+
+/* Before the clone: the box's folder, with its own layer in it. */
+static void make_layers(void) {
+    choose_storage();
     open_containers();                  /* sets home */
     sweep_box(containers, box.name);    /* the dead make room */
     look_at_some(containers, sweep_box);
@@ -1739,7 +1790,11 @@ static void make_layers(void) {
 #endif
     if (folder < 0)
         make_folder();
-    layers = open_folder(text("%s/%s", home, box.name), 0); /* to mount */
+
+    /* Overlay wants upper and work below one mount.  Aufs hands out its branch
+     * by an ioctl, and with it what is above it in its mount: upper alone. */
+    const char *top = strcmp(storage, "aufs") == 0 ? "/upper" : "";
+    layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
@@ -1772,13 +1827,11 @@ static void fill_init_layer(void) {
  * spares it syncing what will be thrown away.  "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
-    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
-    const char *type = storage ? storage : strstr(list, "\toverlay\n") ||
-        !strstr(list, "\taufs\n") ? "overlay" : "aufs"; /* what there is */
+    const char *type = storage;         /* which the parent chose */
     const char *speed = ",volatile";    /* it will be thrown away */
     speed += is_kept ? strlen(speed) : 0;       /* 13: or not */
     const char *options = strcmp(type, "aufs") == 0
-        ? "br=box/upper=rw:init=ro:lower=ro"
+        ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
                speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
     step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
@@ -1790,8 +1843,9 @@ static void mount_layers(void) {
     attach_folder(rootfs, "lower");     /* the rootfs */
     step(9, "fstat(%s)", layers->path);
     errno = ESTALE;                     /* the path leads elsewhere by now */
-    must(is_same_file(layers->fd, folder, ".") ? 0 : -1);
-    attach_folder(layers, "box");       /* box/upper and box/work */
+    must(is_same_file(layers->fd, folder, strcmp(storage, "aufs") == 0 ?
+                      "upper" : ".") ? 0 : -1);
+    attach_folder(layers, "box");       /* upper and work, or upper alone */
     step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
          options, type, options, type);
     must(mount(type, "merged", type, MS_NODEV, options));
@@ -1822,20 +1876,6 @@ static void mount_layers(void) {
 #include <linux/filter.h>        /* programs for the filter */
 #include <linux/seccomp.h>       /* filters for system calls */
 
-static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
-    "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
-    "/proc/keys",                               /* everybody's keyrings */
-    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
-    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
-    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
-};
-static const char *const read_only[] = {        /* its settings */
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-};
-
 /* In the kernel's order: a capability's number is its place here. */
 static const char *const capabilities[] = {
     "chown", "dac_override", "dac_read_search", "fowner",       /* 0: files */
@@ -1852,6 +1892,7 @@ static const char *const capabilities[] = {
 };
 #define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)   /* a bit for each */
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
+#define CAP_BIT(cap) (1ULL << (cap))
 static unsigned long long added_caps, dropped_caps;    /* by options */
 
 /* One more capability, with or without its "CAP_", or ALL of them. */
@@ -1884,32 +1925,93 @@ static const struct hint lock_hints[] = {
     { 0 }
 };
 
-/* Cover PATH: a folder with an empty one, a file with /dev/null. */
+#if WITH_MOUNT
+static const char *const covered[] = {
+    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
+    "/proc/asound",                             /* its sound card */
+    "/proc/interrupts",                         /* when keys are struck */
+    "/proc/kcore",                              /* all of its memory */
+    "/proc/keys",                               /* everybody's keyrings */
+    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
+    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
+    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
+};
+static const char *const read_only[] = {        /* its settings */
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+static int null_fd = -1;                /* the device null, to cover files */
+
+/* Cover PATH: a folder with an empty one, a file with the device null.  Both
+ * are looked at and held, for what is under a path may change. */
 static void cover_path(const char *path) {
     struct stat st;
-    step(10, "stat(%s)", path);
-    int found = stat(path, &st);        /* one look */
-    if (found < 0 && errno == ENOENT)
+
+    step(10, "open(%s, O_PATH|O_NOFOLLOW)", path);
+    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
-    must(found);                        /* any other error is one */
-    int is_folder = S_ISDIR(st.st_mode);        /* else a file */
-    step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
-         "/dev/null", path, is_folder ? "-t tmpfs -r tmpfs" :
-         "--bind /dev/null", path);
-    must(is_folder ? mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL)
-                   : mount("/dev/null", path, NULL, MS_BIND, NULL));
+    must(place_fd);                     /* any other error is one */
+    must(fstat(place_fd, &st));
+
+    if (S_ISDIR(st.st_mode)) {
+        step(10, "mount(tmpfs over %s) # mount -t tmpfs -r tmpfs %s", path,
+             path);
+        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
+                   SAFE | MS_RDONLY, NULL));
+        close(place_fd);
+        return;
+    }
+    step(10, "open_tree(null), move_mount(over %s) # mount --bind /dev/null %s",
+         path, path);
+    int tree_fd = (int)must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* In the child: cover what is the machine's; make its settings read-only. */
+/* Cover what tells how hot the processor NAME of the folder DIR is. */
+static int cover_heat(int dir, const char *name) {
+    (void)dir;                          /* a path is what a step shows */
+    if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
+        cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
+                        name));
+    return 0;
+}
+
+/* Hold the device null, and be sure that it is that: a writable setting of the
+ * kernel in its place would be shown by every file that it covers. */
+static void hold_null(void) {
+    struct stat st;
+
+    step(10, "open(/dev/null, O_PATH)");
+    null_fd = (int)must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    must(fstat(null_fd, &st));
+    errno = ENODEV;                     /* if it is not what it says */
+    must(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? 0 : -1);
+}
+
+/*
+ * In the child: cover what is the machine's; make its settings read-only.  The
+ * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
+ * path still leads to what it names.
+ */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-    if (whose == VISITED)               /* 14: they have been, */
-        return;                         /* 14: for the box itself */
+
+    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+        return;
+
+    hold_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-    for (long cpu = sysconf(_SC_NPROCESSORS_CONF); cpu-- > 0;)
-        cover_path(text("/sys/devices/system/cpu/cpu%ld/thermal_throttle",
-                        cpu));
+
+    /* All processors, also those that the caller may not run on. */
+    step(10, "open(/sys/devices/system/cpu)");
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    must(cpus_fd < 0 && errno != ENOENT ? -1 : 0);
+    must(cpus_fd < 0 ? 0 : for_each(cpus_fd, 0, cover_heat));
+    close(cpus_fd);
+
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i]; /* a setting */
         step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
@@ -1921,7 +2023,9 @@ static void cover_paths(void) {
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
+    close(null_fd);
 }
+#endif
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -1998,6 +2102,8 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
+enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
+
 static void filter_system_calls(void) {
     static const struct sock_filter first[] = {
         LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
@@ -2010,9 +2116,10 @@ static void filter_system_calls(void) {
         IF(BPF_JEQ, SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
             CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
             CLONE_NEWPID | CLONE_NEWNET), NO, LOAD(nr),
-        IF(BPF_JEQ, SYS_ioctl, 6), LOAD(args[1]),
+        IF(BPF_JEQ, SYS_ioctl, 8), LOAD(args[1]),
             WHEN(BPF_JEQ, TIOCSTI), NO,         /* types on the terminal */
             WHEN(BPF_JEQ, TIOCLINUX), NO,       /* pastes there */
+            WHEN(BPF_JEQ, AUFS_CTL_WBR_FD), NO, /* hands out a branch */
             LOAD(nr),
         IF(BPF_JEQ, SYS_socket, 5), LOAD(args[0]),
             WHEN(BPF_JEQ, AF_ALG), NO,          /* the kernel's cryptography */
@@ -2035,14 +2142,21 @@ static void filter_system_calls(void) {
         die();                          /* it said yes, and did not */
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: covering
- * takes CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be set by
- * anybody, but only by one who can gain no more privilege: no_new_privs. */
+/* In the child, whose box is closed: lock it.  The order is forced: the mounts
+ * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
+ * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+ */
 static void lock_box(void) {
-    unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
-                            : (USUAL_CAPS & ~dropped_caps) | added_caps;
-    if (box.flags & CLONE_NEWNS)        /* or they would be the host's */
-        cover_paths();
+    unsigned long long kept = USUAL_CAPS;
+
+    /* Root of a user namespace makes no device by MKNOD, the host's root does:
+     * any disk of the host. */
+    if (!(box.flags & CLONE_NEWUSER))
+        kept &= ~CAP_BIT(CAP_MKNOD);
+    if (added_caps == ALL_CAPS)
+        kept = ALL_CAPS & ~dropped_caps;
+    else
+        kept = (kept & ~dropped_caps) | added_caps;
     drop_capabilities(kept);            /* cover_paths() needed sys_admin */
     step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
@@ -2235,7 +2349,9 @@ static void take_doctor(const struct option *o, char *value) {
  * process of the box does, so there is never a moment at which the box's folder
  * is removed and a volume still in it.
  */
+#include <linux/magic.h>         /* which file system it is */
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
+#include <sys/vfs.h>             /* fstatfs */
 
 static struct volume {
     const char *source, *target;        /* as -v has them */
@@ -2287,7 +2403,7 @@ static void take_volume(const struct option *o, char *value) {
 }
 
 static const struct option volume_options[] = {
-    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at the box's DST",
+    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at DST, with no devices",
       take_volume, NULL },
     { "-e, --env NAME[=VALUE]   a variable; NAME alone: with your value",
       take_variable, NULL },
@@ -2370,11 +2486,39 @@ static int make_in_box(const char *path, int is_folder) {
     return above;
 }
 
+/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd) {
+    struct statfs fs;
+    must(fstatfs(fd, &fs));
+    return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
+}
+
+/*
+ * In the child: make the volume V what it is to be, before anybody can see it.
+ * No device in it can be opened, and no set-user-ID program gives anything: who
+ * has the volume, in another box or out there, may have made what is in it.  A
+ * volume that is a device itself was asked for by name.  The host's settings,
+ * which /proc and /sys are, can be looked at only.
+ */
+static void restrict_volume(const struct volume *v, const struct stat *source) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
+    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+
+    if (!is_device)
+        attr.attr_set |= MOUNT_ATTR_NODEV;
+    if (v->is_read_only || is_kernels(v->tree->fd))
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    step(11, "mount_setattr(%s, 0x%llx) # mount -o remount,bind,nosuid%s%s",
+         v->target, attr.attr_set, is_device ? "" : ",nodev",
+         attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : "");
+    must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
+                 AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
         struct stat root, source, target;
         must(fstat(v->tree->fd, &source));      /* of a kind with the target */
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
@@ -2386,11 +2530,10 @@ static void mount_volumes(void) {
         errno = EBUSY;                  /* nobody would see what lies on "/" */
         if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
             die();
-        if (v->is_read_only) {
-            step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
-            must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
-                         AT_RECURSIVE, &attr, sizeof(attr)));
-        }
+        if (is_kernels(place))          /* the locks are on what is there */
+            refuse("choose another folder: /proc and /sys are the box's own",
+                   "--volume: nothing is mounted at %s", v->target);
+        restrict_volume(v, &source);
         attach_tree(v->tree->fd, v->source, place, v->target);
     }
 }
@@ -2809,7 +2952,7 @@ static char *take_word(char *from) {
  * descriptor. */
 static int open_new_record(off_t room) {
     int fd = (int)must(openat(folder, "config.new", O_WRONLY | O_CREAT |
-                              O_CLOEXEC, 0600));
+                              O_NOFOLLOW | O_CLOEXEC, 0600));
     errno = room ? posix_fallocate(fd, 0, room) : 0;
     must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
     return fd;
@@ -2918,7 +3061,7 @@ static ssize_t take_output(void) {
     }
     if (got > 0 && logfile < 0)         /* or there was no room for it before */
         logfile = openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                         O_CLOEXEC, 0600);
+                         O_NOFOLLOW | O_CLOEXEC, 0600);
     if (got > 0)
         write(logfile, buffer, (size_t)got);    /* or less, on a full disk */
     return got;
@@ -2981,7 +3124,7 @@ static void end_output(void) {
  * it becomes the command: until then the box is being made, and not visited. */
 static void begin_making(void) {
     step(13, "flock(upper)");
-    making = (int)must(openat(folder, "upper", FOLDER));
+    making = (int)must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making, LOCK_EX));
 }
 
@@ -3001,7 +3144,7 @@ static void begin_record(void) {
         return;
     step(13, "open(log)");
     logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                               O_CLOEXEC, 0600));
+                               O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
@@ -3140,6 +3283,40 @@ static int send_visitor(void) {
     return visitor > 0 ? exit_status(box.status) : failure;
 }
 
+static int ends_with(const char *path, const char *end) {
+    size_t all = strlen(path), part = strlen(end);
+    return all >= part && strcmp(path + all - part, end) == 0;
+}
+
+/*
+ * Open the cgroup in which the box's PID 1, whose number in the record is PID,
+ * is, so that the visitor is born in that very one.  A box was born in a cgroup
+ * named whalebox/NAME, or in its caller's, where no other could be made: then
+ * it has none, and so has the visitor.  Anything else is refused: outside, the
+ * visitor would have no limits, and would see the caller's cgroups.
+ */
+static void find_box_cgroup(const char *pid) {
+    const char *file = text("/proc/%s/cgroup", pid), *path = "";
+
+    step(7, "read(%s)", file);
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
+    if (line)
+        path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
+    if (!ends_with(path, text("/whalebox/%s", box.name))) {
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+        return;
+    }
+
+    const char *top = find_cgroup2();
+    errno = ENODEV;                     /* it is not in sight from here */
+    must(top ? 0 : -1);
+    step(7, "open(%s%s)", top, path);
+    box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
+    errno = ESRCH;                      /* another of that name, or it ended */
+    must(strstr(read_file(box.cgroup, "cgroup.procs") - 1,
+                text("\n%s\n", pid)) ? 0 : -1);
+}
+
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
  * that program when it runs: held open, it could be written when it has ended
@@ -3198,8 +3375,7 @@ static void child(void) {
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
 #else
-    attach_folder(rootfs, "/tmp");      /* which every host has */
-    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
+    attach_rootfs();            /* "." is the rootfs, and the new root */
 #endif
     mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
     mount_sys();
@@ -3207,6 +3383,9 @@ static void child(void) {
     pivot_to_rootfs();          /* the host is gone */
 #else
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+#endif
+#if WITH_LOCKS
+    cover_paths();              /* before a volume can take their place */
 #endif
 #endif
     move_in();
@@ -3611,7 +3790,8 @@ static void print_log(const struct option *o, char *name) {
     (void)o;
     step(13, "open(%s/log) # tail", name);
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
-        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_CLOEXEC);
+        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
+                    O_CLOEXEC);
     if (fd < 0)                         /* other meanwhile; there is neither */
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
@@ -3620,12 +3800,12 @@ static void print_log(const struct option *o, char *name) {
         supervisor = open_supervisor(dir);      /* first: if there is none, */
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
-        fstatat(dir, "log.1", &older, 0);
-        fstatat(dir, "log", &newer, 0);
+        fstatat(dir, "log.1", &older, AT_SYMLINK_NOFOLLOW);
+        fstatat(dir, "log", &newer, AT_SYMLINK_NOFOLLOW);
         print_rest(fd);                 /* this is all that will come */
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
-                          O_RDONLY | O_CLOEXEC);
+                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
             must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
             dup3(next, fd, O_CLOEXEC);  /* FD is it now */
             close(next);
@@ -3716,7 +3896,8 @@ static void visit_box(const struct option *o, char *name) {
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");
-    int dir = open_box(name, 0), upper = openat(dir, "upper", FOLDER);
+    int dir = open_box(name, 0);
+    int upper = openat(dir, "upper", FOLDER | O_NOFOLLOW);
     flock(upper, LOCK_SH);              /* it may still be in the making */
     close(upper);
     const char *state = need_status(dir, name);
@@ -3739,8 +3920,9 @@ static void visit_box(const struct option *o, char *name) {
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);   /* ours, and perhaps -t */
     box.name = name;
-    if (chapters[7].before)
-        chapters[7].before();           /* opens the box's cgroup */
+#if WITH_CGROUP
+    find_box_cgroup(value_of("pid"));
+#endif
     chapters[12].before();              /* -t */
     entered = box.flags;                /* as its own options left them */
     box.flags = 0;                      /* the usher gets no new ones */
@@ -3819,6 +4001,7 @@ static char **take_options(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    refuse_set_id();
     own_argv = argv;                    /* 14: to start once more */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */

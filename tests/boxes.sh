@@ -656,6 +656,22 @@ it 'believes nothing of a record that is not whole' '
 	box rm -f "$b.2" && all_gone
 '
 
+# Its folder is closed to others, but not every kernel closes it to the box.
+it 'follows no link that has come into the folder of a box' '
+	tidy &&
+	box -d --name "$b" /bin/echo shown && want_status 0 && soon ended &&
+	cp "$(record)" good && echo precious >victim &&
+	for name in log config.new; do
+		link=$(dirname "$(record)")/$name && rm -f "$link" &&
+		ln -s "$PWD/victim" "$link" && box start "$b" &&
+		same precious "$(cat victim)" && want_status 125 &&
+		want_err "ymbolic link" && rm "$link" && cp good "$(record)" || exit
+	done &&
+	ln -s "$PWD/victim" "$(dirname "$(record)")/log.1" && box logs "$b" &&
+	want_no_line precious && rm "$(record)" && ln -s "$PWD/good" "$(record)" &&
+	box inspect "$b" && want_status 125 && want_err corrupt && removed
+'
+
 it 'lists the others when one record cannot be read, and removes no folder without a mark' '
 	tidy &&
 	serve && odd=$WHALEBOX_HOME/containers/$b.odd && mkdir -p "$odd/config" &&
