@@ -251,11 +251,16 @@ differ() {
 
 soon() {
 	until_when=$(($(date +%s) + PATIENCE))
-	until "$@"; do
-		[ "$(date +%s)" -le "$until_when" ] ||
-			wrong "soon: $*" 'not so far' || return 1
+	# What the tries say before the last one, nobody wants to read.
+	until "$@" >"$scratch/soon" 2>&1; do
+		[ "$(date +%s)" -le "$until_when" ] || {
+			cat "$scratch/soon"
+			wrong "soon: $*" 'not so far'
+			return
+		}
 		sleep 0.1
 	done
+	cat "$scratch/soon"
 }
 
 is_root() {
