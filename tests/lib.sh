@@ -82,6 +82,7 @@ scratch=$(mktemp -d) || exit 1
 # left its parent included, from those of any other: a limit which the kernel
 # does not heed, and every child inherits, has a value of its own.
 mark=$(printf '%s' "$scratch" | cksum | cut -d ' ' -f 1)
+# shellcheck disable=SC3045 # which dash, bash and busybox have
 ulimit -S -m "$mark"
 
 # discard FOLDER: unless something is mounted there, as then the removal would
