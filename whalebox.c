@@ -212,10 +212,9 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
- * until the next call, with a '\n' just before it; "" if there is no FILE.  One
- * that cannot be read is fatal: taken for empty, it might make another box.  In
- * a DIR there is no symbolic link that is meant to be followed. */
-static char *read_file(int dir, const char *file) {
+ * until the next call, with a '\n' just before it; or NULL, with errno.  In a
+ * DIR there is no symbolic link that is meant to be followed. */
+static char *try_to_read(int dir, const char *file) {
     static char buffer[1 << 18] = "";   /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
     int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
@@ -224,12 +223,24 @@ static char *read_file(int dir, const char *file) {
     while (n >= 0 && (n = read(fd, buffer + total,
                                sizeof(buffer) - 1 - total)) > 0)
         total += (size_t)n;             /* /proc gives a page at a time */
-    if (n < 0 && errno != ENOENT && errno != ESRCH && !leaving)
-        step(now.chapter, "read(%s)", file), die();
+    int error = errno;                  /* which close(2) may set */
     close(fd);
     buffer[0] = '\n';                   /* so that "\n" begins every line */
     buffer[total] = '\0';
-    return buffer + 1;
+    errno = error;
+    return n < 0 ? NULL : buffer + 1;
+}
+
+/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
+ * for empty, it might make another box. */
+static char *read_file(int dir, const char *file) {
+    static char none[2] = "\n";         /* "", with a '\n' just before it */
+    char *all = try_to_read(dir, file);
+    if (!all && errno != ENOENT && errno != ESRCH && !leaving) {
+        step(now.chapter, "read(%s)", file);
+        die();
+    }
+    return all ? all : none + 1;
 }
 
 /* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
@@ -282,7 +293,8 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
     struct dirent *entry;               /* the one at hand */
     long length = 0, result = 0;        /* of entries in the buffer; TASK's */
-    lseek(dir, 0, SEEK_SET);            /* it may have been read before */
+    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
+        return -1;
     while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
                                             sizeof(buffer))) > 0)
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
@@ -317,7 +329,7 @@ TOOL int is_abandoned(int dir_fd) {
  * has to look at hundreds. */
 static unsigned long long chance;       /* drawn by each run */
 static unsigned long long folders, at_folder;
-static int (*look_at)(int dir_fd, const char *name);
+static int (*look_into)(int dir_fd, const char *name);
 
 static int count_folder(int dir_fd, const char *name) {
     (void)dir_fd, (void)name;
@@ -329,13 +341,13 @@ static int look_in_turn(int dir_fd, const char *name) {
     unsigned long long first = chance % folders;
 
     if ((at_folder++ + folders - first) % folders < 64)
-        look_at(dir_fd, name);
+        look_into(dir_fd, name);
     return 0;
 }
 
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     folders = at_folder = 0;
-    look_at = look;
+    look_into = look;
     if (for_each(dir_fd, 0, count_folder) == 0 && folders > 0)
         for_each(dir_fd, 0, look_in_turn);
 }
@@ -1402,10 +1414,17 @@ static int read_mark(int dir_fd, struct mark *mark) {
     return mark->is_shared ? 0 : parse_number(pid, 0, INT_MAX, &mark->pid);
 }
 
-/* Does the process, if there is one, end within so many SECONDS? */
+/* Does the process, if there is one, end within so many SECONDS?  If that
+ * cannot be told nobody is killed for it. */
 static int ends(int pidfd, int seconds) {
     struct pollfd process = { .fd = pidfd, .events = POLLIN };
-    return pidfd < 0 || poll(&process, 1, seconds * 1000) > 0;
+    int ended = pidfd < 0 ? 1 : poll(&process, 1, seconds * 1000);
+
+    if (ended < 0) {
+        step(9, "poll(pidfd)");
+        die();
+    }
+    return ended;
 }
 
 /* End whoever the mark of the folder DIR_FD names, if its whalebox is dead: it
@@ -3004,7 +3023,11 @@ static void write_record(const char *status, const char *exit_code) {
 /* At exit(3), when all else is done. */
 static void record_end(void) {
     struct stat st;                     /* its mode: see keep_box() */
-    if (folder >= 0 && fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))
+    if (folder < 0)                     /* no box was made */
+        return;
+    step(13, "fstat(%s)", box.name);
+    must(fstat(folder, &st));
+    if (st.st_mode & S_ISVTX)
         write_record("exited", text("%d", exit_status(box.status)));
 }
 
@@ -3017,6 +3040,20 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
+/* Copy the file config of the folder DIR, as it is, to the record.  What is no
+ * file that one may read is no record.  Whatever else keeps us from reading it,
+ * a full table of files or a bad disk, says nothing of the record: there may be
+ * nothing wrong with it, and nobody is to be told to remove the box. */
+static void copy_record(int dir, const char *name) {
+    char *all = try_to_read(dir, "config");
+    if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
+        errno != ELOOP && errno != EACCES) {
+        step(13, "read(%s/config)", name);
+        die();
+    }
+    strcpy(record, all ? all : "");     /* of the same size */
+}
+
 /* Read the record of the box NAME, whose folder is DIR, and make each line of
  * it a string.  Returns 0, or -1 if it is not whole, or another's: then nothing
  * of it is believed, or left.  Since the command comes last, who finds that
@@ -3027,9 +3064,7 @@ static int read_record(int dir, const char *name) {
         "boot_id", "image", "directory", "command" };
     unsigned long long number;          /* the first six are, two of them int */
     int good = 1;
-    leaving++;                          /* what cannot be read is corrupt */
-    strcpy(record, read_file(dir, "config"));   /* of the same size */
-    leaving--;                          /* from now on it is an error again */
+    copy_record(dir, name);
     for (char *line = record; good && *line; line += strlen(line) + 1) {
         char *end = strchr(line, '\n'); /* or it was cut off */
         good = end && memchr(line, '=', (size_t)(end - line));
@@ -3048,12 +3083,24 @@ static int read_record(int dir, const char *name) {
     return -1;
 }
 
+/* What the box prints cannot be read: say so in the log, where who misses it
+ * will look, and let the box know, by EPIPE, that nobody reads. */
+static void give_up_output(void) {
+    told = logfile >= 0 ? logfile : told;
+    step(13, "read(output)");
+    complain();
+    close(output[0]);
+    output[0] = -1;
+}
+
 /* Write to the log what the box has printed; returns 0 when no more can come.
  * Two files of half its size each: when one is full, the older is dropped.  If
  * the disk is full, a part is lost: the box is not to wait for it. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
     ssize_t got = read(output[0], buffer, sizeof(buffer));
+    if (got < 0)
+        give_up_output();
     if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(log_max / 2)) {
         renameat(folder, "log", folder, "log.1");
         close(logfile);                 /* it is log.1 now */
@@ -3073,6 +3120,20 @@ static void keep_box(void) {
     must(fchmod(folder, S_ISVTX | 0755));       /* remove_box() looks at it */
 }
 
+/* Send the launcher its byte.  Without it that would take the box for failed,
+ * and wait for our end: so it is to fail, and a new one to leave nothing.  If
+ * somebody killed the launcher, the box runs on. */
+static void say_it_runs(void) {
+    if (write(launcher, "", 1) == 1 || errno == EPIPE)
+        return;
+    int error = errno;                  /* of the write */
+    if (whose == NEW)
+        fchmod(folder, 0755);           /* no longer to be kept */
+    step(13, "write(ready)");
+    errno = error;
+    die();
+}
+
 /* The child is let go: see whether it becomes the command, and tell the
  * launcher.  execve(2) closes the pipe's other end; a byte in it is a failure,
  * which the child has explained itself.  From then on nothing of the caller's
@@ -3081,14 +3142,19 @@ static void tell_launcher(void) {
     char byte;
     close(refusal);                     /* the child alone has this end now */
     refusal = -1;
-    int runs = read(refusals[0], &byte, 1) == 0;
+    ssize_t got = read(refusals[0], &byte, 1);
+    if (got < 0) {                      /* nobody knows how it is */
+        step(13, "read(refusals)");
+        die();
+    }
+    int runs = got == 0;
     if (runs && is_kept)                /* what never ran is removed */
         keep_box();
     if (!runs)                          /* nor is its output waited for: its */
         logfile = -1;                   /* relay has the pipe open, still */
     flock(turn, LOCK_UN);               /* start's; to close it would undo */
     if (runs)                           /* the lock by which we live */
-        write(launcher, "", 1);
+        say_it_runs();
     close(launcher);
     launcher = -1;                      /* it has been told */
     close(told);                        /* the caller's standard error */
@@ -3105,7 +3171,8 @@ static void keep_log(void) {
     if (launcher >= 0)                  /* the first time */
         tell_launcher();
     while (!from[1].revents) {          /* no signal */
-        poll(from, LENGTH(from), -1);   /* sleeps */
+        if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
+            continue;                   /* revents is not what it says */
         if (from[0].revents && take_output() <= 0)
             from[0].fd = -1;            /* nobody is left who could write */
     }
@@ -3115,9 +3182,17 @@ static void keep_log(void) {
  * somebody may hold the other end.  What we say from now on is in the log. */
 static void end_output(void) {
     struct pollfd from = { .fd = output[0], .events = POLLIN };
-    while (logfile >= 0 && poll(&from, 1, 2000) > 0 && take_output() > 0)
-        ;
+    int ready = 1;
+    while (logfile >= 0 && ready > 0 && from.fd >= 0) {
+        ready = poll(&from, 1, 2000);
+        if (ready > 0 && take_output() <= 0)
+            from.fd = -1;
+    }
     told = logfile >= 0 ? logfile : told;
+    if (ready < 0) {                    /* some of it may be lost */
+        step(13, "poll(output)");
+        complain();
+    }
 }
 
 /* Before the clone: have a lock that goes on to the child, which loses it when
@@ -3193,7 +3268,7 @@ static void fork_supervisor(void) {
     }
     leaving = 2;                        /* what to undo is not ours any more */
     close(ready[1]);                    /* or its read would never end */
-    if (read(ready[0], &byte, 1) == 1) {
+    if (must(read(ready[0], &byte, 1)) == 1) {
         step(13, "write(standard output)");     /* it runs */
         puts(box.name);
         must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
@@ -3272,7 +3347,7 @@ static int send_visitor(void) {
     clone_child(enter_box);             /* into the box's cgroup */
     close(handback[1]);                 /* or the read would never end */
     open_gate();                        /* and with it the usher goes on */
-    read(handback[0], &visitor, sizeof(visitor));
+    must(read(handback[0], &visitor, sizeof(visitor)));
     must(waitpid(box.pid, &box.status, 0)); /* the usher */
     box.pid = visitor;                  /* ours to wait for, so at worst a */
     if (visitor > 0) {                  /* zombie: the number is still its */
@@ -3724,7 +3799,14 @@ static const char *age(long long since) {
 
 /* Print the line of the box NAME. */
 static int list_box(int parent, const char *name) {
-    int dir = openat(parent, name, FOLDER | O_NOFOLLOW); /* none if it went */
+    int dir = openat(parent, name, FOLDER | O_NOFOLLOW);
+
+    /* It has gone meanwhile, or was no folder: both are no box. */
+    if (dir < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+        step(13, "open(%s/%s)", home, name);
+        die();
+    }
+
     const char *status = dir < 0 ? "" : find_status(dir, name);
     close(dir);
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
@@ -3748,7 +3830,10 @@ static void list_boxes(const struct option *o, char *name) {
     if (!letters['q'])                  /* -q: nothing but names */
         printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
                "AGE", "COMMAND", "IMAGE");
-    must(for_each(containers, 0, list_box));
+    if (for_each(containers, 0, list_box) < 0) {
+        step(13, "getdents64(%s)", home);
+        die();
+    }
 }
 
 /* Print the record of the box NAME, or the values of KEY in it. */
@@ -3776,9 +3861,22 @@ static void inspect_box(const struct option *o, char *name) {
 static void print_rest(int fd) {
     char buffer[4096];
     step(13, "write(standard output)");
-    for (ssize_t got; (got = read(fd, buffer, sizeof(buffer))) > 0;)
+    ssize_t got;
+    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         for (ssize_t done = 0; done < got;) /* a pipe may take a part */
             done += must(write(1, buffer + done, (size_t)(got - done)));
+    if (got < 0) {                      /* there may be more */
+        step(13, "read(log)");
+        die();
+    }
+}
+
+/* Look at the file NAME in DIR, unless it is not there just now. */
+static void look_at(int dir, const char *name, struct stat *st) {
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
+        step(13, "stat(%s)", name);
+        die();
+    }
 }
 
 /* Print the log: the older file, the newer, and with -f what comes until the
@@ -3792,7 +3890,9 @@ static void print_log(const struct option *o, char *name) {
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
         fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
                     O_CLOEXEC);
-    if (fd < 0)                         /* other meanwhile; there is neither */
+    if (fd < 0 && errno != ENOENT)      /* other meanwhile */
+        die();
+    if (fd < 0)                         /* there is neither */
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
     for (;;) {
@@ -3800,14 +3900,15 @@ static void print_log(const struct option *o, char *name) {
         supervisor = open_supervisor(dir);      /* first: if there is none, */
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
-        fstatat(dir, "log.1", &older, AT_SYMLINK_NOFOLLOW);
-        fstatat(dir, "log", &newer, AT_SYMLINK_NOFOLLOW);
+        look_at(dir, "log.1", &older);
+        look_at(dir, "log", &newer);
         print_rest(fd);                 /* this is all that will come */
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
                           O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
             must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
-            dup3(next, fd, O_CLOEXEC);  /* FD is it now */
+            if (next >= 0)
+                must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
             close(next);
         } else if (letters['f'] && supervisor >= 0) {
             poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
@@ -3898,7 +3999,10 @@ static void visit_box(const struct option *o, char *name) {
         refuse(o->help, "exec: there is no command to run");
     int dir = open_box(name, 0);
     int upper = openat(dir, "upper", FOLDER | O_NOFOLLOW);
-    flock(upper, LOCK_SH);              /* it may still be in the making */
+    if (upper < 0 ? errno != ENOENT : flock(upper, LOCK_SH) < 0) {
+        step(14, "flock(%s/upper)", name);      /* it may be in the making */
+        die();
+    }
     close(upper);
     const char *state = need_status(dir, name);
     target = strcmp(state, "running") == 0 ? open_box_process() : -1;

@@ -45,7 +45,7 @@ value() {
 }
 
 is() {
-	[ "$(value "$1")" = "$2" ]
+	same "$1=$2" "$1=$(value "$1")"
 }
 
 ended() {
@@ -311,10 +311,10 @@ it 'refuses a command that its record has no room for' '
 	many -d --name "$b" /bin/true $(seq 100000 139999) && want_status 125 &&
 	want_out "" && want_err "hint: " && all_gone &&
 	word=$(head -c 80000 /dev/zero | tr "\\0" x) &&
-	box -d --name "$b" /bin/sleep 1000 "$word" "$word" && want_status 0 &&
+	box -d --name "$b" /bin/sh -c "$obey" "$word" "$word" && want_status 0 &&
 	size=$(wc -c <"$(record)") && removed && fits= fails= &&
 	for more in $(seq $((262143 - size - 5)) $((262143 - size + 5))); do
-		many -d --name "$b" /bin/sleep 1000 "$word" "$word" "$(head -c $((more - 1)) \
+		many -d --name "$b" /bin/sh -c "$obey" "$word" "$word" "$(head -c $((more - 1)) \
 		    /dev/zero | tr "\\0" y)" &&
 		if [ $status -eq 0 ]; then
 			fits=yes && is status running && removed

@@ -152,7 +152,7 @@ it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 # ---- A box that ends, or is another ------------------------------------------
 
 # No file of that path is in the box.
-look='[ ! -e "$0" ] || echo "on the host"; sleep '234$$
+look="[ ! -e \"\$0\" ] || echo on the host; sleep 234$$"
 
 it 'is 137 for the visitor, and no more, when the box ends' '
 	begin /bin/sleep 300 && snapshot &&
