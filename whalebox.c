@@ -3358,6 +3358,7 @@ static int send_visitor(void) {
     return visitor > 0 ? exit_status(box.status) : failure;
 }
 
+#if WITH_CGROUP
 static int ends_with(const char *path, const char *end) {
     size_t all = strlen(path), part = strlen(end);
     return all >= part && strcmp(path + all - part, end) == 0;
@@ -3391,6 +3392,7 @@ static void find_box_cgroup(const char *pid) {
     must(strstr(read_file(box.cgroup, "cgroup.procs") - 1,
                 text("\n%s\n", pid)) ? 0 : -1);
 }
+#endif
 
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
@@ -3988,6 +3990,19 @@ static int (*run_command)(const struct option *o, char **argv) =
     run_boxes_command;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
+/* The box NAME, whose folder is DIR, may still be in the making: whoever makes it
+ * has a lock on its layer until then.  See begin_making(). */
+static void wait_until_made(int dir, const char *name) {
+    int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
+
+    step(14, "flock(%s/upper)", name);
+    if (upper_fd < 0 && errno == ENOENT)
+        return;                         /* there is no such box */
+    must(upper_fd);
+    must(flock(upper_fd, LOCK_SH));
+    close(upper_fd);
+}
+
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
@@ -3998,12 +4013,7 @@ static void visit_box(const struct option *o, char *name) {
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");
     int dir = open_box(name, 0);
-    int upper = openat(dir, "upper", FOLDER | O_NOFOLLOW);
-    if (upper < 0 ? errno != ENOENT : flock(upper, LOCK_SH) < 0) {
-        step(14, "flock(%s/upper)", name);      /* it may be in the making */
-        die();
-    }
-    close(upper);
+    wait_until_made(dir, name);
     const char *state = need_status(dir, name);
     target = strcmp(state, "running") == 0 ? open_box_process() : -1;
     if (target < 0)                     /* it has just ended */
