@@ -1473,7 +1473,7 @@ static void name_resident(void) {
  */
 
 static int cleared_fd;                  /* the folder that is being cleared */
-static int rest;                        /* how much was found in it */
+static int entries_found;               /* how much was found in it */
 static struct timespec deadline;        /* when to give up */
 
 /* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
@@ -1538,7 +1538,7 @@ static int lift_entry(int dir_fd, const char *name) {
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
-    rest++;
+    entries_found++;
     int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
@@ -1571,9 +1571,9 @@ static int clear_folder(int dir_fd, int seconds) {
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
     do {
-        rest = 0;
+        entries_found = 0;
         result = for_each(dir_fd, 1, clear_entry);
-    } while (result == 0 && rest > 0);
+    } while (result == 0 && entries_found > 0);
     return result;
 }
 
@@ -3364,6 +3364,22 @@ static int ends_with(const char *path, const char *end) {
     return all >= part && strcmp(path + all - part, end) == 0;
 }
 
+/* Which folder of its file system the mount at TOP shows: "/", or in a
+ * container, say, one further down.  It is field 4 of /proc/self/mountinfo,
+ * proc(5). */
+static const char *mounted_folder(const char *top) {
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo"), *found = NULL;
+
+    for (char *line; (line = strsep(&rest, "\n")); ) {
+        char *field[5] = { NULL };
+        for (size_t i = 0; i < LENGTH(field) && line; i++)
+            field[i] = strsep(&line, " ");
+        if (field[4] && strcmp(field[4], top) == 0)
+            found = field[3];           /* the last one hides those before */
+    }
+    return found && strcmp(found, "/") != 0 ? text("%s", found) : "";
+}
+
 /*
  * Open the cgroup in which the box's PID 1, whose number in the record is PID,
  * is, so that the visitor is born in that very one.  A box was born in a cgroup
@@ -3386,6 +3402,10 @@ static void find_box_cgroup(const char *pid) {
     const char *top = find_cgroup2();
     errno = ENODEV;                     /* it is not in sight from here */
     must(top ? 0 : -1);
+    const char *above = mounted_folder(top);
+    errno = ENODEV;
+    must(strncmp(path, above, strlen(above)) == 0 ? 0 : -1);
+    path += strlen(above);
     step(7, "open(%s%s)", top, path);
     box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
     errno = ESRCH;                      /* another of that name, or it ended */
@@ -3990,8 +4010,8 @@ static int (*run_command)(const struct option *o, char **argv) =
     run_boxes_command;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
-/* The box NAME, whose folder is DIR, may still be in the making: whoever makes it
- * has a lock on its layer until then.  See begin_making(). */
+/* The box NAME, whose folder is DIR, may still be in the making: whoever makes
+ * it has a lock on its layer until then.  See begin_making(). */
 static void wait_until_made(int dir, const char *name) {
     int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
 
