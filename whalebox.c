@@ -916,17 +916,24 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Set base_path to where boxes get their cgroups: for root the mount of type
- * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
-static int find_base(void) {
+/* Where cgroup v2 is mounted, or NULL. */
+static char *find_cgroup2(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
         at = next;                      /* the last one hides those before */
-    errno = ENODEV;                     /* if it is not what it says */
     if (!at)
-        return -1;
+        return NULL;
     *at = '\0';                         /* ends the mount point */
-    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = text("%s", top);
+    return text("%s", strrchr(mounts, ' ') + 1);
+}
+
+/* Set base_path to where boxes get their cgroups: for root the mount of type
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
+static int find_base(void) {
+    char *top = find_cgroup2(), *path = text("%s", top ? top : "");
+    errno = ENODEV;                     /* if it is not what it says */
+    if (!top)
+        return -1;
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
     if (own && !host_root)              /* "0::" is v2 */
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
@@ -991,12 +998,6 @@ static void make_cgroup_folder(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)                /* there is none for us */
         return;
-    if (whose == VISITED) {             /* 14: it is there, with its limits */
-        char *path = text("%s/whalebox/%s", base_path, box.name);   /* 14: */
-        step(7, "open(%s)", path);      /* 14: */
-        box.cgroup = open(path, FOLDER);        /* 14: */
-        return;                         /* 14: */
-    }                                   /* 14: */
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
     base = open(base_path, FOLDER);     /* the folder above */
     for (int tries = 0; base >= 0 && tries < 100; tries++) {
@@ -1024,8 +1025,6 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (whose == VISITED)               /* 14: its limits hold, */
-        return;                         /* 14: whoever set them */
     flock(boxes, LOCK_UN);              /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
@@ -2861,6 +2860,42 @@ static int send_visitor(void) {
     return visitor > 0 ? exit_status(box.status) : failure;
 }
 
+#if WITH_CGROUP
+static int ends_with(const char *path, const char *end) {
+    size_t all = strlen(path), part = strlen(end);
+    return all >= part && strcmp(path + all - part, end) == 0;
+}
+
+/*
+ * Open the cgroup in which the box's PID 1, whose number in the record is PID,
+ * is, so that the visitor is born in that very one.  A box was born in a cgroup
+ * named whalebox/NAME, or in its caller's, where no other could be made: then
+ * it has none, and so has the visitor.  Anything else is refused: outside, the
+ * visitor would have no limits, and would see the caller's cgroups.
+ */
+static void find_box_cgroup(const char *pid) {
+    const char *file = text("/proc/%s/cgroup", pid), *path = "";
+
+    step(7, "read(%s)", file);
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
+    if (line)
+        path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
+    if (!ends_with(path, text("/whalebox/%s", box.name))) {
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+        return;
+    }
+
+    const char *top = find_cgroup2();
+    errno = ENODEV;                     /* it is not in sight from here */
+    must(top ? 0 : -1);
+    step(7, "open(%s%s)", top, path);
+    box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
+    errno = ESRCH;                      /* another of that name, or it ended */
+    must(strstr(read_file(box.cgroup, "cgroup.procs") - 1,
+                text("\n%s\n", pid)) ? 0 : -1);
+}
+#endif /* WITH_CGROUP */
+
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
  * that program when it runs: held open, it could be written when it has ended
@@ -3441,8 +3476,9 @@ static void visit_box(const struct option *o, char *name) {
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);   /* ours, and perhaps -t */
     box.name = name;
-    if (chapters[7].before)
-        chapters[7].before();           /* opens the box's cgroup */
+#if WITH_CGROUP
+    find_box_cgroup(value_of("pid"));
+#endif
     chapters[12].before();              /* -t */
     entered = box.flags;                /* as its own options left them */
     box.flags = 0;                      /* the usher gets no new ones */
