@@ -38,7 +38,7 @@ slowly=
 # foreign: the program peep, in that box, has seen what is not of the box.
 foreign() {
 	"$WHALEBOX" logs one | grep -Ev \
-	    '^(ready|fd) |^(mem|exe) /(peep|bin/busybox)$|^(cwd|root) /$' >seen
+	    '^(ready|fd) |^(mem|environ|exe) /(peep|bin/busybox)$|^(cwd|root) /$' >seen
 }
 
 # alone: the box has one process, its first, and the one that looks.
