@@ -2493,8 +2493,8 @@ static void take_event(struct relay *r) {
  * In the relay: copy until the terminal is closed, or nobody looks any more at
  * what is shown, or the parent has hung up, and then what the pair still holds,
  * a few KiB at most.  All waiting is done in wait_for_ends(), so that a box
- * that does not read cannot keep its own output from being shown, nor ^]^]^] from
- * being seen.  Returns the relay's exit status.
+ * that does not read cannot keep its own output from being shown,
+ * nor ^]^]^] from being seen.  Returns the exit status of the relay.
  */
 static int copy_both_ways(struct relay *r) {
     for (;;) {
