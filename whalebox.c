@@ -2220,16 +2220,16 @@ static void furnish_box(void) {
 #include <time.h>
 
 enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
-enum { ESCAPED = 1 };                   /* the relay's status after ^]^]^] */
 static int handover_fds[2] = { -1, -1 };        /* sockets: the master's way */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
 static int is_terminal;                 /* whether the caller's input is one */
 static int had_terminal;                /* we were in a session that has one */
 static int is_hung_up;                  /* the box has been told that it ends */
 
-/* What the relay has done to the caller's terminal, in memory that it shares
- * with us: if it is killed, or stopped, we put the terminal right. */
+/* What the relay knows of the caller's terminal, in memory that it shares with
+ * us: if it is killed, or stopped, we put the terminal right. */
 static struct terminal {
+    int is_left;                        /* ^]^]^] was typed */
     int is_taken;                       /* it is raw, by our doing */
     struct termios found;               /* as it was before */
 } *terminal;
@@ -2462,22 +2462,22 @@ static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
     }
 }
 
-/* Take what was typed, after EVENTS on descriptor 0.  Returns 0, or -1 if the
- * terminal is closed, or ESCAPED. */
-static int take_keys(struct relay *r, short events) {
-    if (is_terminal && (events & POLLHUP))
-        return -1;
-
+/* Take what was typed.  On the way out we do not end ourselves: that would hang
+ * up, and the box might end by this before the parent, woken up, kills it. */
+static void take_keys(struct relay *r) {
+    char *typed = r->typed.bytes + r->typed.waiting;
     ssize_t got = take_bytes(&r->typed, 0);
-    if (is_terminal)
-        return got > 0 && is_way_out(r->typed.bytes + r->typed.waiting - got,
-                                     (size_t)got) ? ESCAPED : 0;
-    if (got == 0 || (got < 0 && errno != EAGAIN)) {
+
+    if (is_terminal) {
+        if (got > 0 && is_way_out(typed, (size_t)got)) {
+            terminal->is_left = 1;
+            kill(getppid(), SIGCHLD);
+        }
+    } else if (got == 0 || (got < 0 && errno != EAGAIN)) {
         r->input_fd = -1;
         r->patience = 200;
         r->typed.bytes[r->typed.waiting++] = 4; /* there was room */
     }
-    return 0;
 }
 
 /* A signal is there: SIGWINCH, when the window has changed; SIGCONT, before
@@ -2492,11 +2492,10 @@ static void take_event(struct relay *r) {
 /*
  * In the relay: copy until the terminal is closed, or nobody looks any more at
  * what is shown, or the parent has hung up, and then what the pair still holds,
- * a few KiB at most.  All waiting is done in wait_for_ends(), so that a box
- * that does not read cannot keep its own output from being shown,
- * nor ^]^]^] from being seen.  Returns the exit status of the relay.
+ * a few KiB at most.  All waiting is done in wait_for_ends(), so that what a box
+ * does not read cannot keep its own output from being shown.
  */
-static int copy_both_ways(struct relay *r) {
+static void copy_both_ways(struct relay *r) {
     for (;;) {
         struct pollfd ends[ENDS];
         open_slave(r);
@@ -2504,13 +2503,14 @@ static int copy_both_ways(struct relay *r) {
 
         if (ends[SIGNALS].revents)
             take_event(r);
-        int way_out = ends[KEYS].revents ? take_keys(r, ends[KEYS].revents) : 0;
-        if (way_out != 0)
-            return way_out == ESCAPED ? ESCAPED : 0;
+        if (is_terminal && (ends[KEYS].revents & POLLHUP))
+            return;
+        if (ends[KEYS].revents)
+            take_keys(r);
         if (r->typed.waiting > 0)
             give_bytes(&r->typed, r->master_fd);        /* does not wait */
         if (ends[SCREEN].revents && give_bytes(&r->shown, 1) < 0)
-            return 0;
+            return;
 
         /* What the box wrote before its end is there when the parent hangs up,
          * so this comes first, and the read after it. */
@@ -2527,7 +2527,7 @@ static int copy_both_ways(struct relay *r) {
             continue;
         r->rest -= got > 0 && (size_t)got < r->rest ? (size_t)got : 0;
         if (r->rest == 0 || (got <= 0 && r->shown.waiting == 0))
-            return 0;
+            return;
     }
 }
 
@@ -2555,9 +2555,9 @@ static _Noreturn void run_relay(void) {
     copy_window_size(r.master_fd);
     fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
     r.input_fd = detached ? -1 : 0;     /* 13: nobody types */
-    int status = copy_both_ways(&r);
+    copy_both_ways(&r);
     restore_terminal();
-    _exit(status);
+    _exit(0);
 }
 
 /* --- The parent -------------------------------------------------------- */
@@ -2587,18 +2587,16 @@ static void hang_up(void) {
     alarm(10);
 }
 
-/* If the relay has ended, nobody is left who looks at the box's terminal. */
+/* What does the relay tell?  If it has ended, nobody is left who looks at the
+ * box's terminal. */
 static void watch_relay(void) {
-    int status;
-
-    if (relay_pid <= 0 || waitpid(relay_pid, &status, WNOHANG) != relay_pid)
-        return;
-    relay_pid = 0;
-    restore_terminal();                 /* it may have been killed */
-    if (WIFEXITED(status) && WEXITSTATUS(status) == ESCAPED)
+    if (terminal && terminal->is_left)
         signal_group(SIGKILL);
-    else
+    if (relay_pid > 0 && waitpid(relay_pid, NULL, WNOHANG) == relay_pid) {
+        relay_pid = 0;
+        restore_terminal();             /* it may have been killed */
         hang_up();
+    }
 }
 
 /* Stop the box, and then ourselves.  The shell above sees that, and sets the
