@@ -2491,9 +2491,9 @@ static void take_event(struct relay *r) {
 
 /*
  * In the relay: copy until the terminal is closed, or nobody looks any more at
- * what is shown, or the parent has hung up, and then what the pair still holds,
- * a few KiB at most.  All waiting is done in wait_for_ends(), so that what a box
- * does not read cannot keep its own output from being shown.
+ * what it shows, or the parent has hung up, and then what the pair still holds,
+ * a few KiB at most.  All waiting is done in wait_for_ends(): a box that does
+ * not read cannot keep its own output from being shown.
  */
 static void copy_both_ways(struct relay *r) {
     for (;;) {
