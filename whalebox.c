@@ -212,6 +212,26 @@ static char *visible(const char *from) {
     return room;
 }
 
+/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
+ * shares it has made it non-blocking, none for now: that is no error, but a
+ * reason to wait.  Returns 0, or -1 with errno. */
+static int write_all(int fd, const char *bytes, size_t length) {
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EAGAIN)
+            return -1;
+        if (written < 0) {
+            poll(&room, 1, -1);
+            continue;
+        }
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     static char why[2 * PATH_MAX], all[17 * PATH_MAX];  /* room for any */
@@ -219,9 +239,9 @@ PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    write(told, all, (size_t)snprintf(all, sizeof(all), "whalebox: %s%s%s\n",
-          visible(why), mend ? "\n  hint: " : "",
-          visible(mend ? mend : "")));  /* in one, so that it is not mixed */
+    int length = snprintf(all, sizeof(all), "whalebox: %s%s%s\n", visible(why),
+                          mend ? "\n  hint: " : "", visible(mend ? mend : ""));
+    write_all(told, all, (size_t)length);       /* at once, so unmixed */
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -499,11 +519,10 @@ static const struct hint process_hints[] = {
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
 static int is_prepared;                 /* 13: by the command start */
-TOOL char **own_argv;                   /* 14: the whole command line */
 TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
-TOOL int own_terminal;                  /* 12: -t: it is in another session */
-TOOL int has_terminal;                  /* 12: it is open, as streams 0 to 2 */
-static int in_foreground;               /* our group has the terminal */
+TOOL int with_init;                     /* 11: --init */
+TOOL int own_terminal;                  /* 12: -t, or it is on a terminal */
+TOOL int terminal_is_open;              /* 12: as streams 0 to 2 */
 static int host_root;                   /* root, and in no user namespace */
 
 /* Nobody is to get more rights by running us.  Who may write our options may
@@ -554,13 +573,13 @@ static void prepare_process(void) {
                 "/proc/self/uid_map"), "4294967295");
     umask(022);                         /* the caller's is for its own files */
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
-    in_foreground = tcgetpgrp(0) == getpgrp(); /* -1 without a terminal */
+    signal(SIGALRM, SIG_DFL);           /* 12: this one, too */
 }
 
 /* Have signals wait, to be passed on, but for those that the caller ignores. */
 static void hold_signals(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-        SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
+        SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
     struct sigaction old;               /* the caller's choice */
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
     sigemptyset(&awaited);
@@ -622,34 +641,48 @@ static void send_signal(int pidfd, int sig) {
     syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
-/* Wait for the box to end, and pass on the signals sent to us.  The terminal's
- * (SI_KERNEL) went to its foreground group, the box included, and must not come
- * twice, but for SIGHUP, its session leader's.  PID 1 is immune to ^Z: we stop
- * it, then ourselves.  At the end we take the terminal back from the box. */
+TOOL int is_stop(int sig) {             /* ^Z, and the other two like it */
+    return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+/* Stop, as SIG stops a process that does not hold it.  It does nothing to a
+ * group that no shell could continue. */
+static void stop_ourselves(int sig) {
+    sigset_t one = { 0 };               /* that signal alone */
+    sigaddset(&one, sig);
+    raise(sig);                         /* it waits, */
+    sigprocmask(SIG_UNBLOCK, &one, NULL);       /* and here it stops us */
+    sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
+/* Pass on a signal that was sent to us.  The box is in our own group: what the
+ * terminal sends (SI_KERNEL) has reached it already, and must not come twice;
+ * but SIGHUP, to the leader of a session.  PID 1 is immune to ^Z, and not to
+ * SIGSTOP from outside, so we stop it, and then ourselves. */
+static void pass_on(const siginfo_t *info) {
+    int sig = info->si_signo;
+    if (is_stop(sig)) {
+        send_signal(box.pidfd, SIGSTOP);
+        stop_ourselves(sig);
+        send_signal(box.pidfd, SIGCONT);
+    } else if (sig == SIGHUP ||
+               (sig != SIGCHLD && info->si_code != SI_KERNEL)) {
+        send_signal(box.pidfd, sig);
+    }
+}
+static void (*take_signal)(const siginfo_t *info) = pass_on;
+
+/* Wait for the box to end, and deal with the signals that we get meanwhile. */
 static void wait_for_box(void) {
-    siginfo_t info;                     /* who sent it, and why */
+    siginfo_t info;                     /* which, who sent it, and why */
     step(0, "waitpid(%d) # wait", box.pid);
     do {
         if (attend)                     /* 13: with -d there is more to do */
             attend();                   /* 13: and it returns when we have */
-        int sig = sigwaitinfo(&awaited, &info); /* sleeps */
-        int went_to_box = info.si_code == SI_KERNEL && sig != SIGHUP;
-        went_to_box &= !own_terminal;   /* 12: for then it was elsewhere */
-        if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {       /* ^Z */
-            sigset_t one = { 0 };       /* that signal alone */
-            send_signal(box.pidfd, SIGSTOP);    /* even PID 1 obeys that */
-            sigaddset(&one, sig);
-            raise(sig);                 /* it waits, and now it stops us, but */
-            sigprocmask(SIG_UNBLOCK, &one, NULL);       /* never a group that */
-            sigprocmask(SIG_BLOCK, &one, NULL); /* no shell could continue */
-            send_signal(box.pidfd, SIGCONT);
-        } else if (sig > 0 && sig != SIGCHLD && !went_to_box) {
-            send_signal(box.pidfd, sig);        /* from kill(1), say */
-        }
+        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
+            take_signal(&info);
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* nothing left to end */
-    if (in_foreground && kill(-tcgetpgrp(0), 0) < 0 && errno == ESRCH)
-        tcsetpgrp(0, getpgrp());        /* from who died; SIGTTOU is blocked */
 }
 
 /* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
@@ -1418,6 +1451,9 @@ static const struct hint layer_hints[] = {
     { "mount", ENODEV, .mend = "this kernel has no such file system: modprobe "
       "it, or choose the other --storage" },
     { "mkdir", 0, .mend = "name a folder of yours: WHALEBOX_HOME=DIR" },
+    { "open", ENOTDIR, .mend = "it is a symbolic link, or no folder: name the "
+      "folder itself, WHALEBOX_HOME=DIR" },
+    { "open", EACCES, .mend = "name a folder of yours: WHALEBOX_HOME=DIR" },
     { 0 }
 };
 
@@ -1524,33 +1560,47 @@ static int ends(int pidfd, int seconds) {
     return ended;
 }
 
-/* End whoever the mark of the folder DIR_FD names, if its whalebox is dead: it
- * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
- * may the program itself.  Returns 1 if nobody lives there any more, and 0 if
- * somebody may.  The process is held by its pidfd before it is looked at, so
- * that no other can take its number meanwhile. */
-static int end_resident(int dir_fd) {
+/* Does whoever the mark of the folder DIR_FD names still live?  With that process
+ * all others of the box have ended.  The process is held by its pidfd before it
+ * is looked at, so that no other can take its number meanwhile.  Sets *PIDFD, to
+ * -1 unless it lives. */
+enum residence { NOBODY, SOMEBODY, UNKNOWN };
+static enum residence find_resident(int dir_fd, int *pidfd) {
     struct mark mark;
 
+    *pidfd = -1;
     if (read_mark(dir_fd, &mark) < 0)
-        return 0;                       /* this is no box's folder */
+        return UNKNOWN;                 /* this is no box's folder */
     if (strcmp(mark.boot, boot_id()) != 0)
-        return 1;                       /* nobody outlives a boot */
+        return NOBODY;                  /* nobody outlives a boot */
     if (mark.is_shared || mark.pid_namespace != pid_namespace())
-        return 0;                       /* it cannot be told from here */
+        return UNKNOWN;                 /* it cannot be told from here */
     if (mark.pid == 0)
-        return 1;                       /* a child at the gate ends by itself */
+        return NOBODY;                  /* a child at the gate ends by itself */
 
-    int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
-    if (pidfd < 0)
-        return errno == ESRCH;
+    *pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
+    if (*pidfd < 0)
+        return errno == ESRCH ? NOBODY : UNKNOWN;
     unsigned long long start = start_time((int)mark.pid);
-    int has_ended = start != 0 && start != mark.start;  /* it is another */
-    if (start == mark.start) {
-        send_signal(pidfd, SIGKILL);
-        has_ended = ends(pidfd, 10);
-    }
-    has_ended |= start == 0 && ends(pidfd, 0);
+    if (start == mark.start && !ends(*pidfd, 0))
+        return SOMEBODY;
+    int has_ended = start != 0 || ends(*pidfd, 0);      /* or it is another */
+    close(*pidfd);
+    *pidfd = -1;
+    return has_ended ? NOBODY : UNKNOWN;
+}
+
+/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it was
+ * to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so may the
+ * program itself.  Returns whether nobody lives there any more. */
+static int end_resident(int dir_fd) {
+    int pidfd;
+    enum residence found = find_resident(dir_fd, &pidfd);
+
+    if (found != SOMEBODY)
+        return found == NOBODY;
+    send_signal(pidfd, SIGKILL);
+    int has_ended = ends(pidfd, 10);
     close(pidfd);
     return has_ended;
 }
@@ -1723,7 +1773,9 @@ static int remove_new_folder(void) {
     if (is_half_made || read_mark(dir_fd, &mark) == 0) {
         unlinkat(dir_fd, "upper", AT_REMOVEDIR);
         unlinkat(dir_fd, "work", AT_REMOVEDIR);
-        unlinkat(dir_fd, "box", 0);
+        if (faccessat(dir_fd, "upper", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+            faccessat(dir_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            unlinkat(dir_fd, "box", 0); /* else it is a foreign folder's */
     }
     close(dir_fd);
     return unlinkat(containers, ".new", AT_REMOVEDIR);
@@ -2477,7 +2529,8 @@ static struct volume {
 static size_t volume_count;             /* how many are taken */
 static char *variables[256];            /* NAME=VALUE; the last is NULL */
 static const char *workdir, *user;      /* -w, -u */
-static int root_read_only, with_init;   /* --read-only, --init */
+static int root_read_only;              /* --read-only */
+static char **own_argv, **own_environ;  /* what the kernel shows of us */
 
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
@@ -2498,8 +2551,10 @@ static void take_variable(const struct option *o, char *value) {
     char *ours = value[length] ? NULL : getenv(value);
     if (length == 0)
         refuse_value(o, value);
-    if (value[length] || ours)          /* getenv's string follows NAME= */
-        set_variable(ours ? ours - length - 1 : value, 1);
+    if (ours)                           /* getenv's string follows NAME= */
+        set_variable(strdup(ours - length - 1), 1);
+    else if (value[length])
+        set_variable(value, 1);
 }
 
 /* -v SOURCE:TARGET[:ro], cut at its colons, so no path with one in it can be
@@ -2680,6 +2735,58 @@ static unsigned int find_id(const char *word, const char *file, int column) {
     return (unsigned int)id;
 }
 
+/* At the start: a copy of the command line, to be used in its place, so that
+ * forget_caller() can overwrite the original. */
+static char **copy_arguments(char **argv) {
+    size_t count = 0;
+    own_argv = argv;
+    own_environ = environ;
+    while (argv[count])
+        count++;
+    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
+    step(11, "strdup(argv)");
+    must(copy ? 0 : -1);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = strdup(argv[i]);
+        must(copy[i] ? 0 : -1);
+    }
+    return copy;
+}
+
+/*
+ * In a process that others in the box can see while it is still whalebox's own
+ * program: overwrite its command line and its environment, with the host's
+ * paths and the values of -e.  Anybody may read /proc/N/cmdline: the kernel
+ * takes it from the place where it put those words when the program started.
+ */
+static void forget_caller(void) {
+    for (char **word = own_argv; *word; word++)
+        memset(*word, 0, strlen(*word));
+    for (char **word = own_environ; *word; word++)
+        memset(*word, 0, strlen(*word));
+}
+
+/* In an init's child: lead a group of its own, in the foreground of the box's
+ * terminal, if it has one.  What is sent to the group of PID 1 then reaches the
+ * init alone, which passes it on: it comes once. */
+static void lead_group(void) {
+    setpgid(0, 0);
+    if (own_terminal)                   /* 12: SIGTTOU is held here */
+        tcsetpgrp(0, getpid());         /* 12: */
+}
+
+/* In an init: pass a signal on to the command, or to the GROUP that it leads.
+ * SIGTSTP comes from a whalebox that is about to stop.  Without a session of
+ * its own, from chapter 12 on, the box is in the caller's group, where what the
+ * terminal sends has reached the command as well. */
+static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
+    int sig = info->si_signo;
+    if (group)
+        kill(-command, is_stop(sig) ? SIGSTOP : sig);
+    else if (info->si_code != SI_KERNEL || sig == SIGHUP)
+        kill(command, sig);
+}
+
 /*
  * In the child, the box being locked: stay PID 1, as --init has it, and have a
  * child become the command.  An init passes signals on, which reach a command
@@ -2691,22 +2798,37 @@ static _Noreturn void exec_under_init(void) {
     sigset_t all;                       /* an init is deaf to none */
     siginfo_t info;                     /* who sent it */
     int status;                         /* of whoever ended */
+    int group = getsid(0) == getpid();  /* we lead a session */
+
+    forget_caller();                    /* before there is who could look */
     step(11, "fork() # tini");
     must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
     pid_t command = (pid_t)must(fork());
-    if (command == 0)                   /* number 2 of the box */
+    if (command == 0) {                 /* number 2 of the box */
+        if (group)
+            lead_group();
         exec_command();
+    }
+    if (group)
+        setpgid(command, command);      /* whichever of the two comes first */
+
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
     for (;;) {
         int sig = sigwaitinfo(&all, &info);     /* sleeps */
-        if (sig > 0 && sig != SIGCHLD &&
-            (info.si_code != SI_KERNEL || sig == SIGHUP)) /* a leader's alone */
-            kill(command, sig);
-        for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
-            if (ended == command)       /* and the kernel ends the others */
+        if (sig > 0 && sig != SIGCHLD)
+            pass_to_command(command, group, &info);
+
+        for (pid_t ended; (ended = waitpid(-1, &status,
+                                           WNOHANG | WUNTRACED)) > 0;) {
+            if (ended != command)
+                continue;
+            if (!WIFSTOPPED(status))    /* the kernel ends the others */
                 _exit(exit_status(status));
+            if (WSTOPSIG(status) == SIGTSTP)    /* ^Z, and nobody but us */
+                kill(-command, SIGCONT);        /* could continue it */
+        }
     }
 }
 
@@ -2726,7 +2848,7 @@ static void become_user(void) {
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* a user of the host keeps them */
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-    if (has_terminal)                   /* 12: or it could not open it anew */
+    if (terminal_is_open)               /* 12: or it could not open it anew */
         must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
@@ -2778,37 +2900,60 @@ static void furnish_box(void) {
 }
 #endif /* WITH_VOLUMES */
 #if WITH_TTY
-/* === Chapter 12: a terminal of its own =====================================
+/* === Chapter 12: a session and a terminal of its own =======================
  *
- * Without -t the box is on the caller's own terminal, by descriptors that lead
- * out of it.  A pseudo-terminal is a pair: what is written to the master comes
- * out of the slave as if typed, and the other way round, with the kernel's
- * line discipline between them.  The box opens one of its own, and hands the
- * master out; a relay copies between that and the caller's terminal.
+ * A signal can be sent to a whole group of processes, and a terminal sends its
+ * own to a group of its session.  Up to here the box is in the caller's group,
+ * where `kill 0` reaches who started it.  From here on it is in a session of
+ * its own, and so is each visitor: nothing in it can name a group out here.
  *
- *   caller's terminal <-> relay <-> master | slave <-> command
+ * What is sent to us we send on, to the group of the box's first process.  And
+ * since a session without a terminal has no job control, the box gets one with
+ * -t, or where all three streams are our terminal and we are in its foreground.
+ * Else its streams are the caller's.
+ *
+ * A pseudo-terminal is a pair: what is written to the master comes out of the
+ * slave as if typed, and the other way round, with the kernel's line discipline
+ * between them.  The box opens one of its own, and hands the master out; a
+ * relay copies between that and the caller's terminal.
+ *
+ *   caller's session                       | box's session
+ *   terminal <--> relay <------> master ---|--- slave <--> command
  *   (raw: every byte)                      | (echo, ^C, window size)
+ *   signals ----> whalebox ----------------|--> the command's group
  *
  * The master is born in the box, since the pair is the box's, and is wanted
  * outside.  So the parent makes two sockets first:
  *
  *   parent    socketpair, fork --> relay: waits for a message
- *             clone3 -----------------------> child: opens the pair
+ *             clone3 -----------------------> child: setsid, opens the pair
  *   relay     master <----------------------- sends it, keeps the slave
- *             raw mode, copies until the slave is closed, or the socket
+ *             raw mode, copies until the parent hangs up the socket
  *
- * pty(7), termios(3), cmsg(3).
+ * setsid(2), pty(7), termios(3), cmsg(3).
  */
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <termios.h>
+#include <time.h>
 
-enum { RELAY = 3 };                     /* the relay's end of the socket */
-static int handover[2] = { -1, -1 };    /* sockets: the master's way out */
+enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
+static int handover_fds[2] = { -1, -1 };        /* sockets: the master's way */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
-static int is_terminal;                 /* whether the caller has one */
+static int is_terminal;                 /* whether the caller's input is one */
+static int had_terminal;                /* we were in a session that has one */
+static int is_hung_up;                  /* the box has been told that it ends */
+
+/* What the relay knows of the caller's terminal, in memory that it shares with
+ * us: if it is killed, or stopped, we put the terminal right. */
+static struct terminal {
+    int is_left;                        /* ^]^]^] was typed */
+    int is_taken;                       /* it is raw, by our doing */
+    struct termios found;               /* as it was before */
+} *terminal;
 
 static const struct option tty_options[] = {
-    { "-t, --tty                give the box a terminal of its own",
+    { "-t, --tty                a terminal of its own, wherever the streams go",
       take_flag, &own_terminal },
     { 0 }
 };
@@ -2830,138 +2975,441 @@ static struct msghdr message = { .msg_iovlen = 1,
     .msg_iov = &(struct iovec){ &filler, 1 },
     .msg_control = &parcel, .msg_controllen = sizeof(parcel) };
 
-/* Have TERMINAL be as large as the caller's, if the caller has one. */
-static void copy_window_size(int terminal) {
+/* --- In the box: its session ------------------------------------------- */
+
+/* Have the terminal FD be as large as the caller's, if the caller has one. */
+static void copy_window_size(int fd) {
     struct winsize size;                /* rows and columns */
     if (ioctl(0, TIOCGWINSZ, &size) == 0)
-        ioctl(terminal, TIOCSWINSZ, &size);     /* SIGWINCH for its job */
+        ioctl(fd, TIOCSWINSZ, &size);   /* SIGWINCH for its job */
 }
 
-/* In the child: have TERMINAL as /dev/console, too, where some look for one. */
-static void mount_console(const char *terminal) {
+/* In the child: have the terminal NAME as /dev/console, too, where some look
+ * for one. */
+static void mount_console(const char *name) {
     if (whose == VISITED)               /* 14: the box has one, */
         return;                         /* 14: or had none */
-    step(12, "mount(%s, /dev/console, MS_BIND) # mount --bind", terminal);
+    step(12, "mount(%s, /dev/console, MS_BIND) # mount --bind", name);
     close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
-    must(mount(terminal, "/dev/console", NULL, MS_BIND, NULL));
+    must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
 
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    if (!own_terminal)
-        return;
     step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
-    int master = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
-                                O_CLOEXEC));
-    must(unlockpt(master));             /* ioctl(TIOCSPTLCK) */
-    int slave = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
-    mount_console(ptsname(master));     /* /dev/pts/N */
-    copy_window_size(slave);            /* before the command looks */
-    memcpy(CMSG_DATA(&parcel.head), &master, sizeof(master));
-    step(12, "sendmsg(SCM_RIGHTS), setsid(), ioctl(TIOCSCTTY) # setsid -c");
-    must(sendmsg(handover[1], &message, 0));    /* the relay wakes up */
-    must(setsid());                     /* a session has one terminal */
-    must(ioctl(slave, TIOCSCTTY, 0));   /* this one */
+    int master_fd = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
+                                   O_CLOEXEC));
+    must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
+    int slave_fd = (int)must(ioctl(master_fd, TIOCGPTPEER,
+                                   O_RDWR | O_NOCTTY));
+    mount_console(ptsname(master_fd));  /* /dev/pts/N */
+    copy_window_size(slave_fd);         /* before the command looks */
+
+    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY) # setsid -c");
+    must(sendmsg(handover_fds[1], &message, 0));        /* the relay wakes up */
+    must(ioctl(slave_fd, TIOCSCTTY, 0));
     for (int stream = 0; stream <= 2; stream++)
-        must(dup2(slave, stream));      /* the caller's are gone */
-    has_terminal = 1;
-    close(slave);                       /* the master goes at execve(2) */
+        must(dup2(slave_fd, stream));   /* the caller's are gone */
+    terminal_is_open = 1;
+    close(slave_fd);                    /* the master goes at execve(2) */
+}
+
+/* In the child, or a visitor: leave the caller's session, and with it its
+ * terminal and its group.  A child is never the leader of a group, to which the
+ * kernel would refuse this. */
+static void begin_session(void) {
+    step(12, "setsid() # setsid");
+    must(setsid());
+    if (own_terminal)
+        open_terminal();
+}
+
+/* --- The caller's terminal --------------------------------------------- */
+
+/* Are we in the foreground of the terminal on descriptor 0?  One that is not of
+ * our session (-1) knows no such thing, and we may do with it what we like. */
+static int is_in_foreground(void) {
+    pid_t group = tcgetpgrp(0);
+    return group < 0 || group == getpgrp();
+}
+
+/* In the relay: as long as we are in its foreground, have the terminal raw, so
+ * that ^C and the rest go to the box; returns whether we are.  While we are not
+ * it is somebody else's, who may set it otherwise: then it is taken anew.  If a
+ * shell takes it from us at this very moment, the kernel stops us, as it does
+ * any job in the background, by SIGTTOU. */
+static int take_terminal(void) {
+    struct termios modes;
+    sigset_t background = { 0 };
+
+    if (!is_in_foreground() || tcgetattr(0, &modes) < 0)
+        return 0;
+    if (terminal->is_taken && !(modes.c_lflag & ISIG))
+        return 1;                       /* still as we made it */
+
+    terminal->found = modes;
+    terminal->is_taken = 1;
+    cfmakeraw(&modes);
+    sigaddset(&background, SIGTTOU);
+    sigprocmask(SIG_UNBLOCK, &background, NULL);
+    tcsetattr(0, TCSADRAIN, &modes);
+    sigprocmask(SIG_BLOCK, &background, NULL);
+    return 1;
+}
+
+/* In the relay, or in the parent while the relay is stopped or dead: put the
+ * terminal right.  In the background only if it is as we left it, for a shell
+ * may have made it its own. */
+static void restore_terminal(void) {
+    struct termios modes;
+
+    if (!terminal || !terminal->is_taken || tcgetattr(0, &modes) < 0)
+        return;
+    terminal->is_taken = 0;
+    if (is_in_foreground() || !(modes.c_lflag & ISIG))
+        tcsetattr(0, TCSADRAIN, &terminal->found);      /* SIGTTOU is held */
+}
+
+/* --- The relay --------------------------------------------------------- */
+
+/* Bytes on their way in one direction. */
+struct flow {
+    char bytes[4096];
+    size_t waiting;                     /* so many were read, and not written */
+};
+
+/* Read what there is room for; returns as read(2). */
+static ssize_t take_bytes(struct flow *flow, int fd) {
+    ssize_t got = read(fd, flow->bytes + flow->waiting,
+                       sizeof(flow->bytes) - flow->waiting);
+    if (got > 0)
+        flow->waiting += (size_t)got;
+    return got;
+}
+
+/* Write what FD takes now.  Returns 0, or -1 if it never will take more. */
+static int give_bytes(struct flow *flow, int fd) {
+    ssize_t given = write(fd, flow->bytes, flow->waiting);
+
+    if (given < 0)
+        return errno == EAGAIN ? 0 : -1;
+    flow->waiting -= (size_t)given;
+    memmove(flow->bytes, flow->bytes + given, flow->waiting);
+    return 0;
+}
+
+/* Is the third ^] within a second among these bytes?  It is the way out of a
+ * box that listens to nothing.  The two before it go there, like all else. */
+static int is_way_out(const char *typed, size_t length) {
+    static int count;                   /* of those typed in a row */
+    static long long first;             /* when the first was, in ms */
+    struct timespec clock;
+
+    clock_gettime(CLOCK_MONOTONIC, &clock);
+    long long ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+    for (size_t i = 0; i < length; i++) {
+        if (typed[i] != 0x1d) {
+            count = 0;
+            continue;
+        }
+        if (count == 0 || ms - first > 1000) {
+            count = 0;
+            first = ms;
+        }
+        if (++count == 3)
+            return 1;
+    }
+    return 0;
+}
+
+/* What the relay copies between. */
+struct relay {
+    int input_fd;                       /* 0, or -1 when no more is to come */
+    int master_fd;
+    int slave_fd;                       /* one of our own: see open_slave() */
+    int parent_fd;                      /* -1 when the parent has hung up */
+    int signal_fd;
+    int patience;                       /* ms until the next ^D, or for ever */
+    size_t rest;                        /* shown after the parent's end */
+    struct flow typed, shown;
+};
+enum { KEYS, SCREEN, MASTER, PARENT, SIGNALS, ENDS };   /* what it polls */
+
+/* As long as some slave is open the master is told nothing of an end.  The box
+ * may close all of its own, and open one again: so we hold one as well.  When
+ * the leader of its session ends, or calls vhangup(2), ours is cut off (EIO),
+ * and we open the next. */
+static void open_slave(struct relay *r) {
+    if (r->slave_fd < 0)
+        r->slave_fd = ioctl(r->master_fd, TIOCGPTPEER,
+                            O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+/* Sleep until there is something to do.  Of a terminal that we do not read now
+ * we still want to know when it is closed (POLLHUP), and whether we are in its
+ * foreground again.  The end of our input is ^D for the box, and again 200 ms
+ * later for whoever reads next. */
+static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
+    int is_ours = !is_terminal || take_terminal();
+    int may_read = is_ours && r->typed.waiting < sizeof(r->typed.bytes);
+    int must_look = !is_ours || r->slave_fd < 0;
+    size_t room = sizeof(r->shown.bytes) - r->shown.waiting;
+
+    for (int i = 0; i < ENDS; i++)
+        ends[i] = (struct pollfd){ .fd = -1 };  /* not looked at */
+    if (may_read || is_terminal)
+        ends[KEYS].fd = r->input_fd;
+    if (may_read)
+        ends[KEYS].events = POLLIN;
+    if (r->shown.waiting > 0)
+        ends[SCREEN] = (struct pollfd){ .fd = 1, .events = POLLOUT };
+    if (r->slave_fd >= 0)
+        ends[MASTER].fd = r->master_fd;
+    if (room > 0)
+        ends[MASTER].events |= POLLIN;
+    if (r->typed.waiting > 0)
+        ends[MASTER].events |= POLLOUT;
+    ends[PARENT].fd = r->parent_fd;     /* hang-up is always told */
+    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
+
+    int ready = poll(ends, ENDS, must_look ? 200 : r->patience);
+    if (ready == 0 && r->patience > 0 && r->typed.waiting == 0) {
+        r->typed.bytes[0] = 4;          /* ^D */
+        r->typed.waiting = 1;
+    }
+}
+
+/* Take what was typed.  On the way out we do not end ourselves: that would hang
+ * up, and the box might end by this before the parent, woken up, kills it. */
+static void take_keys(struct relay *r) {
+    char *typed = r->typed.bytes + r->typed.waiting;
+    ssize_t got = take_bytes(&r->typed, 0);
+
+    if (is_terminal) {
+        if (got > 0 && is_way_out(typed, (size_t)got)) {
+            terminal->is_left = 1;
+            kill(getppid(), SIGCHLD);
+        }
+    } else if (got == 0 || (got < 0 && errno != EAGAIN)) {
+        r->input_fd = -1;
+        r->patience = 200;
+        r->typed.bytes[r->typed.waiting++] = 4; /* there was room */
+    }
+}
+
+/* A signal is there: SIGWINCH, when the window has changed; SIGCONT, before
+ * which it may have, and after which wait_for_ends() looks at the terminal. */
+static void take_event(struct relay *r) {
+    struct signalfd_siginfo event;
+
+    if (read(r->signal_fd, &event, sizeof(event)) > 0)
+        copy_window_size(r->master_fd);
 }
 
 /*
- * In the relay: copy until the last slave is closed (EIO), or, what is there
- * having been shown, the parent hangs up.  What was typed and not yet taken
- * waits in TYPED, so that a box that does not read cannot keep its own output
- * from being shown.  The end of our input is ^D for the box, and once more for
- * whoever reads next.
+ * In the relay: copy until the terminal is closed, or nobody looks any more at
+ * what it shows, or the parent has hung up, and then what the pair still holds,
+ * a few KiB at most.  All waiting is done in wait_for_ends(): a box that does
+ * not read cannot keep its own output from being shown.
  */
-static void copy_both_ways(int master, int signals) {
-    char typed[256], shown[4096];       /* in, and out */
-    struct signalfd_siginfo event;      /* SIGWINCH, or no matter which */
-    struct pollfd from[] = { { .fd = 0 }, { .fd = master }, { .fd = RELAY },
-                             { .fd = signals, .events = POLLIN } };
-    ssize_t waiting = 0, length;        /* bytes typed; bytes moved */
-    int patience = -1;                  /* milliseconds, or for ever */
-    from[0].fd = detached ? -1 : 0;     /* 13: nobody types */
+static void copy_both_ways(struct relay *r) {
     for (;;) {
-        from[0].events = waiting ? 0 : POLLIN;  /* one thing at a time */
-        from[1].events = (short)(POLLIN | (waiting ? POLLOUT : 0));
-        if (poll(from, LENGTH(from), patience) == 0)
-            waiting = 1;                /* ^D again: somebody may read */
-        if (from[3].revents && read(signals, &event, sizeof(event)) > 0)
-            copy_window_size(master);
-        if (is_terminal && (from[0].revents & POLLHUP))
-            return;                     /* it was closed: hang up, too */
-        if (!waiting && from[0].revents) {
-            waiting = read(0, typed, sizeof(typed));
-            if (waiting <= 0) {         /* no more is to come */
-                typed[0] = 4;           /* ^D */
-                waiting = 1;
-                from[0].fd = -1;
-                patience = 200;
-            }
-        }
-        length = waiting ? write(master, typed, (size_t)waiting) : 0;
-        if (length > 0)                 /* the rest stays in front */
-            memmove(typed, typed + length, (size_t)(waiting -= length));
-        length = read(master, shown, sizeof(shown));    /* does not wait */
-        if (length == 0 ||
-            (length < 0 && (errno != EAGAIN || from[2].revents)))
+        struct pollfd ends[ENDS];
+        open_slave(r);
+        wait_for_ends(r, ends);
+
+        if (ends[SIGNALS].revents)
+            take_event(r);
+        if (is_terminal && (ends[KEYS].revents & POLLHUP))
             return;
-        for (ssize_t done = 0, n; done < length; done += n)
-            if ((n = write(1, shown + done, (size_t)(length - done))) <= 0)
-                return;                 /* nobody looks: hang up */
+        if (ends[KEYS].revents)
+            take_keys(r);
+        if (r->typed.waiting > 0)
+            give_bytes(&r->typed, r->master_fd);        /* does not wait */
+        if (ends[SCREEN].revents && give_bytes(&r->shown, 1) < 0)
+            return;
+
+        /* What the box wrote before its end is there when the parent hangs up,
+         * so this comes first, and the read after it. */
+        if (ends[PARENT].revents)
+            r->parent_fd = -1;
+        if (r->shown.waiting == sizeof(r->shown.bytes))
+            continue;
+        ssize_t got = take_bytes(&r->shown, r->master_fd);
+        if (got < 0 && errno != EAGAIN) {
+            close(r->slave_fd);
+            r->slave_fd = -1;           /* open_slave() opens the next */
+        }
+        if (r->parent_fd >= 0)
+            continue;
+        r->rest -= got > 0 && (size_t)got < r->rest ? (size_t)got : 0;
+        if (r->rest == 0 || (got <= 0 && r->shown.waiting == 0))
+            return;
     }
+}
+
+/* The relay: a process of its own, with our signals held. */
+static _Noreturn void run_relay(void) {
+    struct relay r = { .parent_fd = RELAY_FD, .slave_fd = -1, .patience = -1,
+                       .rest = 1 << 16 };
+    sigset_t heard = awaited;
+
+    /* It keeps its streams and the socket, and neither another descriptor nor
+     * our folder, or the launcher of -d would wait for it. */
+    dup2(handover_fds[0], RELAY_FD);
+    syscall(SYS_close_range, RELAY_FD + 1U, ~0U, 0);
+    chdir("/");
+    signal(SIGTTOU, SIG_DFL);           /* see take_terminal() */
+    sigaddset(&heard, SIGTTOU);
+    sigaddset(&heard, SIGCONT);
+    sigprocmask(SIG_BLOCK, &heard, NULL);
+    r.signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
+
+    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||   /* sleeps */
+        !CMSG_FIRSTHDR(&message))
+        _exit(0);                       /* no child ever sent one */
+    memcpy(&r.master_fd, CMSG_DATA(&parcel.head), sizeof(r.master_fd));
+    copy_window_size(r.master_fd);
+    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
+    r.input_fd = detached ? -1 : 0;     /* 13: nobody types */
+    copy_both_ways(&r);
+    restore_terminal();
+    _exit(0);
+}
+
+/* --- The parent -------------------------------------------------------- */
+
+static int has_terminal(void) {         /* our session, still? */
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    close(fd);
+    return fd >= 0;
+}
+
+/* Send SIG to the whole group of the box's first process, whose number nobody
+ * else can have until we have waited for it; or, before its setsid(2), to that
+ * process alone. */
+static void signal_group(int sig) {
+    if (kill(-box.pid, sig) < 0 && errno == ESRCH)
+        send_signal(box.pidfd, sig);
+}
+
+/* The box's terminal is gone.  It may clean up, but has no choice: ten seconds
+ * later comes SIGALRM. */
+static void hang_up(void) {
+    if (is_hung_up)
+        return;
+    is_hung_up = 1;
+    signal_group(SIGHUP);
+    signal_group(SIGCONT);              /* or one that is stopped would wait */
+    alarm(10);
+}
+
+/* What does the relay tell?  If it has ended, nobody is left who looks at the
+ * box's terminal. */
+static void watch_relay(void) {
+    if (terminal && terminal->is_left)
+        signal_group(SIGKILL);
+    if (relay_pid > 0 && waitpid(relay_pid, NULL, WNOHANG) == relay_pid) {
+        relay_pid = 0;
+        restore_terminal();             /* it may have been killed */
+        hang_up();
+    }
+}
+
+/* Stop the box, and then ourselves.  The shell above sees that, and sets the
+ * terminal as it wants it: so the relay, which may hold it, is stopped before,
+ * and the terminal put right.  After `fg` or `bg` all go on, and the relay sees
+ * where we are.  An init has its command stop, and must not be stopped. */
+static void stop_with_box(int sig) {
+    siginfo_t info;
+
+    signal_group(with_init ? SIGTSTP : SIGSTOP);
+    if (relay_pid > 0) {
+        kill(relay_pid, SIGSTOP);
+        waitid(P_PID, (id_t)relay_pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+        restore_terminal();
+    }
+    stop_ourselves(sig);
+    signal_group(SIGCONT);
+    if (relay_pid > 0)
+        kill(relay_pid, SIGCONT);
+}
+
+/* A signal is there.  What the terminal sends is for its foreground, which the
+ * box is not in: so all is passed on, but for a change of the window where the
+ * relay sees to it. */
+static void pass_to_group(const siginfo_t *info) {
+    int sig = info->si_signo;
+
+    if (is_stop(sig))
+        stop_with_box(sig);
+    else if (sig == SIGHUP && had_terminal && !has_terminal())
+        hang_up();
+    else if (sig == SIGALRM && is_hung_up)
+        signal_group(SIGKILL);
+    else if (sig != SIGCHLD && !(sig == SIGWINCH && own_terminal &&
+                                 info->si_code == SI_KERNEL))
+        signal_group(sig);
+    watch_relay();
+}
+
+/* Before the clone: is the box to have a terminal of its own?  With -t, or if
+ * each stream is our terminal, and we are in its foreground.  The kernel tells
+ * which group is there only of the one that our session has. */
+static void choose_terminal(void) {
+    int is_ours = 1;
+
+    for (int stream = 0; stream <= 2; stream++)
+        is_ours = is_ours && tcgetpgrp(stream) == getpgrp();
+    if (detached)                       /* 13: nobody sits there */
+        is_ours = 0;                    /* 13: */
+    own_terminal = own_terminal || is_ours;
+
+    /* In the background a box would take from the terminal what is typed for
+     * others: from another session, the kernel would not keep it from that. */
+    if (!own_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
+        step(12, "open(/dev/null) # </dev/null");
+        int null = (int)must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        must(dup2(null, 0));
+    }
+    had_terminal = has_terminal();
 }
 
 /*
  * Before the clone: start the relay.  It is a process of its own, so that it
- * can set the terminal right even if whalebox is killed: then the box dies, its
- * terminal and the socket close, and the relay comes to its end.
+ * can set the terminal right even if whalebox is killed: then the socket is
+ * hung up, and the relay comes to its end.
  */
 static void start_relay(void) {
-    struct termios found, raw;          /* the caller's, and as we have it */
+    take_signal = pass_to_group;
+    choose_terminal();
     if (!own_terminal)
         return;
-    step(12, "socketpair(), fork(), tcsetattr(raw) # stty raw -echo");
-    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover));
-    is_terminal = tcgetattr(0, &found) == 0;    /* or a pipe, say */
+
+    step(12, "socketpair(), mmap(MAP_SHARED), fork(), tcsetattr(raw) "
+         "# stty raw -echo");
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover_fds));
+    terminal = mmap(NULL, sizeof(*terminal), PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(terminal == MAP_FAILED ? -1 : 0);
+    is_terminal = isatty(0);            /* or it is a pipe, say */
     relay_pid = (pid_t)must(fork());
-    if (relay_pid == 0) {               /* in the relay, with our signals off */
-        dup2(handover[0], RELAY);       /* all it keeps are its streams and */
-        syscall(SYS_close_range, RELAY + 1U, ~0U, 0);   /* this, or the */
-        chdir("/");                     /* launcher of -d would wait for it */
-        int master = -1;                /* if no child ever sends one */
-        if (recvmsg(RELAY, &message, MSG_CMSG_CLOEXEC) == 1 &&  /* sleeps */
-            CMSG_FIRSTHDR(&message))
-            memcpy(&master, CMSG_DATA(&parcel.head), sizeof(master));
-        if (is_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
-            kill(0, SIGTTIN);           /* a job in the background waits; */
-            kill(getpid(), SIGSTOP);    /* here that signal is blocked */
-        }
-        raw = found;
-        cfmakeraw(&raw);                /* ^C and the rest go to the box */
-        if (master >= 0) {
-            if (is_terminal)
-                tcsetattr(0, TCSADRAIN, &raw);
-            copy_window_size(master);
-            fcntl(master, F_SETFL, O_NONBLOCK); /* poll() waits */
-            copy_both_ways(master, signalfd(-1, &awaited, SFD_CLOEXEC));
-        }
-        if (is_terminal)
-            tcsetattr(0, TCSADRAIN, &found);    /* as it was */
-        _exit(0);
-    }
-    close(handover[0]);                 /* the relay's end */
+    if (relay_pid == 0)
+        run_relay();
+    close(handover_fds[0]);             /* the relay's end */
 }
 
 /* After the end: hang up, and let the relay show what is left.  Who keeps the
  * slave open, as a visitor's daemon may, is not waited for. */
 static void end_relay(void) {
-    close(handover[1]);                 /* the child has none by now */
-    if (relay_pid > 0)
+    close(handover_fds[1]);             /* the child has none by now */
+    if (relay_pid > 0) {
+        kill(relay_pid, SIGCONT);       /* it may be stopped */
         waitpid(relay_pid, NULL, 0);
+    }
+    restore_terminal();                 /* or have been killed */
 }
 #endif /* WITH_TTY */
 
@@ -3429,6 +3877,7 @@ static void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
     start_child();                      /* has no ids to become, as yet */
     box.flags = entered;                /* now they are those we are in */
+    forget_caller();                    /* our child's command line is ours */
     step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
     must(setns(target, (int)entered));  /* all at once, or none */
 #if WITH_USER
@@ -3447,6 +3896,22 @@ static void enter_box(void) {
     move_in();                          /* as the box did */
 }
 
+/* In the place of pass_to_group(): any process in the box may stop a visitor,
+ * and one that is stopped does not end by what is passed on.  So once it was
+ * asked to end, it is killed as soon as it is stopped.  SIGCHLD tells. */
+static void pass_to_visitor(const siginfo_t *info) {
+    static int is_to_end;
+    siginfo_t state = { 0 };
+    int sig = info->si_signo;
+
+    pass_to_group(info);
+    if (sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT)
+        is_to_end = 1;
+    waitid(P_PID, (id_t)box.pid, &state, WSTOPPED | WNOHANG | WNOWAIT);
+    if (is_to_end && state.si_pid == box.pid)
+        send_signal(box.pidfd, SIGKILL);
+}
+
 /* Start the usher, and wait for the visitor; returns the status for exit(3). */
 static int send_visitor(void) {
     pid_t visitor = 0;                  /* none yet */
@@ -3460,6 +3925,7 @@ static int send_visitor(void) {
     box.pid = visitor;                  /* ours to wait for, so at worst a */
     if (visitor > 0) {                  /* zombie: the number is still its */
         box.pidfd = (int)must(syscall(SYS_pidfd_open, visitor, 0));
+        take_signal = pass_to_visitor;
         wait_for_box();                 /* else the usher has said why */
     }
     undo();                             /* the terminal */
@@ -3551,7 +4017,7 @@ static void hide_program(void) {
  */
 static void move_in(void) {     /* who visits a box comes in here, too */
 #if WITH_TTY
-    open_terminal();            /* of the box's own devpts */
+    begin_session();            /* on a terminal of the box's own devpts */
 #endif
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
@@ -3846,12 +4312,16 @@ static void stop_box(const struct option *o, char *name) {
 static void remove_one(const struct option *o, char *name) {
     struct mark mark;
     struct stat st;
-    int dir = open_box(name, LOCK_EX);
+    int dir = open_box(name, LOCK_EX), resident_pidfd;
     const char *status = find_status(dir, name);
     int has_exited = strcmp(status, "exited") == 0;
 
     if (supervisor >= 0 && !has_exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
+    if (supervisor < 0 && !letters['f'] &&
+        find_resident(dir, &resident_pidfd) == SOMEBODY)
+        refuse(text("whalebox stop %s", name),
+               "%s has lost its supervisor, and lives on", name);
     if (read_mark(dir, &mark) < 0)
         refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
                "%s was not made by whalebox: its mark, the file box, is not "
@@ -4006,8 +4476,7 @@ static void print_rest(int fd) {
     step(13, "write(standard output)");
     ssize_t got;
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-        for (ssize_t done = 0; done < got;) /* a pipe may take a part */
-            done += must(write(1, buffer + done, (size_t)(got - done)));
+        must(write_all(1, buffer, (size_t)got));
     if (got < 0) {                      /* there may be more */
         step(13, "read(log)");
         die();
@@ -4257,7 +4726,9 @@ static char **take_options(char **argv) {
 
 int main(int argc, char **argv) {
     refuse_set_id();
-    own_argv = argv;                    /* 14: to start once more */
+#if WITH_VOLUMES
+    argv = copy_arguments(argv);        /* the original can be wiped */
+#endif
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */
     argv = take_options(argv + (argc > 0));     /* past our own name */

@@ -542,7 +542,11 @@ if is_root; then
 			soon is status dead && box ps -a && want_match "^$b .* dead " &&
 			box ps && want_status 0 && box logs "$b" && want_status 0 &&
 			box inspect "$b" && want_status 0 && is status dead &&
-			! gone && box $act "$b" && want_status 0 && want_out "$b" &&
+			! gone && if [ "$act" = rm ]; then
+				box rm "$b" && want_status 125 && want_out "" &&
+				want_err "lives on" && want_err "hint: whalebox stop $b" &&
+				! gone && box stop "$b" && want_status 0
+			fi && box $act "$b" && want_status 0 && want_out "$b" &&
 			want_no_err && soon gone || exit
 		done && all_gone
 	'

@@ -149,6 +149,43 @@ it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 	done
 '
 
+# The visitor that is held up is the fourth, with the init, the command, and the
+# shell that looks.  The host's paths, and what -e says, stand on the command line of whalebox, and
+# /proc shows that to everybody for as long as it is whalebox that runs.
+it 'shows nobody in the box the command line of its init, nor of a visitor' '
+	begin --init -e SECRET=init /bin/sleep 300 &&
+	{ strace -f -qq -o /dev/null -e trace=execve \
+	    -e inject=execve:delay_enter=2000000 "$WHALEBOX" exec -e SECRET=visitor \
+	    one /bin/true & } &&
+	look() {
+		visit one /bin/sh -c "printf \"%s\\n\" /proc/[0-9]*; cat /proc/[0-9]*/cmdline | tr \\\\0 \\\\n
+		    cat /proc/1/environ; :" && want_status 0 &&
+		[ "$(grep -c "^/proc/[0-9]*\$" out)" -eq 4 ]
+	} && soon look && want_line /bin/sleep &&
+	same "" "$(grep -e SECRET -e containers -e "$WHALEBOX" -e "^one" out)" && wait
+'
+
+# Nobody but PID 1 can be kept from being stopped.  To be stopped before it is
+# the command, it is held up there.
+it 'ends a visitor that the box keeps stopping, by a signal' '
+	begin /bin/sh -c "while :; do kill -STOP -1; sleep 0.01; done" &&
+	for signal in INT TERM HUP QUIT; do
+		run timeout -k 5 -s "$signal" 1 "$WHALEBOX" exec one /bin/sleep 234 &&
+		want_status 124 &&
+		run timeout -k 9 -s "$signal" 1 strace -f -qq -o /dev/null \
+		    -e trace=execve -e inject=execve:delay_enter=3000000 \
+		    "$WHALEBOX" exec one /bin/sleep 234 && differ 137 "$status" || exit
+	done
+'
+
+it 'prints a log of a megabyte to a pipe that does not wait' '
+	begin /bin/seq -w 0 149796 && seq -w 0 149796 >wanted &&
+	over() { "$WHALEBOX" inspect one status | grep -q exited; } && soon over && {
+		dd if=/dev/null oflag=nonblock 2>dd.err && "$WHALEBOX" logs one
+		echo $? >code
+	} | { sleep 1; cat; } >shown && same 0 "$(cat code)" && cmp wanted shown
+'
+
 # ---- A box that ends, or is another ------------------------------------------
 
 # No file of that path is in the box.
