@@ -54,10 +54,16 @@ attack() {
 			cd "$scratch" && export LIMIT PATIENCE &&
 			timeout -k 5 200 unshare --mount --uts --ipc --net --pid \
 			    --fork --kill-child sh "$project/tests/attacks/world.sh" \
-			    "$who" "$title" "$body"
+			    "$who" "$title" "$body" "$group"
 		'
+		[ "$who" != cgroup ] || find "$group" -depth -type d -exec rmdir {} +
 	done
 }
+
+# A cgroup in which a world's boxes have theirs: other whaleboxes on this machine
+# would end a box whose own whalebox is dead.
+group=$(mounts_of cgroup2 | head -n 1)
+group=${group:+$group/removal.$$}
 
 # ---- The world: from inside ---------------------------------------------------
 
@@ -105,13 +111,13 @@ box() {
 
 # A listing of names, kinds, modes, owners, links, targets and contents of what
 # is in FOLDER, without what is in the folders of the boxes.
-list_files() {
+list_files() (
 	cd / &&
 	find "$1" -xdev -path "$containers/*" -prune -o -print0 | sort -z |
 	    xargs -0 stat -c '%N %F %a %u:%g' -- &&
 	find "$1" -xdev -path "$containers/*" -prune -o -type f -print0 | sort -z |
 	    xargs -0 sh -c 'stat -c "%n %h" -- "$@" && sha256sum -- "$@"' sh
-}
+)
 
 note() {
 	list_files / >/scratch/before
@@ -176,7 +182,7 @@ orphan() {
 }
 
 is_over() {
-	[ ! -e "/proc/$1" ] || grep -q '^State:	Z' "/proc/$1/status"
+	[ ! -e "/proc/$1" ] || grep -q '^State:	Z' "/proc/$1/status" 2>/dev/null
 }
 
 # works [ARGUMENT...]: the next run does, and says nothing else.

@@ -14,6 +14,7 @@
  *   dead          leaves a tree of the usual kind, and waits
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -72,13 +73,27 @@ static void make_files(int dir, int count) {
     }
 }
 
-/* Many chains of folders, and in each at the bottom a folder that it takes a
- * while to empty.  Who stands in it while it is moved to the top, and then goes
- * up as often as he has gone down, is far above the box. */
-enum { CHAINS = 24, DEPTH = 25, FILES = 150 };
+/* How many entries the folder has. */
+static int count_entries(int dir_fd) {
+    static _Alignas(struct dirent) char buffer[1 << 16];
+    int count = 0;
+    long length;
+    lseek(dir_fd, 0, SEEK_SET);
+    while ((length = syscall(SYS_getdents64, dir_fd, buffer,
+                             sizeof(buffer))) > 0)
+        for (long at = 0; at < length; count++)
+            at += ((struct dirent *)(buffer + at))->d_reclen;
+    return count;
+}
+
+/* Chains of folders, and in each at the bottom a folder that it takes a while to
+ * empty.  Who stands in it while it is moved to the top, and then goes up as
+ * often as he went down, is far above the box.  Every other one is moved when
+ * somebody has begun to empty it; the others all the time. */
+enum { CHAINS = 8, DEPTH = 25, FILES = 800 };
 
 static void move(void) {
-    static int bottom_fd[CHAINS];
+    static int bottom_fd[CHAINS], mover_fd[CHAINS], is_up[CHAINS];
     char name[32];
     int root_fd = must(open("/", FOLDER), "/");
     for (int i = 0; i < CHAINS; i++) {
@@ -90,21 +105,21 @@ static void move(void) {
             dir_fd = next_fd;
         }
         bottom_fd[i] = dir_fd;
-        int mover_fd = make_folder(dir_fd, "mover");
-        make_files(mover_fd, FILES);
-        close(mover_fd);
+        mover_fd[i] = make_folder(dir_fd, "mover");
+        make_files(mover_fd[i], FILES);
     }
     ready();
-    for (int up = 1;; up = !up) {
+    for (;;)
         for (int i = 0; i < CHAINS; i++) {
             snprintf(name, sizeof(name), "mover%d", i);
-            if (up)
-                renameat(bottom_fd[i], "mover", root_fd, name);
-            else
+            if (is_up[i]) {
                 renameat(root_fd, name, bottom_fd[i], "mover");
+                is_up[i] = 0;
+            } else if (i % 2 || count_entries(mover_fd[i]) < FILES + 2) {
+                renameat(bottom_fd[i], "mover", root_fd, name);
+                is_up[i] = i % 2;
+            }
         }
-        usleep(up ? 300 : 1500);
-    }
 }
 
 /* At each level many folders, some with mode 0, and beside each a link. */

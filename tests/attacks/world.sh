@@ -1,5 +1,5 @@
 #!/bin/sh
-# world.sh WHO TITLE BODY: for tests/removal.sh, which runs it in new namespaces.
+# world.sh WHO TITLE BODY GROUP: for tests/removal.sh, which runs it in new namespaces.
 #
 # It makes a world: a file system in memory as the whole root, with some files of
 # a user's and of root's to be lost, lets go of the machine, and runs the test in
@@ -36,7 +36,9 @@ mount -t tmpfs -o mode=1777 scratch scratch
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
 if [ "$1" = cgroup ]; then
-	mount -t cgroup2 none sys/fs/cgroup
+	mkdir "$4"
+	echo 0 >"$4/cgroup.procs"
+	unshare --cgroup mount -t cgroup2 none sys/fs/cgroup
 fi
 mount -t tmpfs -o mode=755 dev dev
 mkdir dev/pts dev/shm
