@@ -52,7 +52,7 @@ attack() {
 		# shellcheck disable=SC2016 # the test's own
 		it "$who: $title" '
 			cd "$scratch" && export LIMIT PATIENCE &&
-			timeout -k 5 200 unshare --mount --uts --ipc --net --pid \
+			timeout -k 5 "$((LIMIT * 6))" unshare --mount --uts --ipc --net --pid \
 			    --fork --kill-child sh "$project/tests/attacks/world.sh" \
 			    "$who" "$title" "$body" "$group"
 		'
@@ -146,6 +146,7 @@ nothing_left() {
 squat() {
 	started_boxes=$((started_boxes + 1))
 	said=/scratch/said.$started_boxes
+	: >"$said"
 	# shellcheck disable=SC2086 # words
 	$as "${SQUAT_WITH:-$WHALEBOX}" "$@" >$said 2>&1 </dev/null &
 	whalebox=$!
@@ -185,24 +186,360 @@ is_over() {
 	[ ! -e "/proc/$1" ] || grep -q '^State:	Z' "/proc/$1/status" 2>/dev/null
 }
 
-# works [ARGUMENT...]: the next run does, and says nothing else.
-works() {
-	box "$@" /bin/echo works && want_status 0 && want_out works
+# The next run, and what it is to be: the command's, and no complaint.
+next_run() {
+	box /bin/echo works
 }
 
+worked() {
+	want_status 0 && want_out works && want_no_err
+}
+
+# as_caller SCRIPT [ARGUMENT...]
+as_caller() {
+	# shellcheck disable=SC2086 # words
+	$as /tools/bin/sh -ec "$@"
+}
+
+# end_all: every squatter, and whoever made it.
+end_all() {
+	for process in $(squatters); do
+		kill -9 "$process" 2>/dev/null
+	done
+	soon none_lives
+}
+
+# dead [COUNT]: so many boxes of which all is dead but their folders.
+dead() {
+	makers=
+	for _ in $(seq "${1:-1}"); do
+		squat /squat dead || return
+		makers="$makers $whalebox"
+	done
+	# shellcheck disable=SC2086 # words
+	kill -9 $makers && end_all &&
+	for maker in $makers; do
+		soon is_over "$maker" || return
+	done &&
+	same "${1:-1}" "$(boxes | wc -l)"
+}
+
+# swept [RUNS]: after so many runs at most, nothing is left of any box.
+swept() {
+	for _ in $(seq "${1:-1}"); do
+		next_run && want_status 0 && want_out works && untouched || return
+		[ -n "$(boxes)" ] || return 0
+	done
+	nothing_left
+}
+
+# A process that is nobody's business here.
+victim() {
+	# shellcheck disable=SC2086 # words
+	${1-$as} sleep 1000 >/scratch/victim 2>&1 </dev/null &
+	victim=$!
+	soon is_named sleep "$victim"
+}
+
+is_named() {
+	[ "$(cat "/proc/$2/comm")" = "$1" ]
+}
+
+victim_lives() {
+	{ [ -e "/proc/$victim" ] && ! is_over "$victim"; } ||
+		wrong 'the other process lives' 'it was killed'
+}
+
+start_of() {
+	sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20
+}
+
+boot() {
+	cat /proc/sys/kernel/random/boot_id
+}
+
+# forge HOME: a box's folder there, whose papers name the victim.
+forge() {
+	mkdir -p "$1/containers/forged/upper/files" \
+	    "$1/containers/forged/work" &&
+	echo precious >"$1/containers/forged/upper/files/one" &&
+	echo precious >"$1/containers/forged/log" &&
+	echo "$victim $(start_of "$victim") $(boot)" \
+	    >"$1/containers/forged/box" &&
+	cat >"$1/containers/forged/config" <<-END
+		id=0123456789ab
+		name=forged
+		status=running
+		exit_code=
+		pid=$victim
+		pid_start=$(start_of "$victim")
+		supervisor_pid=$victim
+		boot_id=$(boot)
+		created=1700000000
+		started=1700000000
+		finished=0
+		image=/tools/rootfs
+		directory=/
+		command=/bin/true
+	END
+}
+
+# refuses_home HOME: so does every command, with a hint, and touches nothing.
+refuses_home() {
+	WHALEBOX_HOME=$1
+	note &&
+	for command in /bin/true '-d --name new /bin/true' \
+	    '--name forged /bin/true' ps 'ps -a' 'logs forged' 'inspect forged' \
+	    'rm forged' 'rm -f forged' 'stop -t 1 forged' 'start forged' \
+	    'exec forged /bin/true'; do
+		# shellcheck disable=SC2086 # words
+		box $command
+		victim_lives && untouched && want_status 125 && want_out "" &&
+		want_err "hint: " || return
+	done
+}
+
+everybody='user root cgroup'
+wild='1500 300'         # files, and levels
+kills='1 3 9 30'        # the calls at which a sweep is killed
+if [ "${FULL:-${1:-}}" = full ]; then
+	FULL=full
+	export FULL
+	wild='10000 5000'
+	kills=$(seq 1 80)
+	LIMIT=120
+fi
 if [ "${1:-}" = inside ]; then
 	"$@"
 fi
 
 ( cd "$scratch" && pack_tools ) || exit 1
-everybody='user root cgroup'
 
 # ---- A box that lives on ------------------------------------------------------
 
 # shellcheck disable=SC2086 # words, all through
+{
 attack $everybody -- 'moves the folder in which the sweep stands' '
-	note && squat /squat move && orphan &&
-	works && untouched && want_no_err && soon none_lives && nothing_left
+	squat /squat move && orphan && note && next_run && untouched && worked &&
+	soon none_lives && nothing_left
 '
+
+attack $everybody -- 'swaps folders for links to what is not its own' '
+	squat /squat swap "$HOME" && orphan && note && next_run && untouched &&
+	worked && soon none_lives && nothing_left
+'
+
+attack $everybody -- 'makes files without end' '
+	squat /squat make && orphan && note && next_run && untouched && worked &&
+	soon none_lives && nothing_left
+'
+
+attack $everybody -- 'has mounts of its own, and a volume' '
+	as_caller "mkdir ~/volume && echo precious >~/volume/file" &&
+	SQUAT_WITH=/tools/build/whalebox-no-LOCKS &&
+	squat -v "$HOME/volume:/volume" /squat mount && orphan && note &&
+	next_run && untouched && worked && soon none_lives && nothing_left
+'
+
+# Its PID 1 dies, but another box, which lives, still has its root.
+attack $everybody -- 'has given its root to another box, which fills it without end' '
+	as_caller "mkdir ~/shared" &&
+	squat -v "$HOME/shared:/shared" /squat take /shared/socket &&
+	taker=$said && living=$(boxes) &&
+	squat -v "$HOME/shared:/shared" /squat send /shared/socket &&
+	said=$taker && soon says taken && kill -9 "$whalebox" &&
+	soon is_over "$whalebox" && note && begun=$(date +%s) &&
+	next_run && untouched && want_status 0 && want_out works &&
+	[ $(($(date +%s) - begun)) -lt 20 ] && lives &&
+	same "$living" "$(boxes | grep -Fx "$living")" &&
+	next_run && untouched && want_status 0 && want_out works &&
+	end_all && swept 3
+'
+
+# ---- A box that has a record --------------------------------------------------
+
+# kept: it is in the background, and its supervisor is killed.
+attack $everybody -- 'is looked at by ps, logs and inspect, which change nothing' '
+	squat -d --name kept /squat wait >/dev/null
+	soon lives && supervisor=$("$WHALEBOX" inspect kept supervisor_pid) &&
+	kill -9 "$supervisor" && soon is_over "$supervisor" && lives &&
+	list_files "$containers/kept" >/scratch/kept &&
+	for command in "ps" "ps -a" "ps -q" "ps -aq" "logs kept" "inspect kept" \
+	    "inspect kept status"; do
+		box $command && want_status 0 && want_no_err && lives &&
+		same "$(cat /scratch/kept)" "$(list_files "$containers/kept")" || exit
+	done &&
+	box ps -aq && want_line kept &&
+	note && next_run && worked && lives && same kept "$(boxes)" &&
+	same "$(cat /scratch/kept)" "$(list_files "$containers/kept")"
+'
+
+attack $everybody -- 'is ended by stop, and by rm with -f alone' '
+	squat -d --name kept /squat wait >/dev/null
+	soon lives && supervisor=$("$WHALEBOX" inspect kept supervisor_pid) &&
+	kill -9 "$supervisor" && soon is_over "$supervisor" && lives && note &&
+	box rm kept && lives && want_status 125 && want_err "hint: " &&
+	same kept "$(boxes)" && box stop -t 1 kept && want_status 0 &&
+	soon none_lives && same kept "$(boxes)" && box rm kept && want_status 0 &&
+	want_out kept && nothing_left && untouched &&
+	squat -d --name kept /squat move >/dev/null
+	soon lives && supervisor=$("$WHALEBOX" inspect kept supervisor_pid) &&
+	kill -9 "$supervisor" && soon is_over "$supervisor" && lives &&
+	box rm -f kept && untouched && want_status 0 && want_out kept &&
+	want_no_err && none_lives && nothing_left
+'
+
+# ---- What is mounted, linked or odd in a dead one ------------------------------
+
+attack $everybody -- 'leaves what is mounted in a dead box alone, and says so' '
+	dead && upper=$containers/$(boxes)/upper &&
+	mount --bind "$HOME" "$upper/tree1" && note && next_run && untouched &&
+	want_status 0 && want_out works && want_err whalebox: &&
+	umount "$upper/tree1" && swept 2
+'
+
+attack $everybody -- 'removes every kind of file, and nothing that it is a link to' '
+	squat /squat wild $wild && kill -9 "$whalebox" && end_all &&
+	upper=$containers/$(boxes)/upper && note &&
+	ln "$HOME/letter" "$upper/hard" && ln -s "$HOME" "$upper/home" &&
+	mknod "$upper/null" c 1 3 && mknod "$upper/disk" b 250 0 &&
+	next_run && untouched && worked && nothing_left
+'
+
+attack root user -- 'says what it cannot remove, and works' '
+	dead && upper=$containers/$(boxes)/upper &&
+	chattr +i "$upper/tree1/f1" && note && next_run && untouched &&
+	want_status 0 && want_out works && want_err whalebox: &&
+	[ -e "$upper/tree1/f1" -o -n "$(boxes)" ] && next_run && want_status 0 &&
+	find "$containers" -name f1 -exec chattr -i {} + && swept 2
+'
+
+# ---- What whalebox did not make ------------------------------------------------
+
+attack $everybody -- 'leaves alone what it did not make' '
+	victim &&
+	as_caller "cd \"\$0\" && mkdir cache storage storage/overlay empty garbage \
+	    linked piped shape minus && echo precious >storage/overlay/file &&
+	    echo precious >plain && ln -s \"\$HOME\" home && : >empty/box &&
+	    echo garbage >garbage/box && mkdir shape/box &&
+	    echo \"0 0 \$1\" >~/mark && ln -s ~/mark linked/box &&
+	    ln \"\$HOME/letter\" hard && mkfifo piped/box pipe &&
+	    echo \"-1 0 \$1\" >minus/box" "$containers" "$(boot)" &&
+	( containers=/nowhere && list_files "$WHALEBOX_HOME" ) >/scratch/planted &&
+	note && LIMIT=10 &&
+	for _ in 1 2 3; do
+		next_run && untouched && victim_lives &&
+		same "$(cat /scratch/planted)" \
+		    "$(containers=/nowhere && list_files "$WHALEBOX_HOME")" &&
+		worked || exit
+	done &&
+	for name in storage garbage linked piped home plain; do
+		box --name $name /bin/echo works && same "$(cat /scratch/planted)" \
+		    "$(containers=/nowhere && list_files "$WHALEBOX_HOME")" &&
+		want_status 125 && want_err "hint: " || exit
+	done
+'
+
+attack $everybody -- 'ends nobody who only has the number of a dead box' '
+	victim &&
+	as_caller "cd \"\$0\" && mkdir -p later/upper/x before/upper/x &&
+	    echo \"\$1\" >later/box && echo \"\$2\" >before/box" \
+	    "$containers" "$victim 1 $(boot)" \
+	    "$victim $(start_of "$victim") 01234567-89ab-cdef-0123-456789abcdef" &&
+	note && next_run && untouched && worked && victim_lives && nothing_left
+'
+
+# ---- Whose home ----------------------------------------------------------------
+
+attack user root -- 'refuses a home that others can write' '
+	victim && home=$WHALEBOX_HOME && forge "$home" &&
+	chown -R "$(stat -c %u:%g "$home")" "$home" && chmod 700 "$containers" &&
+	chmod 777 "$home" && refuses_home "$home" &&
+	chmod 1777 "$home" && refuses_home "$home" &&
+	chown :2000 "$home" && chmod 775 "$home" && refuses_home "$home" &&
+	chmod 755 "$home" && chmod 777 "$containers" && refuses_home "$home" &&
+	chmod 775 "$containers" && refuses_home "$home"
+'
+
+attack user root -- 'refuses a home that is another user'"''"'s, and a link to one' '
+	victim && mkdir -m 755 /home/ben && forge /home/ben/home &&
+	chown -R 1001:1001 /home/ben && chmod 700 /home/ben/home/containers &&
+	refuses_home /home/ben/home &&
+	chmod 777 /home/ben/home/containers && refuses_home /home/ben/home &&
+	as_caller "ln -s /home/ben/home ~/link" && refuses_home "$HOME/link" &&
+	as_caller "mkdir -m 700 ~/new && ln -s /home/ben/home/containers ~/new" &&
+	refuses_home "$HOME/new" &&
+	as_caller "mkdir -m 700 ~/mixed" && forge "$HOME/mixed" &&
+	chown -R 1001:1001 "$HOME/mixed/containers" && refuses_home "$HOME/mixed"
+'
+
+# Of root, in a home that a user has made for the purpose.
+attack root -- 'kills nobody whom a user names' '
+	victim && forge /home/ann/home && chown -R 1000:1000 /home/ann/home &&
+	chmod 700 /home/ann/home/containers && refuses_home /home/ann/home
+'
+
+attack user root -- 'minds no home that is moved away and replaced' '
+	as_caller "cd && mkdir -m 700 moved moved/one moved/two" && note &&
+	{ timeout 60 $as /tools/bin/sh -c "cd ~/moved && while :; do
+	    mv -T one three; mv -T two one; mv -T three two; done" & } &&
+	mover=$! && WHALEBOX_HOME=$HOME/moved/one &&
+	for _ in $(seq 25); do
+		box /bin/echo works
+		[ "$status" -eq 0 ] || want_status 125 || exit
+		[ "$status" -ne 0 ] || want_out works || exit
+	done &&
+	kill "$mover" && soon is_over "$mover" &&
+	for name in one two three; do
+		[ ! -d "$HOME/moved/$name" ] || WHALEBOX_HOME=$HOME/moved/$name
+		box /bin/echo works && want_status 0 || exit
+	done &&
+	same "" "$(find "$HOME/moved" -mindepth 3)" &&
+	same "" "$(find "$HOME/moved" -type f)" &&
+	rm -rf "$HOME/moved/"* && rmdir "$HOME/moved" &&
+	grep -v "/moved" /scratch/before >/scratch/without &&
+	mv /scratch/without /scratch/before && untouched
+'
+
+# ---- Many at once, and killed --------------------------------------------------
+
+for sweepers in 2 8; do
+	attack $everybody -- "$sweepers sweep at once" '
+		dead 20 && note &&
+		for n in $(seq '$sweepers'); do
+			$as "$WHALEBOX" /bin/echo works >out.$n 2>&1 </dev/null &
+			echo $!
+		done >sweepers &&
+		for process in $(cat sweepers); do
+			soon is_over "$process" || exit
+		done &&
+		for n in $(seq '$sweepers'); do
+			same works "$(cat out.$n)" || exit
+		done &&
+		untouched && swept 3
+	'
+done
+
+# killed CALL N: a sweep is killed at its Nth such call, and the next ones end
+# what it began.
+attack $everybody -- 'goes on where a sweep was killed' '
+	killed() {
+		rm -rf "${containers:?}/$name" &&
+		tar -xf /scratch/dead.tar -C "$containers" &&
+		{ $as strace -f -qq -o /dev/null -e "trace=$1" \
+		    -e "inject=$1:signal=KILL:when=$2" "$WHALEBOX" /bin/echo works \
+		    >killed.out 2>&1 </dev/null || :; } &&
+		swept 3 || wrong "as before, after a kill at $1 $2" differs
+	} &&
+	dead && name=$(boxes) && tar -cf /scratch/dead.tar -C "$containers" . &&
+	note &&
+	for at in $kills; do
+		for call in unlinkat openat openat2 mkdirat renameat renameat2 fchmod \
+		    fchmodat getdents64 flock; do
+			killed $call $at || exit
+		done
+	done
+'
+}
 
 finish

@@ -24,6 +24,8 @@ echo notes >root/notes
 chmod 700 root
 printf 'root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n' >etc/passwd
 printf 'root:x:0:\nann:x:1000:\n' >etc/group
+echo "to ann" >home/ann/letter
+echo "to root" >root/letter
 chown -R 1000:1000 home/ann
 for library in ../tools/lib/ld-*; do
 	[ ! -e "$library" ] || cp "$library" lib64
@@ -57,6 +59,6 @@ pivot_root . old
 # shellcheck disable=SC2016 # for the other shell, which is of this world
 exec /tools/bin/busybox env -i PATH=/tools/bin TMPDIR=/scratch HOME=/root \
     LD_LIBRARY_PATH=/tools/lib LIMIT="$LIMIT" PATIENCE="$PATIENCE" \
-    /tools/bin/busybox sh -c '
+    FULL="$FULL"     /tools/bin/busybox sh -c '
 	umount -l /old && rmdir /old && cd / &&
 	exec sh /tools/tests/removal.sh inside "$@"' sh "$@"
