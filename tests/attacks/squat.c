@@ -122,36 +122,48 @@ static void move(void) {
         }
 }
 
-/* At each level many folders, some with mode 0, and beside each a link. */
-enum { LEVELS = 12, PAIRS = 24 };
+/* A folder and a link in the folder DIR_FD change places all the time.  When one
+ * has been removed there are two new ones, with new names, as overlay goes on to
+ * believe that the old ones are there; every other folder has mode 0. */
+static void swap_in(int dir_fd, const char *target) {
+    char folder[32], link[32];
+    for (unsigned int n = 0;; n++) {
+        snprintf(folder, sizeof(folder), "folder%u", n);
+        snprintf(link, sizeof(link), "link%u", n);
+        if (symlinkat(target, dir_fd, link) < 0 ||
+            mkdirat(dir_fd, folder, 0755) < 0)
+            _exit(0);
+        int folder_fd = openat(dir_fd, folder, FOLDER | O_NOFOLLOW);
+        if (folder_fd >= 0) {
+            make_file(folder_fd, "f");
+            fchmod(folder_fd, n % 2 ? 0 : 0755);
+            close(folder_fd);
+        }
+        while (syscall(SYS_renameat2, dir_fd, folder, dir_fd, link,
+                       EXCHANGE) == 0)
+            ;
+    }
+}
 
 static void swap(const char *target) {
-    static int level_fd[LEVELS];
-    char folder[32], link[32];
+    enum { LEVELS = 3, BESIDE = 2 };
+    char name[32];
     int dir_fd = must(open("/", FOLDER), "/");
     for (int level = 0; level < LEVELS; level++) {
-        dir_fd = level_fd[level] = make_folder(dir_fd, "level");
-        for (int i = 0; i < PAIRS; i++) {
-            snprintf(folder, sizeof(folder), "a%d", i);
-            snprintf(link, sizeof(link), "b%d", i);
-            int pair_fd = make_folder(dir_fd, folder);
-            make_files(pair_fd, 2);
-            must(fchmod(pair_fd, i % 2 ? 0 : 0755), folder);
-            close(pair_fd);
-            must(symlinkat(target, dir_fd, link), link);
+        int next_fd = dir_fd;
+        for (int i = 0; i < BESIDE; i++) {
+            snprintf(name, sizeof(name), "level%d.%d", level, i);
+            next_fd = make_folder(dir_fd, name);
+            make_files(next_fd, 20);
+            if (fork() == 0)
+                swap_in(next_fd, target);
         }
+        dir_fd = next_fd;
     }
+    usleep(100000);             /* until they swap */
     ready();
-    if (fork() == 0)            /* two of them */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;)
-        for (int level = 0; level < LEVELS; level++)
-            for (int i = 0; i < PAIRS; i++) {
-                snprintf(folder, sizeof(folder), "a%d", i);
-                snprintf(link, sizeof(link), "b%d", i);
-                syscall(SYS_renameat2, level_fd[level], folder,
-                        level_fd[level], link, EXCHANGE);
-            }
+        pause();
 }
 
 /* Mounts of the box's own: the folders below are in its layer. */
@@ -173,18 +185,22 @@ static void mount_much(void) {
     }
 }
 
-/* Make files and folders in the folder DIR_FD, whatever happens to them. */
+/* Make files and folders in the folder DIR_FD, whatever happens to them, each with
+ * a new name, as overlay goes on to believe that the old ones are there. */
 static void make_without_end(int dir_fd) {
-    for (int n = 0; n < 5; n++)
+    enum { MAKERS = 30, EACH = 100 };
+    char name[64];
+    for (int n = 1; n < MAKERS; n++)
         if (fork() == 0)
             break;
-    char name[64];
     for (unsigned int i = 0;; i++) {
-        snprintf(name, sizeof(name), "n%d.%u", getpid(), i % 200);
+        snprintf(name, sizeof(name), "n%d.%u", getpid(), i);
         if (i % 3 == 0)
             mkdirat(dir_fd, name, 0755);
         else
             make_file(dir_fd, name);
+        snprintf(name, sizeof(name), "n%d.%u", getpid(), i - EACH);
+        unlinkat(dir_fd, name, (i - EACH) % 3 == 0 ? AT_REMOVEDIR : 0);
     }
 }
 
