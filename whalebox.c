@@ -291,49 +291,58 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
     return length < 0 ? -1 : (int)result;
 }
 
-static enum { NEW, RESTARTED, VISITED } whose;  /* 13: are the folders here? */
-static int (*remove_dead)(int parent, const char *name);
-static unsigned long long lot = 1;      /* 13: drawn at random by a run */
-static int our_turn;                    /* 13: to sweep whatever is dead */
-/* Remove the folder NAME in PARENT unless a process holds a lock on it, which
- * the kernel drops when its holder dies, however it dies.  fcntl(2): its locks,
- * unlike flock(2)'s, do not go on to children, which may outlive us. */
-TOOL int sweep(int parent, const char *name) {
+TOOL enum { NEW, RESTARTED, VISITED } whose;    /* 13: are the folders here? */
+
+/* A whalebox tells that it lives by a lock on its box's folders, which the
+ * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
+ * flock(2)'s, do not go on to children, which may outlive us.  A folder can
+ * only be opened for reading, and so be locked only by F_RDLCK.  0, or -1
+ * (errno). */
+TOOL int lock_folder(int dir_fd) {
+    struct flock lock = { .l_type = F_RDLCK };
+    return fcntl(dir_fd, F_SETLK, &lock);
+}
+
+/* Does nobody have that lock?  If it cannot be told, somebody may. */
+TOOL int is_abandoned(int dir_fd) {
     struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
-    struct stat st;                     /* 13: its mode */
-    if (!our_turn && strcmp(name, box.name) != 0 &&     /* 13: */
-        strcmp(name, box.id) != 0)      /* 13: not one of our own: */
-        return 1;                       /* 13: for_each() need not go on */
-    if (fstatat(parent, name, &st, 0) < 0 || (st.st_mode & S_ISVTX)) /* 13: */
-        return 0;                       /* 13: dead or not, it is to be kept */
-    int fd = openat(parent, name, FOLDER);
-    if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
-        remove_dead(parent, name);      /* it would: nobody lives */
-    close(fd);
+    return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+/* Call LOOK for 64 of the folders in DIR, or for all if there are no more.
+ * They begin at a random one, so that each has its turn in some run, and no run
+ * has to look at hundreds. */
+static unsigned long long chance;       /* drawn by each run */
+static unsigned long long folders, at_folder;
+static int (*look_at)(int dir_fd, const char *name);
+
+static int count_folder(int dir_fd, const char *name) {
+    (void)dir_fd, (void)name;
+    folders++;
     return 0;
 }
 
-/* Make the folder NAME in PARENT, locked for as long as this process lives,
- * once REMOVE has removed the dead.  The caller keeps others out meanwhile.
- * Returns a descriptor, or -1 with mkdir(2)'s errno. */
-TOOL int make_locked_folder(int parent, const char *name,
-                            int (*remove)(int parent, const char *name)) {
-    struct flock lock = { .l_type = F_RDLCK };  /* a folder's: to read */
-    remove_dead = remove;               /* for sweep() */
-    /* 13: Where there are hundreds, one run in so many looks at all of them. */
-    struct stat st = { 0 };             /* 13: it has a link from each */
-    fstat(parent, &st);                 /* 13: or, if it fails, none */
-    our_turn = lot % (1 + st.st_nlink / 128) == 0;      /* 13: always, of few */
-    sweep(parent, name);                /* 13: its own name without fail, */
-    sweep(parent, box.id);              /* 13: and, in rm, the removed box's */
-    for_each(parent, 0, sweep);         /* who died makes room */
-    int is_ours = mkdirat(parent, name, 0755) == 0;     /* EEXIST, perhaps */
-    is_ours |= whose == RESTARTED && errno == EEXIST;   /* 13: it was left */
-    int fd = is_ours ? openat(parent, name, FOLDER) : -1;
-    if (!is_ours || (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0))
-        return fd;
-    unlinkat(parent, name, AT_REMOVEDIR); /* if it is new, so errno stays */
-    return -1;
+static int look_in_turn(int dir_fd, const char *name) {
+    unsigned long long first = chance % folders;
+
+    if ((at_folder++ + folders - first) % folders < 64)
+        look_at(dir_fd, name);
+    return 0;
+}
+
+TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
+    folders = at_folder = 0;
+    look_at = look;
+    if (for_each(dir_fd, 0, count_folder) == 0 && folders > 0)
+        for_each(dir_fd, 0, look_in_turn);
+}
+
+/* Is FD still what is called NAME in the folder DIR_FD? */
+TOOL int is_same_file(int fd, int dir_fd, const char *name) {
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 &&
+           fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 /* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
@@ -907,11 +916,11 @@ static int find_base(void) {
 
 /* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
  * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
-static int remove_cgroup(int parent, const char *name) {
+static void remove_cgroup(int parent, const char *name) {
     step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
     for (int tries = 0; tries < 200; tries++) {
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
-            return 0;
+            return;
         if (errno != EBUSY && tries == 3) /* EBUSY: its processes are dying */
             break;
         write_file(parent, text("%s/cgroup.kill", name), "1", 0);
@@ -919,6 +928,16 @@ static int remove_cgroup(int parent, const char *name) {
         errno = EBUSY;                  /* which is why it stays, if it does */
     }
     complain();                         /* and go on */
+}
+
+/* Remove the cgroup NAME unless the whalebox that made it lives.  Whoever still
+ * lives in it is ended. */
+static int sweep_cgroup(int parent, const char *name) {
+    int cgroup_fd = openat(parent, name, FOLDER | O_NOFOLLOW);
+
+    if (cgroup_fd >= 0 && is_abandoned(cgroup_fd))
+        remove_cgroup(parent, name);
+    close(cgroup_fd);
     return 0;
 }
 
@@ -952,29 +971,57 @@ static void write_limits(void) {
         die();
 }
 
-/* Make the cgroup whalebox/NAME, or leave box.cgroup at -1 with errno.  The
- * last box removes "whalebox", closed to others: who opens it can lock it. */
-static void make_cgroup_folder(void) {
+/* Open the folder of all boxes' cgroups, made if it is missing, and keep others
+ * from changing what is in it.  The last box removes it, perhaps while we wait.
+ * It is closed to others: who opens it can lock it.  Sets boxes, or leaves -1
+ * with errno. */
+static void open_boxes(void) {
     step(7, "find cgroup v2");
     if (find_base() < 0)                /* there is none for us */
         return;
+
+    step(7, "mkdir(%s/whalebox) # mkdir -p", base_path);
+    base = open(base_path, FOLDER);     /* the folder above */
+    for (int tries = 0; base >= 0 && tries < 100; tries++) {
+        if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
+            return;
+        boxes = openat(base, "whalebox", FOLDER);
+        if (boxes >= 0 && flock(boxes, LOCK_EX) == 0 &&
+            is_same_file(boxes, base, "whalebox"))
+            return;
+        close(boxes);                   /* it is gone: once more */
+        boxes = -1;
+    }
+}
+
+/* Make the cgroup whalebox/NAME, once the dead have made room, or leave
+ * box.cgroup at -1 with errno. */
+static void make_cgroup_folder(void) {
     if (whose == VISITED) {             /* 14: it is there, with its limits */
+        step(7, "find cgroup v2");      /* 14: */
+        if (find_base() < 0)            /* 14: */
+            return;                     /* 14: */
         char *path = text("%s/whalebox/%s", base_path, box.name);   /* 14: */
         step(7, "open(%s)", path);      /* 14: */
         box.cgroup = open(path, FOLDER);        /* 14: */
         return;                         /* 14: */
     }                                   /* 14: */
+    open_boxes();
+    if (boxes < 0)
+        return;
+    sweep_cgroup(boxes, box.name);
+    look_at_some(boxes, sweep_cgroup);
+
     step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
-    base = open(base_path, FOLDER);     /* the folder above */
-    for (int tries = 0; base >= 0 && tries < 100; tries++) {
-        if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
-            return;
-        close(boxes);                   /* or its lock would keep us out */
-        boxes = openat(base, "whalebox", FOLDER);
-        if (boxes >= 0 && flock(boxes, LOCK_EX) == 0)
-            box.cgroup = make_locked_folder(boxes, box.name, remove_cgroup);
-        if (box.cgroup >= 0 || errno != ENOENT)
-            break;
+    if (mkdirat(boxes, box.name, 0755) < 0)
+        return;
+    box.cgroup = openat(boxes, box.name, FOLDER);
+    if (box.cgroup < 0 || lock_folder(box.cgroup) < 0) {
+        int why = errno;
+        close(box.cgroup);
+        box.cgroup = -1;
+        unlinkat(boxes, box.name, AT_REMOVEDIR);        /* it is new */
+        errno = why;
     }
 }
 
@@ -993,7 +1040,8 @@ static void make_cgroup(void) {
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
     if (whose == VISITED)               /* 14: its limits hold, */
         return;                         /* 14: whoever set them */
-    flock(boxes, LOCK_UN);              /* its turn, whoever is next */
+    if (boxes >= 0)
+        flock(boxes, LOCK_UN);          /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
              "cgroup.subtree_control", wanted, base_path, wanted);
@@ -1002,6 +1050,18 @@ static void make_cgroup(void) {
         write_limits();                 /* their files are there now */
     }
 }
+
+#if WITH_DETACH
+/* For whalebox rm: the cgroup of the box NAME, if its supervisor was killed. */
+static void drop_dead_cgroup(const char *name) {
+    open_boxes();
+    if (boxes < 0)
+        return;                         /* no box has a cgroup here */
+    sweep_cgroup(boxes, name);
+    unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
+    close(boxes);                       /* and with it the lock */
+}
+#endif
 
 /* After the end: say so if the kernel killed for want of memory, and remove the
  * cgroup; and the folder of all boxes, if this was the last. */
@@ -1173,11 +1233,28 @@ static void pivot_to_rootfs(void) {
  *   box/upper   what the box wrote, and whiteouts for what it removed
  *   init        /etc/hosts, hostname, resolv.conf of this box, read-only
  *   lower       the rootfs, read-only, everybody's
+ *
+ * What a box wrote is removed when it has ended.  That is the most dangerous
+ * thing that whalebox does, for the names in there are a stranger's.  Three
+ * rules keep a removal to what it is meant for:
+ *
+ *   - It is our own.  A box's folder has a mark, the file "box"; a folder that
+ *     has none was made by somebody else, and stays.
+ *   - Nobody is in it.  The mark names the box's first process, with which all
+ *     the others end.  Where it cannot be told whether that lives, all stays.
+ *   - There is no way out.  A folder that is opened is never left by "..", and
+ *     is opened by a name in a folder that is open already, if that name is
+ *     neither a link nor a mount.  See clear_folder().
+ *
  * The kernel's filesystems/overlayfs; aufs(5), which some kernels have.
  */
+#include <time.h>                /* when to give up */
+#include <linux/fs.h>            /* RENAME_NOREPLACE */
+
 static const char *storage;             /* --storage */
 static int containers = -1;             /* the folder of all boxes' folders */
 static int folder = -1;                 /* this box's, with upper and work */
+static const char *folder_name = ".new";        /* what it is called */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
@@ -1196,78 +1273,375 @@ static const struct hint layer_hints[] = {
     { 0 }
 };
 
-/* Remove NAME from the folder DIR; if it is a folder with something in it, go
- * there instead and return 1.  A symbolic link is removed, never followed, and
- * another file system is left alone: a volume's files are not ours. */
-static int remove_entry(int dir, const char *name) {
-    struct stat here, there;            /* to compare their file systems */
-    if (unlinkat(dir, name, 0) == 0 ||
-        (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0))
-        return 0;
-    if (errno != ENOTEMPTY)             /* neither a file nor an empty one */
-        return -1;
-    fchmodat(dir, name, 0700, 0);       /* overlay leaves some at 0000 */
-    int fd = openat(dir, name, FOLDER | O_NOFOLLOW);
-    int went = fstat(dir, &here) == 0 && fstat(fd, &there) == 0 &&
-               here.st_dev == there.st_dev && fchdir(fd) == 0;
+/* --- Who lives in a box's folder ------------------------------------------ */
+
+/* When the process PID started, in clock ticks since the boot.  No other that
+ * ever has its number started then.  0 if there is none, or if it cannot be
+ * looked at.  proc(5), field 22 of stat. */
+static unsigned long long start_time(int pid) {
+    char stat[1024];
+    int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
+
     close(fd);
-    return went ? 1 : -1;
+    if (length <= 0)
+        return 0;
+    stat[length] = '\0';
+    char *field = strrchr(stat, ')');   /* ends field 2, which may have any */
+    for (int n = 2; field && n < 22; n++) /* one blank is before each */
+        field = strchr(field + 1, ' ');
+    return field ? (unsigned long long)atoll(field) : 0;
 }
 
-/* Remove the folder NAME below PARENT with all that is in it.  It walks by the
- * current folder, so depth costs no descriptors.  Returns 0, or -1 (errno). */
-static int remove_folder(int parent, const char *name) {
-    int back = open(".", O_PATH | O_CLOEXEC); /* to return to */
-    int result = remove_entry(parent, name), depth = result;
-    while (depth > 0 && result >= 0) {
-        int here = open(".", FOLDER);   /* read anew after each change */
-        result = for_each(here, 1, remove_entry); /* 1: we went down */
-        close(here);
-        if (result == 1)
-            depth++;                    /* we went down */
-        else if (result == 0 && --depth > 0)
-            result = chdir("..");       /* it is empty: one up, and on */
+/* What tells this boot from any other: numbers of processes begin anew. */
+static char *boot_id(void) {
+    const char *file = "/proc/sys/kernel/random/boot_id";
+    return text("%.36s", read_file(AT_FDCWD, file));
+}
+
+/* What tells our numbers of processes from those that a container's processes
+ * have for the same: the PID namespace, by its inode number. */
+static unsigned long long pid_namespace(void) {
+    struct stat st;
+    step(9, "stat(/proc/self/ns/pid)");
+    must(stat("/proc/self/ns/pid", &st));
+    return st.st_ino;
+}
+
+/* A mark is one line, "PID START BOOT NAMESPACE": the box's first process, by
+ * its number here, its start time, the boot, and the namespace that the number
+ * is of.  PID is 0 as long as there is nobody, and "?" in a box that shares our
+ * PID namespace, in which others may outlive the first. */
+struct mark {
+    int is_shared;                      /* "?" */
+    unsigned long long pid, start, pid_namespace;
+    char boot[64];
+};
+
+/* Write the mark of the box in DIR_FD.  One write in place: a reader finds the
+ * old line or the new, and what follows it does not count. */
+static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
+    const char *line = text("%s %llu %s %llu\n", pid, start, boot_id(),
+                            pid_namespace());
+
+    step(9, "write(%s/box) # echo %s... >box", box.name, pid);
+    int fd = (int)must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
+                              O_CLOEXEC, 0600));
+    errno = ENOSPC;                     /* if it takes a part */
+    must(pwrite(fd, line, strlen(line), 0) == (ssize_t)strlen(line) ? 0 : -1);
+    must(is_kept ? fsync(fd) : 0);      /* 13: or who restarts it has no mark */
+    close(fd);
+}
+
+/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none: then it
+ * is not a box's.  The file may be anything, a FIFO even, so opening it must
+ * not wait. */
+static int read_mark(int dir_fd, struct mark *mark) {
+    char line[256], *rest = line;
+    struct stat st;
+    int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+                    O_CLOEXEC);
+    int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                  st.st_uid == geteuid();
+    ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
+
+    close(fd);
+    line[length > 0 ? length : 0] = '\0';
+    char *end = strchr(line, '\n');
+    if (!end)
+        return -1;
+    *end = '\0';
+
+    const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
+    const char *boot = strsep(&rest, " "), *namespace = rest;
+    if (!namespace || strlen(boot) != 36 ||
+        parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
+        parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
+        return -1;
+    strcpy(mark->boot, boot);
+    mark->is_shared = strcmp(pid, "?") == 0;
+    return mark->is_shared ? 0 : parse_number(pid, 0, INT_MAX, &mark->pid);
+}
+
+/* Does the process, if there is one, end within so many SECONDS? */
+static int ends(int pidfd, int seconds) {
+    struct pollfd process = { .fd = pidfd, .events = POLLIN };
+    return pidfd < 0 || poll(&process, 1, seconds * 1000) > 0;
+}
+
+/* End whoever the mark of the folder DIR_FD names, if its whalebox is dead: it
+ * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
+ * may the program itself.  Returns 1 if nobody lives there any more, and 0 if
+ * somebody may.  The process is held by its pidfd before it is looked at, so
+ * that no other can take its number meanwhile. */
+static int end_resident(int dir_fd) {
+    struct mark mark;
+
+    if (read_mark(dir_fd, &mark) < 0)
+        return 0;                       /* this is no box's folder */
+    if (strcmp(mark.boot, boot_id()) != 0)
+        return 1;                       /* nobody outlives a boot */
+    if (mark.is_shared || mark.pid_namespace != pid_namespace())
+        return 0;                       /* it cannot be told from here */
+    if (mark.pid == 0)
+        return 1;                       /* a child at the gate ends by itself */
+
+    int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
+    if (pidfd < 0)
+        return errno == ESRCH;
+    unsigned long long start = start_time((int)mark.pid);
+    int has_ended = start != 0 && start != mark.start;  /* it is another */
+    if (start == mark.start) {
+        send_signal(pidfd, SIGKILL);
+        has_ended = ends(pidfd, 10);
     }
-    result = fchdir(back) < 0 ? -1 : result;
-    if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0)
-        result = errno == ENOENT ? 0 : -1;      /* it was empty at once */
-    close(back);
+    has_ended |= start == 0 && ends(pidfd, 0);
+    close(pidfd);
+    return has_ended;
+}
+
+/* The child is at the gate, and goes on only when its box's mark names it. */
+static void name_resident(void) {
+    unsigned long long start = start_time(box.pid);
+
+    step(9, "read(/proc/%d/stat)", box.pid);
+    errno = ESRCH;
+    must(start == 0 ? -1 : 0);
+    write_mark(folder, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
+               start);
+}
+
+/* --- Removing what a box wrote ---------------------------------------------
+ */
+
+static int cleared_fd;                  /* the folder that is being cleared */
+static int rest;                        /* how much was found in it */
+static struct timespec deadline;        /* when to give up */
+
+/* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
+ * no mount, which may show files that are not ours.  It may be closed even to
+ * its owner, as one of overlay's is.  Returns a descriptor, or -1 with errno.
+ * openat2(2). */
+static int open_subfolder(int dir_fd, const char *name) {
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+    struct stat st;
+
+    if (path_fd < 0)
+        return -1;
+    if (fstat(path_fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+        chmod(text("/proc/self/fd/%d", path_fd), 0700); /* that, not a name */
+    int fd = openat(path_fd, ".", FOLDER);
+    int why = errno;
+    close(path_fd);
+    errno = why;
+    return fd;
+}
+
+/* Remove NAME from DIR_FD, a link itself and not what it leads to.  Returns 0,
+ * 1 if it is a folder with something in it, or -1 with errno. */
+static int remove_entry(int dir_fd, const char *name) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    if (time.tv_sec > deadline.tv_sec) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno == EISDIR && unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    return errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
+}
+
+/* The same, but move a folder with something in it up into the folder that is
+ * being cleared, where its inode's number is a name that no other has. */
+static int lift_entry(int dir_fd, const char *name) {
+    int result = remove_entry(dir_fd, name);
+    struct stat st;
+
+    if (result <= 0)
+        return result;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -1;
+    const char *number = text("%llu", (unsigned long long)st.st_ino);
+    result = renameat(dir_fd, name, cleared_fd, number);
+    if (result < 0 && errno == EACCES) {        /* its ".." is to be written */
+        close(open_subfolder(dir_fd, name));    /* which opens it to us */
+        result = renameat(dir_fd, name, cleared_fd, number);
+    }
+    return result < 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* Remove NAME from the folder that is being cleared; if it is a folder with
+ * something in it, empty that.  The mark is what goes last. */
+static int clear_entry(int dir_fd, const char *name) {
+    if (strcmp(name, "box") == 0)
+        return 0;
+    rest++;
+    int result = remove_entry(dir_fd, name);
+    if (result <= 0)
+        return result;
+
+    int fd = open_subfolder(dir_fd, name);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    result = for_each(fd, 1, lift_entry);
+    int why = errno;
+    close(fd);
+    errno = why;
     return result;
 }
+
+/*
+ * Remove all that is in the folder DIR_FD, but its mark.  A walk that goes down
+ * has to come up again, and whoever renames a folder meanwhile decides where
+ * ".." leads.  So this one never goes down by more than one folder: what is
+ * further down is moved up first, and its turn comes in the next round.
+ * However deep a tree is, two descriptors do, and each name is looked up in a
+ * folder that is held open and was found below DIR_FD.
+ *
+ * Where something is made anew as fast as it is removed there is no end, so it
+ * gives up after so many SECONDS.  Returns 0, or -1 with errno (ETIMEDOUT).
+ */
+static int clear_folder(int dir_fd, int seconds) {
+    int result;
+
+    cleared_fd = dir_fd;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += seconds;
+    do {
+        rest = 0;
+        result = for_each(dir_fd, 1, clear_entry);
+    } while (result == 0 && rest > 0);
+    return result;
+}
+
+static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 
 /* In a helper: root of a user namespace that is mapped as the box's was. */
-static void remove_leftover(void) {
+static void clear_as_box_root(void) {
     start_child();
-    _exit(remove_folder(containers, box.name) != 0);
+    int result = clear_folder(leftover_fd, leftover_seconds);
+    _exit(result == 0 ? 0 : errno == ETIMEDOUT ? 2 : 1);
 }
 
-/* Remove a box's folder.  What ids of a user's range left in it, only root of
- * a user namespace with that range can remove: a helper becomes that. */
-static int remove_box(int parent, const char *name) {
+/* What ids of a user's range have left in a box's folder, only root of a user
+ * namespace with that range can remove: a helper becomes that.  Returns 0, or
+ * -1 with errno. */
+static int clear_by_helper(int dir_fd, int seconds) {
     struct box saved = box;             /* the helper is not our box */
-    struct stat st;                     /* 13: its mode */
-    if (fstatat(parent, name, &st, 0) == 0 && (st.st_mode & S_ISVTX)) /* 13: */
-        return 0;                       /* 13: sticky: to be kept */
-    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    box.status = -1;                    /* not removed yet */
-    for (int tries = 0; tries < 3 && box.status != 0; tries++)
-        box.status = remove_folder(parent, name);
-    if (box.status != 0 && (box.flags & CLONE_NEWUSER) && !host_root) {
-        box.flags = CLONE_NEWUSER;      /* no other namespace */
-        box.cgroup = -1;                /* nor limits */
-        box.name = name;                /* for remove_leftover() */
-        clone_child(remove_leftover);
-        chapters[5].born();             /* maps its ids, as it did the box's */
-        open_gate();
-        waitpid(box.pid, &box.status, 0);
-        close(box.gate[1]);
-        close(box.pidfd);
-    }
-    if (box.status != 0)
-        complain();
-    int result = box.status != 0 ? -1 : 0;
+
+    leftover_fd = dir_fd;
+    leftover_seconds = seconds;
+    box.flags = CLONE_NEWUSER;          /* no other namespace */
+    box.cgroup = -1;                    /* nor limits */
+    clone_child(clear_as_box_root);
+    chapters[5].born();                 /* maps its ids, as it did the box's */
+    open_gate();
+    box.status = -1;                    /* if even waiting fails */
+    waitpid(box.pid, &box.status, 0);
+    close(box.gate[1]);
+    close(box.pidfd);
+    int status = exit_status(box.status);
     box = saved;                        /* as if nothing had been */
+    errno = status == 2 ? ETIMEDOUT : EPERM;
+    return status == 0 ? 0 : -1;
+}
+
+/* A folder is made under the name ".new", which no box can have, and loses its
+ * name that way, too, so that it is never without its mark under a box's name.
+ * Remove what a whalebox that was killed has left of one: there is no more in
+ * it than this.  What is not a whalebox's makes it fail.  The caller has the
+ * lock on containers. */
+static int remove_new_folder(void) {
+    struct mark mark;
+    struct stat st;
+    int dir_fd = openat(containers, ".new", FOLDER | O_NOFOLLOW);
+
+    if (dir_fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    int is_half_made = fstatat(dir_fd, "box", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                       S_ISREG(st.st_mode) && st.st_size == 0;
+    if (is_half_made || read_mark(dir_fd, &mark) == 0) {
+        unlinkat(dir_fd, "upper", AT_REMOVEDIR);
+        unlinkat(dir_fd, "work", AT_REMOVEDIR);
+        unlinkat(dir_fd, "box", 0);
+    }
+    close(dir_fd);
+    return unlinkat(containers, ".new", AT_REMOVEDIR);
+}
+
+/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
+ * lives. Returns 0, or -1, having said why: then its mark is still there, and
+ * somebody may try again. */
+static int remove_box(int dir_fd, const char *name, int seconds) {
+    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
+    int result = clear_folder(dir_fd, seconds);
+    if (result < 0 && errno != ETIMEDOUT && (box.flags & CLONE_NEWUSER) &&
+        !host_root)
+        result = clear_by_helper(dir_fd, seconds);
+
+    /* It is empty.  If it has been renamed meanwhile, NAME is another's. */
+    if (result == 0)
+        result = flock(containers, LOCK_EX);
+    if (result == 0 && strcmp(name, ".new") != 0) {
+        result = remove_new_folder();
+        errno = result < 0 ? errno : ESTALE;
+        if (result == 0 && !is_same_file(dir_fd, containers, name))
+            result = -1;
+        if (result == 0)
+            result = renameat(containers, name, containers, ".new");
+    }
+    if (result == 0)
+        result = remove_new_folder();
+    int why = errno;
+    flock(containers, LOCK_UN);
+    errno = why;
+    if (result < 0)
+        complain();
     return result;
+}
+
+/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.
+ * Whoever does so has a lock on the folder meanwhile, so that two of us do not
+ * do it twice, and whalebox start does not bring the box back. */
+static int sweep_box(int parent, const char *name) {
+    int dir_fd = *name == '.' ? -1 : openat(parent, name, FOLDER | O_NOFOLLOW);
+    struct stat st;
+
+    if (dir_fd >= 0 && is_abandoned(dir_fd) &&
+        flock(dir_fd, LOCK_EX | LOCK_NB) == 0 && is_abandoned(dir_fd) &&
+        fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
+        !(st.st_mode & S_ISVTX) &&      /* 13: sticky: to be kept */
+        end_resident(dir_fd))
+        remove_box(dir_fd, name, 10);
+    close(dir_fd);
+    return 0;
+}
+
+/* --- The folder of all boxes, and this box's -------------------------------
+ */
+
+/* Refuse the folder FD, which is PATH, unless it is the caller's own and none of
+ * the bits OPEN is in its mode.  Who else could write there could make us believe
+ * anything: whom to end, and what to remove.  In a folder with the sticky bit,
+ * as a new tmpfs has it, others can write, and yet not rename what is ours. */
+static void check_owner(int fd, const char *path, mode_t open) {
+    struct stat st;
+
+    step(9, "fstat(%s) # stat %s", path, path);
+    must(fstat(fd, &st));
+    if (st.st_uid != geteuid())
+        refuse("name a folder of your own: WHALEBOX_HOME=DIR",
+               "%s belongs to user %u, and not to you", path, st.st_uid);
+    if (st.st_mode & S_ISVTX)
+        open &= 055;
+    if (st.st_mode & open)
+        refuse(text("chmod %s %s", open & 055 ? "700" : "go-w", path),
+               "%s is open to others (mode %03o)", path, st.st_mode & 07777);
 }
 
 /* Open the folder of all boxes' folders, made if missing, for its owner alone:
@@ -1275,45 +1649,93 @@ static int remove_box(int parent, const char *name) {
 static void open_containers(void) {
     const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
     const char *own = getenv("HOME");   /* perhaps there is none */
-    char *path = set && *set ? text("%s/containers", set)
-        : host_root ? text("/var/lib/whalebox/containers")
-        : data && *data ? text("%s/whalebox/containers", data)
-        : text("%s/.local/share/whalebox/containers", own ? own : "");
+    char *path = set && *set ? text("%s", set)
+        : host_root ? text("/var/lib/whalebox")
+        : data && *data ? text("%s/whalebox", data)
+        : text("%s/.local/share/whalebox", own ? own : "");
+
     step(9, "mkdir(%s) # mkdir -p %s", path, path);
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
         mkdir(path, 0700);              /* if it fails, so does the last */
     }
-    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || !realpath(path, home))
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
         die();
-    containers = (int)must(open(home, FOLDER)); /* by its real path */
+    step(9, "open(%s, O_NOFOLLOW) # ls -d %s", path, path);
+    int home_fd = (int)must(open(path, FOLDER | O_NOFOLLOW));
+    check_owner(home_fd, path, 022);
+
+    step(9, "mkdir(%s/containers) # mkdir %s/containers", path, path);
+    if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
+        die();
+    const char *folders_path = text("%s/containers", path);
+    step(9, "open(%s, O_NOFOLLOW) # ls -d %s", folders_path, folders_path);
+    containers = (int)must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
+    check_owner(containers, folders_path, 077);
+    if (!realpath(folders_path, home))
+        die();
+    close(home_fd);
 }
+
+/* Make this box's folder, with its own layer in it and its mark, and then give
+ * it its name.  Only one at a time is made. */
+static void make_folder(void) {
+    must(flock(containers, LOCK_EX));
+    step(9, "mkdir(%s/.new) # mkdir -p %s/.new/upper", home, home);
+    must(remove_new_folder());
+    must(mkdirat(containers, ".new", 0755));
+    folder = (int)must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder));
+    must(mkdirat(folder, "upper", 0755));       /* what the box writes */
+    must(mkdirat(folder, "work", 0755));        /* overlay's own workshop */
+    write_mark(folder, "0", 0);
+
+    step(9, "renameat2(.new, %s, RENAME_NOREPLACE) # mv -n %s/.new %s/%s",
+         box.name, home, home, box.name);
+    int result = (int)syscall(SYS_renameat2, containers, ".new", containers,
+                              box.name, RENAME_NOREPLACE);
+    if (result < 0 && errno == EEXIST)
+        refuse("choose another --name", "a box named %s is there", box.name);
+    must(result);
+    folder_name = box.name;
+    flock(containers, LOCK_UN);
+}
+
+#if WITH_DETACH
+/* For whalebox start: the folder that the box has already. */
+static void open_kept_folder(void) {
+    step(9, "open(%s/%s)", home, box.name);
+    folder = (int)must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder));
+    folder_name = box.name;
+}
+#endif
 
 /* Before the clone: the box's folder, with its own layer in it. */
 static void make_layers(void) {
     if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     open_containers();                  /* sets home */
-    must(flock(containers, LOCK_EX));   /* no other sweep meanwhile */
-    folder = make_locked_folder(containers, box.name, remove_box);
-    step(9, "mkdir(%s/%s) # mkdir -p", home, box.name);
-    flock(containers, LOCK_UN);         /* succeeds, so mkdir's errno stays */
-    if (folder < 0 && errno == EEXIST)
-        refuse("choose another --name", "a box named %s is there", box.name);
-    must(folder);
-    int made = mkdirat(folder, "upper", 0755) | /* what the box writes */
-               mkdirat(folder, "work", 0755); /* overlay's own workshop */
-    made = whose == NEW ? made : 0;     /* 13: they are there already */
-    must(made);
+    sweep_box(containers, box.name);    /* the dead make room */
+    look_at_some(containers, sweep_box);
+#if WITH_DETACH
+    if (whose == RESTARTED)
+        open_kept_folder();
+#endif
+    if (folder < 0)
+        make_folder();
     layers = open_folder(text("%s/%s", home, box.name), 0); /* to mount */
 }
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
+    struct stat st = { 0 };             /* 13: its mode */
+
     if (folder < 0)
         return;                         /* there is none of ours */
-    flock(containers, LOCK_EX);         /* nobody else is to sweep it */
-    remove_box(containers, box.name);
+    if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))      /* 13: */
+        return;                         /* 13: sticky: to be kept */
+    remove_box(folder, folder_name, 60);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
@@ -1351,6 +1773,9 @@ static void mount_layers(void) {
         must(mkdir(parts[i], 0755));
     fill_init_layer();                  /* init */
     attach_folder(rootfs, "lower");     /* the rootfs */
+    step(9, "fstat(%s)", layers->path);
+    errno = ESTALE;                     /* the path leads elsewhere by now */
+    must(is_same_file(layers->fd, folder, ".") ? 0 : -1);
     attach_folder(layers, "box");       /* box/upper and box/work */
     step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
          options, type, options, type);
@@ -2332,22 +2757,6 @@ static const struct hint detach_hints[] = {
     { 0 }
 };
 
-/* When the process PID started, in clock ticks since the boot, or 0 if there is
- * none.  No other that ever has its number started then.  proc(5), field 22. */
-static unsigned long long start_time(int pid) {
-    char *stat = read_file(AT_FDCWD, text("/proc/%d/stat", pid));
-    char *field = strrchr(stat, ')');   /* ends field 2, which may have any */
-    for (int n = 2; field && n < 22; n++) /* one blank is before each */
-        field = strchr(field + 1, ' ');
-    return field ? (unsigned long long)atoll(field) : 0;
-}
-
-/* What tells this boot from any other: numbers of processes begin anew. */
-static char *boot_id(void) {
-    const char *file = "/proc/sys/kernel/random/boot_id";
-    return text("%.36s", read_file(AT_FDCWD, file));
-}
-
 /* Add to the record; what does not fit is seen at the end. */
 PRINTF(1) static void add(const char *format, ...) {
     va_list args;
@@ -2817,7 +3226,8 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
 #endif
 #if WITH_LAYERS
-    [9] = { 0, make_layers, NULL, drop_layers, layer_options, layer_hints },
+    [9] = { 0, make_layers, name_resident, drop_layers, layer_options,
+            layer_hints },
 #endif
 #if WITH_LOCKS
     [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
@@ -2872,7 +3282,7 @@ static int run(char **argv) {
     prepare_process();                  /* before it holds anything */
     hold_signals();
     must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
-    lot = bits;                         /* 13: is it our turn to sweep? */
+    chance = bits;                      /* which folders to sweep */
     box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
     box.name = box.name ? box.name : box.id;
     box.argv = argv;                    /* what the child will become */
@@ -2928,29 +3338,28 @@ static int open_box_process(void) {
     return -1;
 }
 
-/* Does the process, if there is one, end within so many SECONDS? */
-static int ends(int pidfd, int seconds) {
-    struct pollfd process = { .fd = pidfd, .events = POLLIN };
-    return pidfd < 0 || poll(&process, 1, seconds * 1000) > 0;
-}
-
 /* Look for the SUPERVISOR of the box NAME in DIR, read its record, and say how
- * it is.  One whose supervisor is dead has to end with it: setuid(2) undoes
- * PR_SET_PDEATHSIG. */
+ * it is.  This only looks: a box that outlives its dead supervisor, as a change
+ * of user lets it, is ended by whoever acts on it.  What has a record but no
+ * mark is not ours to act on. */
 static const char *find_status(int dir, const char *name) {
+    struct mark mark;
     struct stat st;                     /* its mode: see keep_box() */
-    int kept = fstat(dir, &st) == 0 && (st.st_mode & S_ISVTX);
+
+    step(13, "fstat(%s)", name);
+    must(fstat(dir, &st));
     close(supervisor);                  /* of the box before */
     supervisor = open_supervisor(dir);  /* first: its last act is the record */
-    if (read_record(dir, name) < 0)     /* it is no box yet, or no more */
-        return kept || faccessat(dir, "config", F_OK, 0) == 0 ? "corrupt" : "";
+    int is_bad = read_record(dir, name) < 0 || read_mark(dir, &mark) < 0;
+    if (is_bad) {                       /* it is no box yet, or no more */
+        record[0] = '\0';               /* nobody is to be signalled by it */
+        return faccessat(dir, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+               ((st.st_mode & S_ISVTX) && read_mark(dir, &mark) == 0)
+               ? "corrupt" : "";
+    }
     if (strcmp(value_of("status"), "running") != 0 || supervisor >= 0)
         return value_of("status");
-    int process = open_box_process();   /* who has changed its user outlives */
-    send_signal(process, SIGKILL);      /* who made it */
-    ends(process, 10);
-    close(process);
-    return kept ? "dead" : "";          /* a later run sweeps it */
+    return st.st_mode & S_ISVTX ? "dead" : "";  /* a later run sweeps it */
 }
 
 static _Noreturn void refuse_name(const char *name) {
@@ -2963,12 +3372,20 @@ static _Noreturn void refuse_name(const char *name) {
 static int open_box(const char *name, int operation) {
     struct stat st;
     open_containers();                  /* sets containers */
-    int dir = *name == '.' || strchr(name, '/') ? -1
-            : openat(containers, name, FOLDER | O_NOFOLLOW);
+    if (*name == '\0' || *name == '.' || strchr(name, '/'))
+        refuse_name(name);              /* no box can be called so */
+    step(13, "open(%s)", name);
+    int dir = openat(containers, name, FOLDER | O_NOFOLLOW);
+    if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+                    errno == ENAMETOOLONG))
+        refuse_name(name);
+    must(dir);
     step(13, "flock(%s)", name);
-    if (dir >= 0 && operation)
+    if (operation)
         must(flock(turn = dir, operation));
-    if (dir < 0 || fstat(dir, &st) < 0 || st.st_nlink == 0)
+    step(13, "fstat(%s)", name);
+    must(fstat(dir, &st));
+    if (st.st_nlink == 0)
         refuse_name(name);
     return dir;
 }
@@ -2984,62 +3401,75 @@ static const char *need_status(int dir, const char *name) {
     return status;
 }
 
-/* Ask the box to end, through its supervisor, which passes the signal on; then
- * kill it; and if its supervisor still does not end, that. */
+/* Ask the box to end, through its supervisor, which passes the signal on, or,
+ * if that is dead, itself; then kill it; and if its supervisor still does not
+ * end, that. */
 static void end_box(int seconds) {
+    int process_fd = *record ? open_box_process() : -1;
+    int asked_fd = supervisor >= 0 ? supervisor : process_fd;
+
     step(13, "pidfd_send_signal(SIGTERM) # kill");
-    send_signal(supervisor, SIGTERM);
-    send_signal(supervisor, SIGCONT);   /* after a ^Z it would not take it */
-    if (ends(supervisor, seconds))      /* or it had, before we asked */
+    send_signal(asked_fd, SIGTERM);
+    send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
+    if (ends(asked_fd, seconds))        /* or it had, before we asked */
         return;
-    int process = *record ? open_box_process() : -1;
     step(13, "pidfd_send_signal(SIGKILL) # kill -KILL");
-    send_signal(process, SIGKILL);
-    if (!ends(supervisor, process < 0 ? 0 : 10))
-        send_signal(supervisor, SIGKILL);       /* the kernel kills its box */
+    send_signal(process_fd, SIGKILL);
+    if (!ends(asked_fd, process_fd < 0 ? 0 : 10))
+        send_signal(asked_fd, SIGKILL); /* the kernel kills its box */
     errno = ETIMEDOUT;
-    must(ends(supervisor, 10) ? 0 : -1);
+    must(ends(asked_fd, 10) ? 0 : -1);
 }
 
-/* whalebox stop: the box may clean up, which takes time, but has no choice. */
+/* whalebox stop: the box may clean up, which takes time, but has no choice.  We
+ * hold its processes, not their numbers, and so need not keep others from
+ * acting on the box while we wait. */
 static void stop_box(const struct option *o, char *name) {
     unsigned long long seconds = 10;    /* before it is killed */
     int dir = open_box(name, LOCK_EX);
     if (letters['t'] && parse_number(letters['t'], 0, 86400, &seconds) < 0)
         refuse(o->help, "stop: -t: not \"%s\"", letters['t']);
-    need_status(dir, name);             /* or it is refused */
-    if (supervisor >= 0)                /* else it has ended */
+    const char *status = need_status(dir, name);        /* or it is refused */
+    if (supervisor >= 0 || strcmp(status, "dead") == 0) {
+        flock(turn, LOCK_UN);
         end_box((int)seconds);
+    }
 }
 
 /* whalebox rm.  The moment from which the box is no more is when its folder
  * loses the sticky bit: if we are killed then, a later run's sweep goes on. */
 static void remove_one(const struct option *o, char *name) {
+    struct mark mark;
     struct stat st;
     int dir = open_box(name, LOCK_EX);
-    must(flock(containers, LOCK_EX));   /* who has just made the box has it */
-    flock(containers, LOCK_UN);         /* locked by now */
-    int exited = strcmp(find_status(dir, name), "exited") == 0;
-    if (supervisor >= 0 && !exited && !letters['f'])
+    const char *status = find_status(dir, name);
+    int has_exited = strcmp(status, "exited") == 0;
+
+    if (supervisor >= 0 && !has_exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
-    if (supervisor >= 0 && !(exited && ends(supervisor, 10)))
+    if (read_mark(dir, &mark) < 0)
+        refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
+               "%s was not made by whalebox: its mark, the file box, is not "
+               "there", name);
+    if (supervisor >= 0 && !(has_exited && ends(supervisor, 10)))
         end_box(0);                     /* which is not about to by itself */
-    box.name = name;                    /* for the messages */
-    must(flock(containers, LOCK_EX));   /* no sweep meanwhile, nor a new one */
-    step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
-    must(fchmod(dir, 0755));
-    unlinkat(dir, "config", 0);         /* it may be a folder: that goes, too */
-    if (fstat(dir, &st) == 0 && st.st_nlink > 0 &&
-        remove_box(containers, name) < 0)
-        exit(failure);
-    flock(containers, LOCK_UN);
-    /* If the supervisor was killed, the cgroup is left.  Chapter 7 sweeps such
-     * before it makes one, which undo() removes: no box can have its name. */
-    box.id = name;                      /* sweep() looks for it */
-    box.name = strdup(text(".rm.%d", getpid()));
-    if (chapters[7].before)             /* it is compiled in */
-        chapters[7].before();
-    undo();
+
+    step(13, "fstat(%s)", name);
+    must(fstat(dir, &st));
+    if (st.st_nlink > 0) {              /* else its supervisor has removed it */
+        step(13, "pidfd_send_signal(SIGKILL) # kill -KILL");
+        errno = EBUSY;
+        must(end_resident(dir) ? 0 : -1);
+        step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
+        must(fchmod(dir, 0755));
+        unlinkat(dir, "config", 0);     /* it may be a folder: that goes, too */
+        if (remove_box(dir, name, 60) < 0)
+            exit(failure);
+    }
+#if WITH_CGROUP
+    drop_dead_cgroup(name);             /* which a killed supervisor left */
+#endif
+    for_each(containers, 0, sweep_box); /* who is at it looks at all */
 }
 
 /* Take the options in the record: they stand between the folder in which their
@@ -3068,6 +3498,8 @@ static void start_box(const struct option *o, char *name) {
         return;                         /* as was asked for */
     if (!ends(supervisor, 10))          /* as it is about to */
         refuse("try again", "%s has not ended yet", name);
+    if (!end_resident(dir))             /* who has outlived a supervisor */
+        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
     whose = RESTARTED;                  /* its folders are there */
     take_record();
     detached = 1;                       /* whatever it was */

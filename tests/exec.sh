@@ -142,13 +142,13 @@ it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 # ---- A box that ends, or is another ------------------------------------------
 
 # No file of that path is in the box.
-look='[ ! -e "$0" ] || echo "on the host"; sleep 234'
+look='[ ! -e "$0" ] || echo "on the host"; sleep '234$$
 
 it 'is 137 for the visitor, and no more, when the box ends' '
 	begin /bin/sleep 300 && snapshot &&
-	{ "$WHALEBOX" exec one /bin/sh -c "echo ready; sleep 234" >shown & } &&
+	{ "$WHALEBOX" exec one /bin/sh -c "echo ready; sleep 234$$" >shown & } &&
 	soon grep -q ready shown && "$WHALEBOX" stop -t 0 one &&
-	{ wait $! || same 137 $?; } && "$WHALEBOX" rm one && same "" "$(pgrep -f "sleep 234")"
+	{ wait $! || same 137 $?; } && "$WHALEBOX" rm one && same "" "$(pgrep -f "sleep 234$$")"
 '
 
 it 'never runs a command on the host while the box ends, 30 times' '
@@ -170,7 +170,7 @@ it 'never runs a command on the host while the box ends, 30 times' '
 		soon eval "box rm one; ! box inspect one status || [ \$status -ne 0 ]" || exit
 	done &&
 	same "" "$(cat shown)" && grep -q 125 codes && grep -q 137 codes &&
-	same "" "$(pgrep -f "sleep 234")"
+	same "" "$(pgrep -f "sleep 234$$")"
 '
 
 # It is held up when it has found the box running, as it looks for its cgroup.
@@ -253,10 +253,10 @@ it 'leaves no relay when it is killed' '
 
 it 'leaves no process in the box when it is killed, 25 times' '
 	begin /bin/sleep 300 && for try in $(seq 25); do
-		"$WHALEBOX" exec one /bin/sleep 234 &
+		"$WHALEBOX" exec one /bin/sleep 234$$ &
 		sleep "0.0$((try % 2))$((try * 7 % 10))"
 		kill -KILL $! && wait $! || true
-	done 2>kill.err && soon alone && same "" "$(pgrep -f "sleep 234")"
+	done 2>kill.err && soon alone && same "" "$(pgrep -f "sleep 234$$")"
 '
 
 # Each process of it on its own: before it is in the box, and when it is there,

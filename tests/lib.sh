@@ -61,7 +61,9 @@
 # is_root, has_cgroup2    true or not
 # apart COMMAND...        (as root) runs it in scratch namespaces in which every
 #                         mount is shared, as on a host with systemd, where a
-#                         mount leaked is a mount seen
+#                         mount leaked is a mount seen; and with a cgroup of
+#                         its own for the top of cgroup v2's tree, so that no
+#                         other whalebox's boxes are in sight, or in the way
 
 LIMIT=${LIMIT:-30}
 PATIENCE=${PATIENCE:-10}
@@ -75,6 +77,12 @@ while [ -n "$project" ] && [ ! -e "$project/whalebox.c" ]; do
 done
 
 scratch=$(mktemp -d) || exit 1
+
+# By this we know the processes that come of this script, boxes and what has
+# left its parent included, from those of any other: a limit which the kernel
+# does not heed, and every child inherits, has a value of its own.
+mark=$(printf '%s' "$scratch" | cksum | cut -d ' ' -f 1)
+ulimit -S -m "$mark"
 
 # discard FOLDER: unless something is mounted there, as then the removal would
 # go on to what it shows.
@@ -94,6 +102,7 @@ cleanup() {
 	else
 		discard "$scratch"
 	fi
+	drop_cgroups "${scratch##*/}"
 }
 trap cleanup EXIT
 trap 'exit 129' HUP
@@ -141,6 +150,9 @@ it() {
 	elif ( cd "$folder" && eval "$2" ) >"$scratch/log" 2>&1 </dev/null; then
 		passed "$1"
 	else
+		# A command that fails without a word says nothing in the log.
+		[ -s "$scratch/log" ] || printf '%s\n' \
+		    'one of these failed, and did not say why:' "$2" >"$scratch/log"
 		failed "$1" "$scratch/log"
 		[ -z "${3:-}" ] || echo "# hint: $3"
 	fi
@@ -268,30 +280,43 @@ has_cgroup2() {
 host_state() {
 	cat /proc/self/mountinfo
 	sed -n 's/^ *\(.*\):.*/network device \1/p' /proc/net/dev
-	# A user cannot look into root's folder of boxes, nor leave a box there.
-	for m in $(mounts_of cgroup; mounts_of cgroup2); do
-		find "$m" -type d -path '*/whalebox/*' 2>/dev/null
-	done
 	( cd "$WHALEBOX_HOME" && find . -path './*/*' )
 }
 
-# Every namespace that some process is in.  Processes that have just ended, and
-# those of other users, cannot be looked into.
+# The cgroups of boxes with nobody in them.  One with a process in it is that of
+# a box that lives, which may be another whalebox's; one of ours would show as a
+# namespace.  A user cannot look into root's, nor leave a box there.
+empty_cgroups() {
+	for m in $(mounts_of cgroup; mounts_of cgroup2); do
+		find "$m" -type d -path '*/whalebox/*' 2>/dev/null
+	done | while read -r cgroup; do
+		grep -qs "^populated 1" "$cgroup/cgroup.events" || echo "$cgroup"
+	done
+}
+
+# Every namespace that some process of this script is in.  Processes that have
+# just ended, and those of other users, cannot be looked into.
 namespaces() {
-	stat -c %N /proc/[0-9]*/ns/* 2>/dev/null | sed 's/.* -> //' | sort -u
+	grep -ls "^Max resident set  *$((mark * 1024)) " /proc/[0-9]*/limits |
+	    sed 's/limits$//' | while read -r process; do
+		stat -c %N "$process"/ns/* 2>/dev/null
+	done | sed 's/.* -> //' | sort -u
 }
 
 snapshot() {
 	host_state >state.before
+	empty_cgroups >cgroups.before
 	namespaces >namespaces.before
 }
 
-# Other processes on the host may leave a namespace meanwhile, hardly enter one.
+# Other whaleboxes may remove a cgroup meanwhile, so that only new ones count.
 as_before() {
 	host_state >state.after
+	empty_cgroups >cgroups.after
 	namespaces >namespaces.after
 	{
 		diff -u state.before state.after | grep '^[-+][^-+]'
+		grep -Fxvf cgroups.before cgroups.after | sed 's/^/+/'
 		grep -Fxvf namespaces.before namespaces.after
 	} >state.changes
 	[ ! -s state.changes ]
@@ -306,7 +331,24 @@ unchanged() {
 }
 
 apart() {
-	unshare --mount --uts --ipc --net --pid --fork --kill-child \
-	    --mount-proc sh -c 'mount --make-rshared / && ip link set lo up &&
-	    exec "$@"' sh "$@"
+	APART=${scratch##*/} unshare --mount --uts --ipc --net --pid --fork \
+	    --kill-child --mount-proc sh -c '
+		mount --make-rshared / || exit
+		for m in $(awk "/ - cgroup2 /{ print \$5 }" /proc/self/mountinfo); do
+			mkdir "$m/$APART" 2>/dev/null || continue
+			mount --bind "$m/$APART" "$m" || exit
+		done
+		unset APART
+		ip link set lo up && exec "$@"
+	' sh "$@"
+	apart_status=$?
+	drop_cgroups "${scratch##*/}"
+	return $apart_status
+}
+
+# drop_cgroups NAME: what is left of the cgroups in which apart() had its boxes.
+drop_cgroups() {
+	for m in $(mounts_of cgroup2); do
+		[ ! -d "$m/$1" ] || find "$m/$1" -depth -type d -exec rmdir {} +
+	done
 }

@@ -25,6 +25,10 @@ it 'a body that fails fails, says why and gives its hint' '
 	want_line "not ok 1 - one" && want_line "# hint: think" &&
 	want_match "^#   command: +echo x$" && want_line "1..1"
 '
+it 'a body that fails without a word is shown' '
+	try "it one \"true && false\"" && want_status 1 &&
+	want_line "#   true && false"
+'
 it 'a chain that is broken fails' '
 	try "it one \"false
 		true\"" &&
@@ -94,7 +98,8 @@ it 'a snapshot notices a record and a namespace left behind' '
 	try "it one \"snapshot && unchanged\"" && want_status 0 &&
 	try "it one \"snapshot && mkdir -p \$PWD/home/containers/x && unchanged\"" &&
 	want_status 1 && want_match "[+]./containers/x" &&
-	try "it one \"snapshot && { unshare --user sleep 20 & } && unchanged\"" &&
+	try "it one \"snapshot && { unshare -r sh -c \\\">there; sleep 20\\\" & } &&
+	    soon test -e there && unchanged\"" &&
 	want_status 1 && want_match "user:\["
 '
 if is_root; then
@@ -108,7 +113,7 @@ if is_root; then
 fi
 if is_root && has_cgroup2; then
 	it 'a snapshot notices a cgroup left behind' '
-		cgroup=$(mounts_of cgroup2)/whalebox/leak &&
+		cgroup=$(mounts_of cgroup2 | tail -n 1)/whalebox/leak &&
 		try "it 1 \"snapshot && mkdir -p $cgroup && unchanged\"" &&
 		rmdir "$cgroup" && want_status 1 && want_match "[+]$cgroup"
 	'
