@@ -24,7 +24,7 @@ pack_tools() {
 	for applet in $(tools/bin/busybox --list | grep -v "^busybox$"); do
 		ln -s busybox "tools/bin/$applet" || return
 	done &&
-	for tool in setpriv chattr strace; do
+	for tool in setpriv chattr strace cksum; do
 		rm -f "tools/bin/$tool" && tool=$(command -v "$tool") &&
 		cp "$tool" tools/bin &&
 		for file in $(ldd "$tool" | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
@@ -265,6 +265,11 @@ victim_lives() {
 		wrong 'the other process lives' 'it was killed'
 }
 
+# mark PID START [BOOT [NAMESPACE]]: a line as whalebox writes it.
+mark() {
+	echo "$1 $2 ${3:-$(boot)} ${4:-$(stat -L -c %i /proc/self/ns/pid)}"
+}
+
 start_of() {
 	sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20
 }
@@ -279,8 +284,7 @@ forge() {
 	    "$1/containers/forged/work" &&
 	echo precious >"$1/containers/forged/upper/files/one" &&
 	echo precious >"$1/containers/forged/log" &&
-	echo "$victim $(start_of "$victim") $(boot)" \
-	    >"$1/containers/forged/box" &&
+	mark "$victim" "$(start_of "$victim")" >"$1/containers/forged/box" &&
 	cat >"$1/containers/forged/config" <<-END
 		id=0123456789ab
 		name=forged
@@ -316,11 +320,13 @@ refuses_home() {
 everybody='user root cgroup'
 wild='1500 300'         # files, and levels
 kills='1 3 9 30'        # the calls at which a sweep is killed
+steps='40 70 90 100 110 120 130 150'    # and those of a run
 if [ "${FULL:-${1:-}}" = full ]; then
 	FULL=full
 	export FULL
 	wild='10000 5000'
 	kills=$(seq 1 80)
+	steps=$(seq 1 250)
 	LIMIT=120
 fi
 if [ "${1:-}" = inside ]; then
@@ -370,6 +376,17 @@ attack $everybody -- 'has given its root to another box, which fills it without 
 	end_all && swept 3
 '
 
+# As strace has it, what is removed from this box is still there afterwards.
+attack user -- 'is made anew as fast as it is removed: the sweep gives up' '
+	dead && name=$(boxes) && note && begun=$(date +%s) &&
+	run $as strace -f -qq -o /dev/null -P "$containers/$name" \
+	    -P "$containers/$name/upper" -e trace=unlinkat \
+	    -e inject=unlinkat:retval=0 "$WHALEBOX" /bin/echo works &&
+	untouched && want_status 0 && want_out works && want_err whalebox: &&
+	same 1 "$(wc -l <err)" && same "$name" "$(boxes)" &&
+	[ $(($(date +%s) - begun)) -lt 20 ] && swept
+'
+
 # ---- A box that has a record --------------------------------------------------
 
 attack $everybody -- 'is looked at by ps, logs and inspect, which change nothing' '
@@ -381,18 +398,24 @@ attack $everybody -- 'is looked at by ps, logs and inspect, which change nothing
 		same "$(cat /scratch/kept)" "$(list_kept)" || exit
 	done &&
 	box ps -aq && want_line kept &&
-	note && next_run && worked && lives && same kept "$(boxes)" &&
-	same "$(cat /scratch/kept)" "$(list_kept)"
+	same kept "$(boxes)" && end_all
 '
 
-attack $everybody -- 'is ended by stop, and by rm with -f alone' '
-	kept wait && note &&
-	box rm kept && lives && want_status 125 && want_err "hint: " &&
-	same kept "$(boxes)" && box stop -t 1 kept && want_status 0 &&
+attack $everybody -- 'is not removed by rm without -f while it lives' '
+	kept wait && note && list_kept >/scratch/kept && box rm kept && lives &&
+	want_status 125 && want_err "hint: " && same kept "$(boxes)" &&
+	same "$(cat /scratch/kept)" "$(list_kept)" && end_all
+'
+
+attack $everybody -- 'is ended by stop, and removed by rm' '
+	kept wait && note && box stop -t 1 kept && want_status 0 &&
 	soon none_lives && same kept "$(boxes)" && box rm kept && want_status 0 &&
-	want_out kept && nothing_left && untouched &&
-	kept move && box rm -f kept && untouched && want_status 0 && want_out kept &&
-	want_no_err && none_lives && nothing_left
+	want_out kept && nothing_left && untouched
+'
+
+attack $everybody -- 'is ended and removed by rm -f, whatever it does meanwhile' '
+	kept move && note && box rm -f kept && untouched && want_status 0 &&
+	want_out kept && want_no_err && none_lives && nothing_left
 '
 
 # ---- What is mounted, linked or odd in a dead one ------------------------------
@@ -425,12 +448,15 @@ attack root user -- 'says what it cannot remove, and works' '
 attack $everybody -- 'leaves alone what it did not make' '
 	victim &&
 	as_caller "cd \"\$0\" && mkdir cache storage storage/overlay empty garbage \
-	    linked piped shape minus && echo precious >storage/overlay/file &&
+	    linked piped shape minus \
+	    long big cut blank && echo precious >storage/overlay/file &&
 	    echo precious >plain && ln -s \"\$HOME\" home && : >empty/box &&
 	    echo garbage >garbage/box && mkdir shape/box &&
-	    echo \"0 0 \$1\" >~/mark && ln -s ~/mark linked/box &&
+	    echo \"\$1\" >~/mark && ln -s ~/mark linked/box &&
 	    ln \"\$HOME/letter\" hard && mkfifo piped/box pipe &&
-	    echo \"-1 0 \$1\" >minus/box" "$containers" "$(boot)" &&
+	    echo \"-\$1\" >minus/box && echo \"\$1x\" >long/box &&
+	    echo \"99999999999999999999\$1\" >big/box && printf %s \"\$1\" >cut/box &&
+	    echo \"  \$1\" >blank/box" "$containers" "$(mark 1 0)" &&
 	containers=/nowhere && note && LIMIT=10 &&
 	for _ in 1 2 3; do
 		next_run && untouched && victim_lives && worked || exit
@@ -445,9 +471,22 @@ attack $everybody -- 'ends nobody who only has the number of a dead box' '
 	victim &&
 	as_caller "cd \"\$0\" && mkdir -p later/upper/x before/upper/x &&
 	    echo \"\$1\" >later/box && echo \"\$2\" >before/box" \
-	    "$containers" "$victim 1 $(boot)" \
-	    "$victim $(start_of "$victim") 01234567-89ab-cdef-0123-456789abcdef" &&
+	    "$containers" "$(mark "$victim" 1)" "$(mark "$victim" \
+	    "$(start_of "$victim")" 01234567-89ab-cdef-0123-456789abcdef)" &&
 	note && next_run && untouched && worked && victim_lives && nothing_left
+'
+
+# Whalebox makes a box under this name.  The home is not a box: who put it there?
+attack $everybody -- 'leaves alone what has the name of its own half-made boxes' '
+	for kind in "mkdir .new; echo precious >.new/file" "ln -s $HOME .new" \
+	    "echo precious >.new" "mkfifo .new" \
+	    "mkdir -p .new/upper/x; : >.new/box" \
+	    "mkdir -p .new/upper; echo precious >.new/upper/x; echo $(mark 0 0) >.new/box"
+	do
+		as_caller "cd \"\$0\"; rm -rf .new; $kind" "$containers" &&
+		( containers=/nowhere && LIMIT=10 && note && box /bin/echo works &&
+		untouched && want_status 125 && want_err "hint: " ) || exit
+	done
 '
 
 # ---- Whose home ----------------------------------------------------------------
@@ -462,16 +501,21 @@ attack user root -- 'refuses a home that others can write' '
 	chmod 775 "$containers" && refuses_home "$home"
 '
 
-attack user root -- 'refuses a home that is of another user, or a link to one' '
+attack user root -- 'refuses a home of another user' '
 	victim && mkdir -m 755 /home/ben && forge /home/ben/home &&
 	chown -R 1001:1001 /home/ben && chmod 700 /home/ben/home/containers &&
 	refuses_home /home/ben/home &&
 	chmod 777 /home/ben/home/containers && refuses_home /home/ben/home &&
-	as_caller "ln -s /home/ben/home ~/link" && refuses_home "$HOME/link" &&
 	as_caller "mkdir -m 700 ~/new && ln -s /home/ben/home/containers ~/new" &&
 	refuses_home "$HOME/new" &&
 	as_caller "mkdir -m 700 ~/mixed" && forge "$HOME/mixed" &&
 	chown -R 1001:1001 "$HOME/mixed/containers" && refuses_home "$HOME/mixed"
+'
+
+attack user root -- 'refuses a home that is a link to one of another user' '
+	victim && mkdir -m 755 /home/ben && forge /home/ben/home &&
+	chown -R 1001:1001 /home/ben && chmod 700 /home/ben/home/containers &&
+	as_caller "ln -s /home/ben/home ~/link" && refuses_home "$HOME/link"
 '
 
 # Of root, in a home that a user has made for the purpose.
@@ -539,6 +583,17 @@ attack $everybody -- 'goes on where a sweep was killed' '
 		    fchmodat getdents64 flock; do
 			killed $call $at || exit
 		done
+	done
+'
+
+# The whalebox is killed at its Nth system call, whatever that is.
+attack $everybody -- 'lives on nowhere, at whatever call its whalebox was killed' '
+	note && for at in $steps; do
+		timeout 5 $as strace -qq -o /dev/null -e inject=all:signal=KILL:when=$at \
+		    "$WHALEBOX" /squat wait >killed.out 2>&1 </dev/null
+		box /bin/echo works && untouched && worked && soon none_lives &&
+		nothing_left || wrong "as before, after a kill at call $at" differs ||
+			exit
 	done
 '
 }

@@ -188,7 +188,7 @@ static void mount_much(void) {
 /* Make files and folders in the folder DIR_FD, whatever happens to them, each with
  * a new name, as overlay goes on to believe that the old ones are there. */
 static void make_without_end(int dir_fd) {
-    enum { MAKERS = 30, EACH = 100 };
+    enum { MAKERS = 6, EACH = 300 };
     char name[64];
     for (int n = 1; n < MAKERS; n++)
         if (fork() == 0)
