@@ -32,6 +32,7 @@
 #include <stdlib.h>             /* getenv, realpath, exit */
 #include <string.h>             /* strings */
 #include <unistd.h>             /* read, write, fork, exec */
+#include <sys/auxv.h>           /* what execve(2) tells a program */
 #include <sys/file.h>           /* flock */
 #include <sys/ioctl.h>          /* to bring up an interface */
 #include <sys/mount.h>          /* mount and its MS_ flags */
@@ -211,22 +212,35 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
- * until the next call, with a '\n' just before it; "" if there is no FILE.  One
- * that cannot be read is fatal: taken for empty, it might make another box. */
-static char *read_file(int dir, const char *file) {
+ * until the next call, with a '\n' just before it; or NULL, with errno.  In a
+ * DIR there is no symbolic link that is meant to be followed. */
+static char *try_to_read(int dir, const char *file) {
     static char buffer[1 << 18] = "";   /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+                    (dir == AT_FDCWD ? 0 : O_NOFOLLOW));
     ssize_t n = fd;                     /* bytes of this read, or -1 */
     while (n >= 0 && (n = read(fd, buffer + total,
                                sizeof(buffer) - 1 - total)) > 0)
         total += (size_t)n;             /* /proc gives a page at a time */
-    if (n < 0 && errno != ENOENT && errno != ESRCH && !leaving)
-        step(now.chapter, "read(%s)", file), die();
+    int error = errno;                  /* which close(2) may set */
     close(fd);
     buffer[0] = '\n';                   /* so that "\n" begins every line */
     buffer[total] = '\0';
-    return buffer + 1;
+    errno = error;
+    return n < 0 ? NULL : buffer + 1;
+}
+
+/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
+ * for empty, it might make another box. */
+static char *read_file(int dir, const char *file) {
+    static char none[2] = "\n";         /* "", with a '\n' just before it */
+    char *all = try_to_read(dir, file);
+    if (!all && errno != ENOENT && errno != ESRCH && !leaving) {
+        step(now.chapter, "read(%s)", file);
+        die();
+    }
+    return all ? all : none + 1;
 }
 
 /* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
@@ -279,7 +293,8 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
     struct dirent *entry;               /* the one at hand */
     long length = 0, result = 0;        /* of entries in the buffer; TASK's */
-    lseek(dir, 0, SEEK_SET);            /* it may have been read before */
+    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
+        return -1;
     while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
                                             sizeof(buffer))) > 0)
         for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
@@ -314,7 +329,7 @@ TOOL int is_abandoned(int dir_fd) {
  * has to look at hundreds. */
 static unsigned long long chance;       /* drawn by each run */
 static unsigned long long folders, at_folder;
-static int (*look_at)(int dir_fd, const char *name);
+static int (*look_into)(int dir_fd, const char *name);
 
 static int count_folder(int dir_fd, const char *name) {
     (void)dir_fd, (void)name;
@@ -326,13 +341,13 @@ static int look_in_turn(int dir_fd, const char *name) {
     unsigned long long first = chance % folders;
 
     if ((at_folder++ + folders - first) % folders < 64)
-        look_at(dir_fd, name);
+        look_into(dir_fd, name);
     return 0;
 }
 
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     folders = at_folder = 0;
-    look_at = look;
+    look_into = look;
     if (for_each(dir_fd, 0, count_folder) == 0 && folders > 0)
         for_each(dir_fd, 0, look_in_turn);
 }
@@ -440,6 +455,35 @@ TOOL int own_terminal;                  /* 12: -t: it is in another session */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
+/* Nobody is to get more rights by running us.  Who may write our options may
+ * have any folder of the host mounted, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE tells of capabilities of the file, too.  getauxval
+ * (3). */
+static void refuse_set_id(void) {
+    if (getuid() == geteuid() && getgid() == getegid() &&
+        getauxval(AT_SECURE) == 0)
+        return;
+    refuse("chmod u-s,g-s, and setcap -r",
+           "whalebox must not be set-user-ID, nor have rights of its own");
+}
+
+/* A folder leads to the one above it, and so to all of the host, from whatever
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH. */
+static void refuse_folders(void) {
+    static const char *const streams[] = { "input", "output", "error" };
+    struct stat st;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        step(0, "fstat(standard %s)", streams[fd]);
+        must(fstat(fd, &st));
+        int flags = (int)must(fcntl(fd, F_GETFL));
+        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+            refuse("redirect it from, or to, a file, a pipe or /dev/null",
+                   "standard %s is a folder, or was opened with O_PATH: it "
+                   "would lead out of the box", streams[fd]);
+    }
+}
+
 /* Make this process a sound place to start from, whatever the caller left:
  * streams 0 to 2 open, or a file of ours would become "standard output", and
  * nothing else, which the box would inherit (CVE-2024-21626). */
@@ -449,6 +493,7 @@ static void prepare_process(void) {
     step(0, "open(/dev/null)");
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
+    refuse_folders();
     step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0) # ulimit -n");
     must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
@@ -892,17 +937,24 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Set base_path to where boxes get their cgroups: for root the mount of type
- * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
-static int find_base(void) {
+/* Where cgroup v2 is mounted, or NULL. */
+static char *find_cgroup2(void) {
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
     for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
         at = next;                      /* the last one hides those before */
-    errno = ENODEV;                     /* if it is not what it says */
     if (!at)
-        return -1;
+        return NULL;
     *at = '\0';                         /* ends the mount point */
-    char *top = text("%s", strrchr(mounts, ' ') + 1), *path = text("%s", top);
+    return text("%s", strrchr(mounts, ' ') + 1);
+}
+
+/* Set base_path to where boxes get their cgroups: for root the mount of type
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
+static int find_base(void) {
+    char *top = find_cgroup2(), *path = text("%s", top ? top : "");
+    errno = ENODEV;                     /* if it is not what it says */
+    if (!top)
+        return -1;
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
     if (own && !host_root)              /* "0::" is v2 */
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
@@ -997,15 +1049,6 @@ static void open_boxes(void) {
 /* Make the cgroup whalebox/NAME, once the dead have made room, or leave
  * box.cgroup at -1 with errno. */
 static void make_cgroup_folder(void) {
-    if (whose == VISITED) {             /* 14: it is there, with its limits */
-        step(7, "find cgroup v2");      /* 14: */
-        if (find_base() < 0)            /* 14: */
-            return;                     /* 14: */
-        char *path = text("%s/whalebox/%s", base_path, box.name);   /* 14: */
-        step(7, "open(%s)", path);      /* 14: */
-        box.cgroup = open(path, FOLDER);        /* 14: */
-        return;                         /* 14: */
-    }                                   /* 14: */
     open_boxes();
     if (boxes < 0)
         return;
@@ -1038,8 +1081,6 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (whose == VISITED)               /* 14: its limits hold, */
-        return;                         /* 14: whoever set them */
     if (boxes >= 0)
         flock(boxes, LOCK_UN);          /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
@@ -1167,6 +1208,17 @@ static void open_rootfs(void) {
     rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
 }
 
+/* In the child: with no layer above it, the rootfs itself is the new root.  No
+ * device in it can be opened: it may be a stranger's. */
+TOOL void attach_rootfs(void) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+    step(8, "mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path);
+    must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
+                 sizeof(attr)));
+    attach_folder(rootfs, "/tmp");      /* which every host has */
+    must(chdir("/tmp"));
+}
+
 /* In the child: show a device of the host in DEV, on an empty file, for root of
  * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
 static void bind_device(int dev, const char *name, dev_t number) {
@@ -1254,7 +1306,6 @@ static void pivot_to_rootfs(void) {
 static const char *storage;             /* --storage */
 static int containers = -1;             /* the folder of all boxes' folders */
 static int folder = -1;                 /* this box's, with upper and work */
-static const char *folder_name = ".new";        /* what it is called */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
@@ -1363,10 +1414,17 @@ static int read_mark(int dir_fd, struct mark *mark) {
     return mark->is_shared ? 0 : parse_number(pid, 0, INT_MAX, &mark->pid);
 }
 
-/* Does the process, if there is one, end within so many SECONDS? */
+/* Does the process, if there is one, end within so many SECONDS?  If that
+ * cannot be told nobody is killed for it. */
 static int ends(int pidfd, int seconds) {
     struct pollfd process = { .fd = pidfd, .events = POLLIN };
-    return pidfd < 0 || poll(&process, 1, seconds * 1000) > 0;
+    int ended = pidfd < 0 ? 1 : poll(&process, 1, seconds * 1000);
+
+    if (ended < 0) {
+        step(9, "poll(pidfd)");
+        die();
+    }
+    return ended;
 }
 
 /* End whoever the mark of the folder DIR_FD names, if its whalebox is dead: it
@@ -1574,32 +1632,50 @@ static int remove_new_folder(void) {
     return unlinkat(containers, ".new", AT_REMOVEDIR);
 }
 
-/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
- * lives. Returns 0, or -1, having said why: then its mark is still there, and
- * somebody may try again. */
-static int remove_box(int dir_fd, const char *name, int seconds) {
-    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
-    int result = clear_folder(dir_fd, seconds);
-    if (result < 0 && errno != ETIMEDOUT && (box.flags & CLONE_NEWUSER) &&
-        !host_root)
-        result = clear_by_helper(dir_fd, seconds);
+/* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
+ * If NAME has become another folder's meanwhile, that stays.  Returns 0, or -1
+ * with errno. */
+static int remove_emptied(int dir_fd, const char *name) {
+    if (flock(containers, LOCK_EX) < 0)
+        return -1;
 
-    /* It is empty.  If it has been renamed meanwhile, NAME is another's. */
-    if (result == 0)
-        result = flock(containers, LOCK_EX);
-    if (result == 0 && strcmp(name, ".new") != 0) {
+    int result = 0;
+    if (!is_same_file(dir_fd, containers, ".new")) {
         result = remove_new_folder();
-        errno = result < 0 ? errno : ESTALE;
-        if (result == 0 && !is_same_file(dir_fd, containers, name))
+        if (result == 0 && !is_same_file(dir_fd, containers, name)) {
+            errno = ESTALE;
             result = -1;
+        }
         if (result == 0)
             result = renameat(containers, name, containers, ".new");
     }
     if (result == 0)
         result = remove_new_folder();
+
     int why = errno;
     flock(containers, LOCK_UN);
     errno = why;
+    return result;
+}
+
+/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
+ * lives. What fails is tried again, since it may have failed by chance.
+ * Returns 0, or -1, having said why: then its mark is still there, and a later
+ * run tries. */
+static int remove_box(int dir_fd, const char *name, int seconds) {
+    int result = -1;
+
+    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
+    for (int tries = 0; tries < 3 && result < 0; tries++) {
+        result = clear_folder(dir_fd, seconds);
+        if (result < 0 && errno != ETIMEDOUT && !host_root &&
+            (box.flags & CLONE_NEWUSER))
+            result = clear_by_helper(dir_fd, seconds);
+        if (result == 0)
+            result = remove_emptied(dir_fd, name);
+        if (result < 0 && errno == ETIMEDOUT)
+            break;
+    }
     if (result < 0)
         complain();
     return result;
@@ -1625,10 +1701,11 @@ static int sweep_box(int parent, const char *name) {
 /* --- The folder of all boxes, and this box's -------------------------------
  */
 
-/* Refuse the folder FD, which is PATH, unless it is the caller's own and none of
- * the bits OPEN is in its mode.  Who else could write there could make us believe
- * anything: whom to end, and what to remove.  In a folder with the sticky bit,
- * as a new tmpfs has it, others can write, and yet not rename what is ours. */
+/* Refuse the folder FD, which is PATH, unless it is the caller's own and none
+ * of the bits OPEN is in its mode.  Who else could write there could make us
+ * believe anything: whom to end, and what to remove.  In a folder with the
+ * sticky bit, as a new tmpfs has it, others can write, and yet not rename what
+ * is ours. */
 static void check_owner(int fd, const char *path, mode_t open) {
     struct stat st;
 
@@ -1686,9 +1763,9 @@ static void make_folder(void) {
     must(mkdirat(containers, ".new", 0755));
     folder = (int)must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
+    write_mark(folder, "0", 0);         /* first: what has none is not ours */
     must(mkdirat(folder, "upper", 0755));       /* what the box writes */
     must(mkdirat(folder, "work", 0755));        /* overlay's own workshop */
-    write_mark(folder, "0", 0);
 
     step(9, "renameat2(.new, %s, RENAME_NOREPLACE) # mv -n %s/.new %s/%s",
          box.name, home, home, box.name);
@@ -1697,7 +1774,6 @@ static void make_folder(void) {
     if (result < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
-    folder_name = box.name;
     flock(containers, LOCK_UN);
 }
 
@@ -1707,14 +1783,23 @@ static void open_kept_folder(void) {
     step(9, "open(%s/%s)", home, box.name);
     folder = (int)must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
-    folder_name = box.name;
 }
 #endif
 
-/* Before the clone: the box's folder, with its own layer in it. */
-static void make_layers(void) {
+/* Which file system stacks the layers: --storage, or what the kernel has. */
+static void choose_storage(void) {
     if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
+    if (storage)
+        return;
+    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
+    int aufs_alone = strstr(list, "\taufs\n") && !strstr(list, "\toverlay\n");
+    storage = aufs_alone ? "aufs" : "overlay"; /* which may be a module */
+}
+
+/* Before the clone: the box's folder, with its own layer in it. */
+static void make_layers(void) {
+    choose_storage();
     open_containers();                  /* sets home */
     sweep_box(containers, box.name);    /* the dead make room */
     look_at_some(containers, sweep_box);
@@ -1724,7 +1809,11 @@ static void make_layers(void) {
 #endif
     if (folder < 0)
         make_folder();
-    layers = open_folder(text("%s/%s", home, box.name), 0); /* to mount */
+
+    /* Overlay wants upper and work below one mount.  Aufs hands out its branch
+     * by an ioctl, and with it what is above it in its mount: upper alone. */
+    const char *top = strcmp(storage, "aufs") == 0 ? "/upper" : "";
+    layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
@@ -1735,7 +1824,7 @@ static void drop_layers(void) {
         return;                         /* there is none of ours */
     if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))      /* 13: */
         return;                         /* 13: sticky: to be kept */
-    remove_box(folder, folder_name, 60);
+    remove_box(folder, box.name, 60);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
@@ -1757,13 +1846,11 @@ static void fill_init_layer(void) {
  * spares it syncing what will be thrown away.  "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
-    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
-    const char *type = storage ? storage : strstr(list, "\toverlay\n") ||
-        !strstr(list, "\taufs\n") ? "overlay" : "aufs"; /* what there is */
+    const char *type = storage;         /* which the parent chose */
     const char *speed = ",volatile";    /* it will be thrown away */
     speed += is_kept ? strlen(speed) : 0;       /* 13: or not */
     const char *options = strcmp(type, "aufs") == 0
-        ? "br=box/upper=rw:init=ro:lower=ro"
+        ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
                speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
     step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
@@ -1775,8 +1862,9 @@ static void mount_layers(void) {
     attach_folder(rootfs, "lower");     /* the rootfs */
     step(9, "fstat(%s)", layers->path);
     errno = ESTALE;                     /* the path leads elsewhere by now */
-    must(is_same_file(layers->fd, folder, ".") ? 0 : -1);
-    attach_folder(layers, "box");       /* box/upper and box/work */
+    must(is_same_file(layers->fd, folder, strcmp(storage, "aufs") == 0 ?
+                      "upper" : ".") ? 0 : -1);
+    attach_folder(layers, "box");       /* upper and work, or upper alone */
     step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
          options, type, options, type);
     must(mount(type, "merged", type, MS_NODEV, options));
@@ -1807,20 +1895,6 @@ static void mount_layers(void) {
 #include <linux/filter.h>        /* programs for the filter */
 #include <linux/seccomp.h>       /* filters for system calls */
 
-static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
-    "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
-    "/proc/keys",                               /* everybody's keyrings */
-    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
-    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
-    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
-};
-static const char *const read_only[] = {        /* its settings */
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-};
-
 /* In the kernel's order: a capability's number is its place here. */
 static const char *const capabilities[] = {
     "chown", "dac_override", "dac_read_search", "fowner",       /* 0: files */
@@ -1837,6 +1911,7 @@ static const char *const capabilities[] = {
 };
 #define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)   /* a bit for each */
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
+#define CAP_BIT(cap) (1ULL << (cap))
 static unsigned long long added_caps, dropped_caps;    /* by options */
 
 /* One more capability, with or without its "CAP_", or ALL of them. */
@@ -1869,32 +1944,93 @@ static const struct hint lock_hints[] = {
     { 0 }
 };
 
-/* Cover PATH: a folder with an empty one, a file with /dev/null. */
+#if WITH_MOUNT
+static const char *const covered[] = {
+    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
+    "/proc/asound",                             /* its sound card */
+    "/proc/interrupts",                         /* when keys are struck */
+    "/proc/kcore",                              /* all of its memory */
+    "/proc/keys",                               /* everybody's keyrings */
+    "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
+    "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
+    "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
+};
+static const char *const read_only[] = {        /* its settings */
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+static int null_fd = -1;                /* the device null, to cover files */
+
+/* Cover PATH: a folder with an empty one, a file with the device null.  Both
+ * are looked at and held, for what is under a path may change. */
 static void cover_path(const char *path) {
     struct stat st;
-    step(10, "stat(%s)", path);
-    int found = stat(path, &st);        /* one look */
-    if (found < 0 && errno == ENOENT)
+
+    step(10, "open(%s, O_PATH|O_NOFOLLOW)", path);
+    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
-    must(found);                        /* any other error is one */
-    int is_folder = S_ISDIR(st.st_mode);        /* else a file */
-    step(10, "mount(%s over %s) # mount %s %s", is_folder ? "tmpfs" :
-         "/dev/null", path, is_folder ? "-t tmpfs -r tmpfs" :
-         "--bind /dev/null", path);
-    must(is_folder ? mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL)
-                   : mount("/dev/null", path, NULL, MS_BIND, NULL));
+    must(place_fd);                     /* any other error is one */
+    must(fstat(place_fd, &st));
+
+    if (S_ISDIR(st.st_mode)) {
+        step(10, "mount(tmpfs over %s) # mount -t tmpfs -r tmpfs %s", path,
+             path);
+        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
+                   SAFE | MS_RDONLY, NULL));
+        close(place_fd);
+        return;
+    }
+    step(10, "open_tree(null), move_mount(over %s) # mount --bind /dev/null %s",
+         path, path);
+    int tree_fd = (int)must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* In the child: cover what is the machine's; make its settings read-only. */
+/* Cover what tells how hot the processor NAME of the folder DIR is. */
+static int cover_heat(int dir, const char *name) {
+    (void)dir;                          /* a path is what a step shows */
+    if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
+        cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
+                        name));
+    return 0;
+}
+
+/* Hold the device null, and be sure that it is that: a writable setting of the
+ * kernel in its place would be shown by every file that it covers. */
+static void hold_null(void) {
+    struct stat st;
+
+    step(10, "open(/dev/null, O_PATH)");
+    null_fd = (int)must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    must(fstat(null_fd, &st));
+    errno = ENODEV;                     /* if it is not what it says */
+    must(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? 0 : -1);
+}
+
+/*
+ * In the child: cover what is the machine's; make its settings read-only.  The
+ * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
+ * path still leads to what it names.
+ */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-    if (whose == VISITED)               /* 14: they have been, */
-        return;                         /* 14: for the box itself */
+
+    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+        return;
+
+    hold_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-    for (long cpu = sysconf(_SC_NPROCESSORS_CONF); cpu-- > 0;)
-        cover_path(text("/sys/devices/system/cpu/cpu%ld/thermal_throttle",
-                        cpu));
+
+    /* All processors, also those that the caller may not run on. */
+    step(10, "open(/sys/devices/system/cpu)");
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    must(cpus_fd < 0 && errno != ENOENT ? -1 : 0);
+    must(cpus_fd < 0 ? 0 : for_each(cpus_fd, 0, cover_heat));
+    close(cpus_fd);
+
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i]; /* a setting */
         step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
@@ -1906,7 +2042,9 @@ static void cover_paths(void) {
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
+    close(null_fd);
 }
+#endif
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -1983,6 +2121,8 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
+enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
+
 static void filter_system_calls(void) {
     static const struct sock_filter first[] = {
         LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
@@ -1995,9 +2135,10 @@ static void filter_system_calls(void) {
         IF(BPF_JEQ, SYS_clone, 4), LOAD(args[0]), WHEN(BPF_JSET, CLONE_NEWNS |
             CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
             CLONE_NEWPID | CLONE_NEWNET), NO, LOAD(nr),
-        IF(BPF_JEQ, SYS_ioctl, 6), LOAD(args[1]),
+        IF(BPF_JEQ, SYS_ioctl, 8), LOAD(args[1]),
             WHEN(BPF_JEQ, TIOCSTI), NO,         /* types on the terminal */
             WHEN(BPF_JEQ, TIOCLINUX), NO,       /* pastes there */
+            WHEN(BPF_JEQ, AUFS_CTL_WBR_FD), NO, /* hands out a branch */
             LOAD(nr),
         IF(BPF_JEQ, SYS_socket, 5), LOAD(args[0]),
             WHEN(BPF_JEQ, AF_ALG), NO,          /* the kernel's cryptography */
@@ -2020,14 +2161,21 @@ static void filter_system_calls(void) {
         die();                          /* it said yes, and did not */
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: covering
- * takes CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be set by
- * anybody, but only by one who can gain no more privilege: no_new_privs. */
+/* In the child, whose box is closed: lock it.  The order is forced: the mounts
+ * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
+ * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+ */
 static void lock_box(void) {
-    unsigned long long kept = added_caps == ALL_CAPS ? ALL_CAPS & ~dropped_caps
-                            : (USUAL_CAPS & ~dropped_caps) | added_caps;
-    if (box.flags & CLONE_NEWNS)        /* or they would be the host's */
-        cover_paths();
+    unsigned long long kept = USUAL_CAPS;
+
+    /* Root of a user namespace makes no device by MKNOD, the host's root does:
+     * any disk of the host. */
+    if (!(box.flags & CLONE_NEWUSER))
+        kept &= ~CAP_BIT(CAP_MKNOD);
+    if (added_caps == ALL_CAPS)
+        kept = ALL_CAPS & ~dropped_caps;
+    else
+        kept = (kept & ~dropped_caps) | added_caps;
     drop_capabilities(kept);            /* cover_paths() needed sys_admin */
     step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
@@ -2220,7 +2368,9 @@ static void take_doctor(const struct option *o, char *value) {
  * process of the box does, so there is never a moment at which the box's folder
  * is removed and a volume still in it.
  */
+#include <linux/magic.h>         /* which file system it is */
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
+#include <sys/vfs.h>             /* fstatfs */
 
 static struct volume {
     const char *source, *target;        /* as -v has them */
@@ -2272,7 +2422,7 @@ static void take_volume(const struct option *o, char *value) {
 }
 
 static const struct option volume_options[] = {
-    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at the box's DST",
+    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at DST, with no devices",
       take_volume, NULL },
     { "-e, --env NAME[=VALUE]   a variable; NAME alone: with your value",
       take_variable, NULL },
@@ -2355,11 +2505,39 @@ static int make_in_box(const char *path, int is_folder) {
     return above;
 }
 
+/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd) {
+    struct statfs fs;
+    must(fstatfs(fd, &fs));
+    return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
+}
+
+/*
+ * In the child: make the volume V what it is to be, before anybody can see it.
+ * No device in it can be opened, and no set-user-ID program gives anything: who
+ * has the volume, in another box or out there, may have made what is in it.  A
+ * volume that is a device itself was asked for by name.  The host's settings,
+ * which /proc and /sys are, can be looked at only.
+ */
+static void restrict_volume(const struct volume *v, const struct stat *source) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
+    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+
+    if (!is_device)
+        attr.attr_set |= MOUNT_ATTR_NODEV;
+    if (v->is_read_only || is_kernels(v->tree->fd))
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    step(11, "mount_setattr(%s, 0x%llx) # mount -o remount,bind,nosuid%s%s",
+         v->target, attr.attr_set, is_device ? "" : ",nodev",
+         attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : "");
+    must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
+                 AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
         struct stat root, source, target;
         must(fstat(v->tree->fd, &source));      /* of a kind with the target */
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
@@ -2371,11 +2549,10 @@ static void mount_volumes(void) {
         errno = EBUSY;                  /* nobody would see what lies on "/" */
         if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
             die();
-        if (v->is_read_only) {
-            step(11, "mount_setattr(%s, MOUNT_ATTR_RDONLY)", v->target);
-            must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
-                         AT_RECURSIVE, &attr, sizeof(attr)));
-        }
+        if (is_kernels(place))          /* the locks are on what is there */
+            refuse("choose another folder: /proc and /sys are the box's own",
+                   "--volume: nothing is mounted at %s", v->target);
+        restrict_volume(v, &source);
         attach_tree(v->tree->fd, v->source, place, v->target);
     }
 }
@@ -2794,7 +2971,7 @@ static char *take_word(char *from) {
  * descriptor. */
 static int open_new_record(off_t room) {
     int fd = (int)must(openat(folder, "config.new", O_WRONLY | O_CREAT |
-                              O_CLOEXEC, 0600));
+                              O_NOFOLLOW | O_CLOEXEC, 0600));
     errno = room ? posix_fallocate(fd, 0, room) : 0;
     must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
     return fd;
@@ -2846,7 +3023,11 @@ static void write_record(const char *status, const char *exit_code) {
 /* At exit(3), when all else is done. */
 static void record_end(void) {
     struct stat st;                     /* its mode: see keep_box() */
-    if (folder >= 0 && fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))
+    if (folder < 0)                     /* no box was made */
+        return;
+    step(13, "fstat(%s)", box.name);
+    must(fstat(folder, &st));
+    if (st.st_mode & S_ISVTX)
         write_record("exited", text("%d", exit_status(box.status)));
 }
 
@@ -2859,6 +3040,20 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
+/* Copy the file config of the folder DIR, as it is, to the record.  What is no
+ * file that one may read is no record.  Whatever else keeps us from reading it,
+ * a full table of files or a bad disk, says nothing of the record: there may be
+ * nothing wrong with it, and nobody is to be told to remove the box. */
+static void copy_record(int dir, const char *name) {
+    char *all = try_to_read(dir, "config");
+    if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
+        errno != ELOOP && errno != EACCES) {
+        step(13, "read(%s/config)", name);
+        die();
+    }
+    strcpy(record, all ? all : "");     /* of the same size */
+}
+
 /* Read the record of the box NAME, whose folder is DIR, and make each line of
  * it a string.  Returns 0, or -1 if it is not whole, or another's: then nothing
  * of it is believed, or left.  Since the command comes last, who finds that
@@ -2869,9 +3064,7 @@ static int read_record(int dir, const char *name) {
         "boot_id", "image", "directory", "command" };
     unsigned long long number;          /* the first six are, two of them int */
     int good = 1;
-    leaving++;                          /* what cannot be read is corrupt */
-    strcpy(record, read_file(dir, "config"));   /* of the same size */
-    leaving--;                          /* from now on it is an error again */
+    copy_record(dir, name);
     for (char *line = record; good && *line; line += strlen(line) + 1) {
         char *end = strchr(line, '\n'); /* or it was cut off */
         good = end && memchr(line, '=', (size_t)(end - line));
@@ -2890,12 +3083,24 @@ static int read_record(int dir, const char *name) {
     return -1;
 }
 
+/* What the box prints cannot be read: say so in the log, where who misses it
+ * will look, and let the box know, by EPIPE, that nobody reads. */
+static void give_up_output(void) {
+    told = logfile >= 0 ? logfile : told;
+    step(13, "read(output)");
+    complain();
+    close(output[0]);
+    output[0] = -1;
+}
+
 /* Write to the log what the box has printed; returns 0 when no more can come.
  * Two files of half its size each: when one is full, the older is dropped.  If
  * the disk is full, a part is lost: the box is not to wait for it. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
     ssize_t got = read(output[0], buffer, sizeof(buffer));
+    if (got < 0)
+        give_up_output();
     if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(log_max / 2)) {
         renameat(folder, "log", folder, "log.1");
         close(logfile);                 /* it is log.1 now */
@@ -2903,7 +3108,7 @@ static ssize_t take_output(void) {
     }
     if (got > 0 && logfile < 0)         /* or there was no room for it before */
         logfile = openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                         O_CLOEXEC, 0600);
+                         O_NOFOLLOW | O_CLOEXEC, 0600);
     if (got > 0)
         write(logfile, buffer, (size_t)got);    /* or less, on a full disk */
     return got;
@@ -2915,6 +3120,20 @@ static void keep_box(void) {
     must(fchmod(folder, S_ISVTX | 0755));       /* remove_box() looks at it */
 }
 
+/* Send the launcher its byte.  Without it that would take the box for failed,
+ * and wait for our end: so it is to fail, and a new one to leave nothing.  If
+ * somebody killed the launcher, the box runs on. */
+static void say_it_runs(void) {
+    if (write(launcher, "", 1) == 1 || errno == EPIPE)
+        return;
+    int error = errno;                  /* of the write */
+    if (whose == NEW)
+        fchmod(folder, 0755);           /* no longer to be kept */
+    step(13, "write(ready)");
+    errno = error;
+    die();
+}
+
 /* The child is let go: see whether it becomes the command, and tell the
  * launcher.  execve(2) closes the pipe's other end; a byte in it is a failure,
  * which the child has explained itself.  From then on nothing of the caller's
@@ -2923,14 +3142,19 @@ static void tell_launcher(void) {
     char byte;
     close(refusal);                     /* the child alone has this end now */
     refusal = -1;
-    int runs = read(refusals[0], &byte, 1) == 0;
+    ssize_t got = read(refusals[0], &byte, 1);
+    if (got < 0) {                      /* nobody knows how it is */
+        step(13, "read(refusals)");
+        die();
+    }
+    int runs = got == 0;
     if (runs && is_kept)                /* what never ran is removed */
         keep_box();
     if (!runs)                          /* nor is its output waited for: its */
         logfile = -1;                   /* relay has the pipe open, still */
     flock(turn, LOCK_UN);               /* start's; to close it would undo */
     if (runs)                           /* the lock by which we live */
-        write(launcher, "", 1);
+        say_it_runs();
     close(launcher);
     launcher = -1;                      /* it has been told */
     close(told);                        /* the caller's standard error */
@@ -2947,7 +3171,8 @@ static void keep_log(void) {
     if (launcher >= 0)                  /* the first time */
         tell_launcher();
     while (!from[1].revents) {          /* no signal */
-        poll(from, LENGTH(from), -1);   /* sleeps */
+        if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
+            continue;                   /* revents is not what it says */
         if (from[0].revents && take_output() <= 0)
             from[0].fd = -1;            /* nobody is left who could write */
     }
@@ -2957,16 +3182,24 @@ static void keep_log(void) {
  * somebody may hold the other end.  What we say from now on is in the log. */
 static void end_output(void) {
     struct pollfd from = { .fd = output[0], .events = POLLIN };
-    while (logfile >= 0 && poll(&from, 1, 2000) > 0 && take_output() > 0)
-        ;
+    int ready = 1;
+    while (logfile >= 0 && ready > 0 && from.fd >= 0) {
+        ready = poll(&from, 1, 2000);
+        if (ready > 0 && take_output() <= 0)
+            from.fd = -1;
+    }
     told = logfile >= 0 ? logfile : told;
+    if (ready < 0) {                    /* some of it may be lost */
+        step(13, "poll(output)");
+        complain();
+    }
 }
 
 /* Before the clone: have a lock that goes on to the child, which loses it when
  * it becomes the command: until then the box is being made, and not visited. */
 static void begin_making(void) {
     step(13, "flock(upper)");
-    making = (int)must(openat(folder, "upper", FOLDER));
+    making = (int)must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making, LOCK_EX));
 }
 
@@ -2986,7 +3219,7 @@ static void begin_record(void) {
         return;
     step(13, "open(log)");
     logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
-                               O_CLOEXEC, 0600));
+                               O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
@@ -3035,7 +3268,7 @@ static void fork_supervisor(void) {
     }
     leaving = 2;                        /* what to undo is not ours any more */
     close(ready[1]);                    /* or its read would never end */
-    if (read(ready[0], &byte, 1) == 1) {
+    if (must(read(ready[0], &byte, 1)) == 1) {
         step(13, "write(standard output)");     /* it runs */
         puts(box.name);
         must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
@@ -3114,7 +3347,7 @@ static int send_visitor(void) {
     clone_child(enter_box);             /* into the box's cgroup */
     close(handback[1]);                 /* or the read would never end */
     open_gate();                        /* and with it the usher goes on */
-    read(handback[0], &visitor, sizeof(visitor));
+    must(read(handback[0], &visitor, sizeof(visitor)));
     must(waitpid(box.pid, &box.status, 0)); /* the usher */
     box.pid = visitor;                  /* ours to wait for, so at worst a */
     if (visitor > 0) {                  /* zombie: the number is still its */
@@ -3124,6 +3357,42 @@ static int send_visitor(void) {
     undo();                             /* the terminal */
     return visitor > 0 ? exit_status(box.status) : failure;
 }
+
+#if WITH_CGROUP
+static int ends_with(const char *path, const char *end) {
+    size_t all = strlen(path), part = strlen(end);
+    return all >= part && strcmp(path + all - part, end) == 0;
+}
+
+/*
+ * Open the cgroup in which the box's PID 1, whose number in the record is PID,
+ * is, so that the visitor is born in that very one.  A box was born in a cgroup
+ * named whalebox/NAME, or in its caller's, where no other could be made: then
+ * it has none, and so has the visitor.  Anything else is refused: outside, the
+ * visitor would have no limits, and would see the caller's cgroups.
+ */
+static void find_box_cgroup(const char *pid) {
+    const char *file = text("/proc/%s/cgroup", pid), *path = "";
+
+    step(7, "read(%s)", file);
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
+    if (line)
+        path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
+    if (!ends_with(path, text("/whalebox/%s", box.name))) {
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+        return;
+    }
+
+    const char *top = find_cgroup2();
+    errno = ENODEV;                     /* it is not in sight from here */
+    must(top ? 0 : -1);
+    step(7, "open(%s%s)", top, path);
+    box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
+    errno = ESRCH;                      /* another of that name, or it ended */
+    must(strstr(read_file(box.cgroup, "cgroup.procs") - 1,
+                text("\n%s\n", pid)) ? 0 : -1);
+}
+#endif
 
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
@@ -3183,8 +3452,7 @@ static void child(void) {
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
 #else
-    attach_folder(rootfs, "/tmp");      /* which every host has */
-    must(chdir("/tmp"));        /* "." is the rootfs, and the new root */
+    attach_rootfs();            /* "." is the rootfs, and the new root */
 #endif
     mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
     mount_sys();
@@ -3192,6 +3460,9 @@ static void child(void) {
     pivot_to_rootfs();          /* the host is gone */
 #else
     mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+#endif
+#if WITH_LOCKS
+    cover_paths();              /* before a volume can take their place */
 #endif
 #endif
     move_in();
@@ -3530,7 +3801,14 @@ static const char *age(long long since) {
 
 /* Print the line of the box NAME. */
 static int list_box(int parent, const char *name) {
-    int dir = openat(parent, name, FOLDER | O_NOFOLLOW); /* none if it went */
+    int dir = openat(parent, name, FOLDER | O_NOFOLLOW);
+
+    /* It has gone meanwhile, or was no folder: both are no box. */
+    if (dir < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+        step(13, "open(%s/%s)", home, name);
+        die();
+    }
+
     const char *status = dir < 0 ? "" : find_status(dir, name);
     close(dir);
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
@@ -3554,7 +3832,10 @@ static void list_boxes(const struct option *o, char *name) {
     if (!letters['q'])                  /* -q: nothing but names */
         printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
                "AGE", "COMMAND", "IMAGE");
-    must(for_each(containers, 0, list_box));
+    if (for_each(containers, 0, list_box) < 0) {
+        step(13, "getdents64(%s)", home);
+        die();
+    }
 }
 
 /* Print the record of the box NAME, or the values of KEY in it. */
@@ -3582,9 +3863,22 @@ static void inspect_box(const struct option *o, char *name) {
 static void print_rest(int fd) {
     char buffer[4096];
     step(13, "write(standard output)");
-    for (ssize_t got; (got = read(fd, buffer, sizeof(buffer))) > 0;)
+    ssize_t got;
+    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         for (ssize_t done = 0; done < got;) /* a pipe may take a part */
             done += must(write(1, buffer + done, (size_t)(got - done)));
+    if (got < 0) {                      /* there may be more */
+        step(13, "read(log)");
+        die();
+    }
+}
+
+/* Look at the file NAME in DIR, unless it is not there just now. */
+static void look_at(int dir, const char *name, struct stat *st) {
+    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
+        step(13, "stat(%s)", name);
+        die();
+    }
 }
 
 /* Print the log: the older file, the newer, and with -f what comes until the
@@ -3596,8 +3890,11 @@ static void print_log(const struct option *o, char *name) {
     (void)o;
     step(13, "open(%s/log) # tail", name);
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
-        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)                         /* other meanwhile; there is neither */
+        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
+                    O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT)      /* other meanwhile */
+        die();
+    if (fd < 0)                         /* there is neither */
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
     for (;;) {
@@ -3605,14 +3902,15 @@ static void print_log(const struct option *o, char *name) {
         supervisor = open_supervisor(dir);      /* first: if there is none, */
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
-        fstatat(dir, "log.1", &older, 0);
-        fstatat(dir, "log", &newer, 0);
+        look_at(dir, "log.1", &older);
+        look_at(dir, "log", &newer);
         print_rest(fd);                 /* this is all that will come */
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
-                          O_RDONLY | O_CLOEXEC);
+                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
             must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
-            dup3(next, fd, O_CLOEXEC);  /* FD is it now */
+            if (next >= 0)
+                must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
             close(next);
         } else if (letters['f'] && supervisor >= 0) {
             poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
@@ -3692,6 +3990,19 @@ static int (*run_command)(const struct option *o, char **argv) =
     run_boxes_command;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
+/* The box NAME, whose folder is DIR, may still be in the making: whoever makes it
+ * has a lock on its layer until then.  See begin_making(). */
+static void wait_until_made(int dir, const char *name) {
+    int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
+
+    step(14, "flock(%s/upper)", name);
+    if (upper_fd < 0 && errno == ENOENT)
+        return;                         /* there is no such box */
+    must(upper_fd);
+    must(flock(upper_fd, LOCK_SH));
+    close(upper_fd);
+}
+
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
 static void visit_box(const struct option *o, char *name) {
@@ -3701,9 +4012,8 @@ static void visit_box(const struct option *o, char *name) {
     box.argv++;                         /* past the name */
     if (!*box.argv)                     /* nor a default */
         refuse(o->help, "exec: there is no command to run");
-    int dir = open_box(name, 0), upper = openat(dir, "upper", FOLDER);
-    flock(upper, LOCK_SH);              /* it may still be in the making */
-    close(upper);
+    int dir = open_box(name, 0);
+    wait_until_made(dir, name);
     const char *state = need_status(dir, name);
     target = strcmp(state, "running") == 0 ? open_box_process() : -1;
     if (target < 0)                     /* it has just ended */
@@ -3724,8 +4034,9 @@ static void visit_box(const struct option *o, char *name) {
     for (struct taken *t = taken; t->option; t++)
         t->option->take(t->option, t->value);   /* ours, and perhaps -t */
     box.name = name;
-    if (chapters[7].before)
-        chapters[7].before();           /* opens the box's cgroup */
+#if WITH_CGROUP
+    find_box_cgroup(value_of("pid"));
+#endif
     chapters[12].before();              /* -t */
     entered = box.flags;                /* as its own options left them */
     box.flags = 0;                      /* the usher gets no new ones */
@@ -3804,6 +4115,7 @@ static char **take_options(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    refuse_set_id();
     own_argv = argv;                    /* 14: to start once more */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         box.flags |= chapters[n].flag;  /* options may clear some */

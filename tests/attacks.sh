@@ -59,6 +59,23 @@ it 'gets no working folder of the host' '
 	box /bin/pwd && want_out /
 '
 
+# ".." of a folder is the one above it, on the host, whatever the root is.  The
+# third is one that cannot be read, but that leads there as well.
+it 'gets no folder of the host as a standard stream' '
+	mkdir folder && echo secret >letter &&
+	attack="for n in 0 1 2; do cat /proc/self/fd/\$n/../letter; done" &&
+	naive /bin/sh -c "$attack" <folder && want_line secret &&
+	onpath=$project/build/tests/onpath &&
+	run "$onpath" 0 folder /bin/sh -c "cat /proc/self/fd/0/../letter" &&
+	want_out secret &&
+	run "$WHALEBOX" /bin/sh -c "$attack" <folder && want_status 125 &&
+	want_out "" && want_err "standard input is a folder" &&
+	want_err "hint: " && for n in 0 1 2; do
+		run "$onpath" $n folder "$WHALEBOX" /bin/sh -c "$attack" &&
+		want_status 125 && want_out "" || exit
+	done
+'
+
 # Nobody can write to a program that runs, but whoever holds its /proc/N/exe open
 # can wait for its end.  The victim is a copy, which no other process runs.  And
 # a script of /proc/self/exe is run by whalebox, in the box.
@@ -97,6 +114,24 @@ it 'gets no key, and gives none' '
 	unlocked /call $request_key user whalebox 0 0 && differ "$refused" "$out" &&
 	box /call $request_key user whalebox 0 0 && want_out "$refused"
 '
+
+# What it is told to mount, and who it makes its box for, is up to its caller.
+if is_root; then
+	it 'gives nobody its rights by being set-user-ID' '
+		guest="setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all" &&
+		chmod 711 "$scratch" . && geteuid=107 getegid=108 &&
+		cp "$root/call" call && cp "$WHALEBOX" victim &&
+		for mode in 4755 2755 6755; do
+			chmod $mode call victim && run $guest ./call $geteuid &&
+			case $mode in
+			2755) run $guest ./call $getegid ;;
+			esac && want_out 0 && run $guest ./victim /bin/true &&
+			want_status 125 && want_err "set-user-ID" &&
+			want_err "hint: chmod u-s" || exit
+		done && run $guest ./victim --version && want_status 125 &&
+		want_out ""
+	'
+fi
 
 # Started by somebody who has inheritable and ambient capabilities.
 if is_root; then
@@ -161,6 +196,80 @@ if is_root; then
 		box /bin/su guest -c "$attack" && want_out 1000
 	'
 fi
+
+# The device zero, by another name.  What a stranger has put into a volume, into
+# the root, or what the host has in /dev.
+it 'opens no device but its own' '
+	read="head -c 1 /v/zero | wc -c" && denied="Permission denied" &&
+	run unshare --user --map-root-user --mount sh -c "
+		mount --rbind /dev \"$root/tmp\" && chroot \"$root\" head -c 1 /tmp/zero |
+		    wc -c" && want_out 1 &&
+	box $strong -v /dev:/v /bin/sh -c "$read" && want_out 0 &&
+	want_err "$denied" &&
+	box $strong -v /dev/zero:/v/zero /bin/sh -c "$read" && want_out 1 &&
+	if is_root; then
+		mkdir data && cp -R "$root" tree && mkdir tree/v &&
+		mknod data/zero c 1 5 && cp -R data/zero tree/v/zero &&
+		same 1 "$(head -c 1 data/zero | wc -c)" &&
+		for user in "" "$strong" "$strong --cap-add ALL"; do
+			box $user -v "$PWD/data:/v" /bin/sh -c "$read" &&
+			want_out 0 && want_err "$denied" &&
+			box $user --rootfs tree /bin/sh -c "$read" &&
+			want_out 0 && want_err "$denied" &&
+			box $user --read-only --rootfs tree /bin/sh -c "$read" &&
+			want_out 0 && want_err "$denied" || exit
+		done &&
+		run "$project/build/whalebox-8" $strong --rootfs tree /bin/sh \
+		    -c "$read" && want_out 0 && want_err "$denied"
+	fi
+'
+if is_root; then
+	it 'makes no device in a volume, where root is the host'\''s' '
+		mkdir data && attack="mknod /v/zero c 1 5; head -c 1 /v/zero | wc -c" &&
+		box $strong -v "$PWD/data:/v" /bin/sh -c "$attack" &&
+		want_out 0 && want_err "mknod: /v/zero: $refused" &&
+		same "" "$(ls data)" &&
+		box $strong --cap-add MKNOD -v "$PWD/data:/v" /bin/sh -c "$attack" &&
+		want_out 0 && want_err "Permission denied" &&
+		same "1 zero" "$(head -c 1 data/zero | wc -c) $(ls data)"
+	'
+	# Without chapter 10, so that no_new_privs is not what prevents it.
+	it 'gives nobody the rights of a set-user-ID program in a volume' '
+		geteuid=107 && mkdir data && cp "$root/call" data/call &&
+		cp "$root/call" "$root/call-as-root" && chmod 755 . &&
+		chmod 4755 data/call "$root/call-as-root" &&
+		unlocked /bin/su guest -c "/call-as-root $geteuid" && want_out 0 &&
+		for user in "" "$strong"; do
+			unlocked $user -v "$PWD/data:/v" /bin/su guest -c \
+			    "/v/call $geteuid" && want_out 1000 || exit
+		done
+	'
+fi
+
+# What covers /proc/interrupts is the device null, whatever is on /dev.
+it 'is shown nothing by a /dev that it was given' '
+	mkdir hostile && ln -s /proc/sys/kernel/core_pattern hostile/null &&
+	run unshare --user --map-root-user --mount sh -c "
+		mount --bind hostile /dev && mount --bind /dev/null /proc/interrupts &&
+		cat /proc/interrupts" &&
+	want_out "$(cat /proc/sys/kernel/core_pattern)" &&
+	box $strong -v "$PWD/hostile:/dev" /bin/sh -c "readlink /dev/null
+	    stat -c %t:%T /proc/interrupts; cat /proc/interrupts" &&
+	want_status 0 && want_no_err &&
+	want_out "/proc/sys/kernel/core_pattern${newline}1:3"
+'
+
+# What the locks are on is to stay in sight; and the host's own settings are
+# no more open where they are a volume.
+it 'takes no volume for its /proc and /sys, and none of them to write' '
+	mkdir data && for target in /proc /proc/sys /proc/sys/kernel /sys \
+	    /sys/kernel /proc/new /proc/../proc; do
+		box $strong -v "$PWD/data:$target" /bin/true && want_status 125 &&
+		want_err "hint: " || exit
+	done &&
+	box $strong -v /proc:/p -v /sys:/s /writable /p/sys /p/irq /s &&
+	want_status 0 && want_match "^writable: 0 of [0-9]{3,}$"
+'
 
 # ---- What the box can do to the host -----------------------------------------
 
@@ -248,6 +357,14 @@ it 'sees nothing of the machine in what is covered' '
 	want_err "$refused"
 '
 
+# It may run on the first alone, but be moved to another one.
+it 'covers what all processors tell, wherever its caller may run' '
+	run taskset -c 0 "$WHALEBOX" --explain $strong /bin/true && want_status 0 &&
+	grep -o "/cpu[0-9]*/thermal_throttle" err | sort -u >looked &&
+	( cd /sys/devices/system/cpu && ls -d cpu[0-9]* ) >there &&
+	same "$(wc -l <there)" "$(wc -l <looked)"
+'
+
 # ---- Capabilities ------------------------------------------------------------
 
 # want_caps MASK: in the three sets that count.
@@ -261,11 +378,14 @@ caps() {
 }
 all_caps=$(printf '%016x' $(((2 << $(cat /proc/sys/kernel/cap_last_cap)) - 1)))
 
+# MKNOD is left out where root of the box could make any disk with it.
 it 'has fourteen capabilities, and the locks of its kind' '
 	unlocked /bin/cat /proc/self/status && want_caps "$all_caps" &&
 	want_line "NoNewPrivs:	0" && want_line "Seccomp:	0" &&
 	for user in "" "$strong"; do
-		box $user /bin/cat /proc/self/status && want_caps 00000000a80425fb &&
+		caps=00000000a80425fb &&
+		{ [ -z "$user" ] || caps=00000000a00425fb; } &&
+		box $user /bin/cat /proc/self/status && want_caps $caps &&
 		want_line "CapInh:	0000000000000000" &&
 		want_line "CapAmb:	0000000000000000" &&
 		want_line "NoNewPrivs:	1" && want_line "Seccomp:	2" || exit
@@ -360,6 +480,21 @@ it 'is refused the requests that type into a terminal' '
 		done" &&
 	unlocked /bin/sh -c "$attack" && want_each 6 "Not a tty" &&
 	box /bin/sh -c "$attack" && want_each 6 "$refused"
+'
+
+# Aufs opens its writable branch for who asks, and ".." from there leads on.
+it 'is refused the request that opens a branch of aufs' '
+	ioctl=16 AUFS_CTL_WBR_FD=0x40084102 &&
+	attack="for high in 0 1 0x80000000; do
+			/call $ioctl 0 \$((high << 32 | $AUFS_CTL_WBR_FD)) x
+		done" &&
+	unlocked /bin/sh -c "$attack" && want_each 3 "Not a tty" &&
+	box /bin/sh -c "$attack" && want_each 3 "$refused"
+'
+
+it '... and has nothing above that branch in its mount' '
+	box --storage aufs --explain /bin/true &&
+	want_err "/upper, box)" && want_err "mount(aufs, merged, \"br=box=rw:"
 '
 
 # typed BINARY OPTION...: what an x, typed by the box, is for its caller.

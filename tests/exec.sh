@@ -123,6 +123,16 @@ it 'takes no descriptor and no folder of the host in' '
 	done
 '
 
+it 'takes no folder of the host in as a standard stream' '
+	mkdir folder && echo secret >letter && begin /bin/sleep 300 &&
+	attack="cat /proc/self/fd/0/../letter" &&
+	run nsenter --target "$("$WHALEBOX" inspect one pid)" --user \
+	    --preserve-credentials --mount --pid /bin/sh -c "$attack" <folder &&
+	want_out secret &&
+	run "$WHALEBOX" exec one /bin/sh -c "$attack" <folder &&
+	want_status 125 && want_out "" && want_err "standard input is a folder"
+'
+
 # Its files are read before the visitor is locked.
 it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 	LIMIT=10 && log=$WHALEBOX_HOME/containers/one/log &&
@@ -142,7 +152,7 @@ it 'reads a hostile /etc/passwd, whatever that is, and ends in time' '
 # ---- A box that ends, or is another ------------------------------------------
 
 # No file of that path is in the box.
-look='[ ! -e "$0" ] || echo "on the host"; sleep '234$$
+look="[ ! -e \"\$0\" ] || echo on the host; sleep 234$$"
 
 it 'is 137 for the visitor, and no more, when the box ends' '
 	begin /bin/sleep 300 && snapshot &&
@@ -173,10 +183,32 @@ it 'never runs a command on the host while the box ends, 30 times' '
 	same "" "$(pgrep -f "sleep 234$$")"
 '
 
+# By its path, when it has been found: a fault of the host's.  The box has no
+# limits, so that nothing else would show that its visitor is not in its cgroup.
+top=$(mounts_of cgroup2 | tail -n 1)
+if is_root && [ -n "$top" ]; then
+	it 'goes in where the box is, or not at all' '
+		b=box$$ && trap "\"$WHALEBOX\" rm -f $b >last 2>&1" EXIT &&
+		box -d --name $b /bin/sleep 300 && want_status 0 &&
+		pid=$("$WHALEBOX" inspect $b pid) &&
+		group=$(sed -n "s/^0:://p" /proc/$pid/cgroup) &&
+		same "/whalebox/$b" "$group" && visit $b /bin/cat /proc/self/cgroup &&
+		want_line 0::/ && visit $b /bin/sleep 0.01 && want_status 0 &&
+		for error in EACCES ENOENT EPERM EMFILE; do
+			run strace -f -qq -o calls -P "$top$group" -e trace=open,openat \
+			    -e inject=open,openat:error=$error \
+			    "$WHALEBOX" exec $b /bin/echo ran &&
+			grep -q INJECTED calls && want_status 125 && want_out "" &&
+			want_err "chapter 7: open($top$group)" || exit
+		done
+	'
+fi
+
 # It is held up when it has found the box running, as it looks for its cgroup.
 it 'is 125 when the box ends before it is entered' '
 	begin /bin/sleep 300 && LIMIT=20 &&
-	{ run strace -f -qq -o /dev/null -P /proc/self/mounts -e trace=openat \
+	cgroup=/proc/$("$WHALEBOX" inspect one pid)/cgroup &&
+	{ run strace -f -qq -o /dev/null -P "$cgroup" -e trace=openat \
 	    -e inject=openat:delay_enter=3000000 timeout -s KILL 9 "$WHALEBOX" \
 	    exec one /bin/sh -c "$look" "$PWD" && want_status 125 &&
 	    want_out "" && want_err "whalebox: chapter " & } &&

@@ -82,6 +82,7 @@ scratch=$(mktemp -d) || exit 1
 # left its parent included, from those of any other: a limit which the kernel
 # does not heed, and every child inherits, has a value of its own.
 mark=$(printf '%s' "$scratch" | cksum | cut -d ' ' -f 1)
+# shellcheck disable=SC3045 # which dash, bash and busybox have
 ulimit -S -m "$mark"
 
 # discard FOLDER: unless something is mounted there, as then the removal would
@@ -251,11 +252,16 @@ differ() {
 
 soon() {
 	until_when=$(($(date +%s) + PATIENCE))
-	until "$@"; do
-		[ "$(date +%s)" -le "$until_when" ] ||
-			wrong "soon: $*" 'not so far' || return 1
+	# What the tries say before the last one, nobody wants to read.
+	until "$@" >"$scratch/soon" 2>&1; do
+		[ "$(date +%s)" -le "$until_when" ] || {
+			cat "$scratch/soon"
+			wrong "soon: $*" 'not so far'
+			return
+		}
 		sleep 0.1
 	done
+	cat "$scratch/soon"
 }
 
 is_root() {

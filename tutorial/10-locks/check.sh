@@ -93,7 +93,7 @@ it 'makes the settings of the machine read-only' '
 if is_root; then
 	it 'locks root of the host in as well' '
 		before=$(own_locks) && locks --userns host && want_status 0 &&
-		want_line CapEff=00000000a80425fb && want_line Seccomp=2 &&
+		want_line CapEff=00000000a00425fb && want_line Seccomp=2 &&
 		refuses_calls --userns host &&
 		box --userns host /bin/sh -c "
 			head -c 1 /proc/kcore; : >>/proc/sys/kernel/core_pattern" &&
