@@ -197,6 +197,10 @@ orphan() {
 	kill -9 "$whalebox" && soon is_over "$whalebox" && lives
 }
 
+no_whalebox() {
+	[ -z "$(pidof whalebox)" ]
+}
+
 is_over() {
 	[ ! -e "/proc/$1" ] || grep -q '^State:	Z' "/proc/$1/status" 2>/dev/null
 }
@@ -492,7 +496,6 @@ attack user root -- 'refuses a home that others can write' '
 	victim && home=$WHALEBOX_HOME && forge "$home" &&
 	chown -R "$(stat -c %u:%g "$home")" "$home" && chmod 700 "$containers" &&
 	chmod 777 "$home" && refuses_home "$home" &&
-	chmod 1777 "$home" && refuses_home "$home" &&
 	chown :2000 "$home" && chmod 775 "$home" && refuses_home "$home" &&
 	chmod 755 "$home" && chmod 777 "$containers" && refuses_home "$home" &&
 	chmod 775 "$containers" && refuses_home "$home"
@@ -588,16 +591,20 @@ attack $everybody -- 'lives on nowhere, at whatever call its whalebox was killed
 	run $as strace -qq -o /scratch/calls "$WHALEBOX" /bin/true &&
 	want_status 0 &&
 	note && sed -n "s/^\([a-z0-9_]*\)(.*/\1/p; /^rt_sigtimedwait/q" /scratch/calls |
-	    awk "\$1 != \"execve\" { print \$1, ++count[\$1] }" |
+	    awk "\$1 !~ /execve|getpid/ { print \$1, ++count[\$1] }" |
 	    tail -n $steps >/scratch/points && [ -s /scratch/points ] &&
 	while read -r call at; do
-		timeout -s KILL 10 $as strace -qq -o /dev/null \
+		timeout -s KILL 4 $as strace -qq -o /dev/null \
 		    -e "inject=$call:signal=KILL:when=$at" "$WHALEBOX" /squat wait \
 		    >killed.out 2>&1 </dev/null
-		[ -z "$(pidof whalebox)" ] || wrong "a kill at $call $at" none || exit
+		# It may make a call less often now: then it runs, and is no point.
+		[ -z "$(pidof whalebox)" ] ||
+			{ end_all && soon no_whalebox && continue; } || exit
+		echo "$call $at" >>/scratch/killed
 		{ next_run && untouched && worked && soon none_lives && nothing_left; } ||
 			wrong "as before, after a kill at $call $at" differs || exit
-	done </scratch/points
+	done </scratch/points &&
+	[ $(($(wc -l </scratch/killed) * 2)) -ge "$(wc -l </scratch/points)" ]
 '
 }
 
