@@ -286,7 +286,7 @@ copy_modules() {
 # with the shared libraries that ldd names, and stands first in PATH.
 needed_tools="bash findmnt flock ip ipcmk ipcrm ipcs lsns mount mountpoint
     newgidmap newuidmap nsenter pgrep prlimit ps pstree script setpriv setsid
-    sh strace timeout umount unshare"
+    sh strace taskset timeout umount unshare"
 optional_tools="iptables nft"
 
 find_tools() {

@@ -164,15 +164,64 @@ static int run(char **argv);            /* 10: the doctor makes a box, too */
 static const struct option *find_option(const char *word);      /* 10: */
 static _Noreturn void die(void);
 
+/* How many bytes the character has that FROM begins with, or 0 if a terminal
+ * would obey it, or it is none: then it may do so with what follows.  utf-8(7).
+ */
+static size_t printable(const char *from) {
+    /* The least that is worth so many bytes; what is below 0xa0 is control. */
+    static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
+    const unsigned char *byte = (const unsigned char *)from;
+    unsigned long code = byte[0];
+    size_t count = 1;
+
+    if (code >= 0xf0)
+        count = 4;
+    else if (code >= 0xe0)
+        count = 3;
+    else if (code >= 0x80)
+        count = 2;
+    if (count > 1)
+        code &= 0xffUL >> (count + 1);  /* the rest says how many there are */
+    for (size_t i = 1; i < count; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;                   /* it ends too early */
+        code = code << 6 | (byte[i] & 0x3f);
+    }
+    if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
+        code > 0x10ffff)
+        return 0;
+    return count;
+}
+
+/* FROM, with whatever a terminal would obey as \xNN: a name may be a
+ * stranger's, and a line in it forge one of ours.  Lasts until four more are
+ * asked for. */
+static char *visible(const char *from) {
+    static char rooms[4][8 * PATH_MAX]; /* each byte may become four */
+    static size_t turn;                 /* which room is next */
+    char *room = rooms[turn++ % LENGTH(rooms)], *to = room;
+
+    while (*from && to < room + sizeof(*rooms) - 5) {
+        size_t count = printable(from);
+        if (count == 0)
+            to += sprintf(to, "\\x%02x", (unsigned char)*from++);
+        while (count-- > 0 && *from)
+            *to++ = *from++;
+    }
+    *to = '\0';
+    return room;
+}
+
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
-    static char why[2 * PATH_MAX], all[4 * PATH_MAX];   /* room for any */
+    static char why[2 * PATH_MAX], all[17 * PATH_MAX];  /* room for any */
     va_list args;                       /* what the dots stand for */
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
     write(told, all, (size_t)snprintf(all, sizeof(all), "whalebox: %s%s%s\n",
-          why, mend ? "\n  hint: " : "", mend ? mend : ""));  /* unmixed */
+          visible(why), mend ? "\n  hint: " : "",
+          visible(mend ? mend : "")));  /* in one, so that it is not mixed */
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -207,8 +256,9 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
     if (shell)
         *shell = '\0';                  /* cut in two */
     if (explaining)                     /* --explain */
-        dprintf(told, "[%d %-6s] %-40s%s%s\n", chapter, who, now.call,
-                shell ? " # " : "", shell ? shell + 3 : "");
+        dprintf(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
+                visible(now.call), shell ? " # " : "",
+                visible(shell ? shell + 3 : ""));
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
@@ -276,8 +326,8 @@ static _Noreturn void die(void) {
 
 /* The step failed, but we go on: we are cleaning up. */
 TOOL void complain(void) {
-    dprintf(told, "whalebox: chapter %d: %s: %s\n", now.chapter, now.call,
-            strerror(errno));
+    dprintf(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
+            visible(now.call), strerror(errno));
 }
 
 /* The result of the step's system call, unless it failed. */
@@ -452,6 +502,7 @@ static int is_prepared;                 /* 13: by the command start */
 TOOL char **own_argv;                   /* 14: the whole command line */
 TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
 TOOL int own_terminal;                  /* 12: -t: it is in another session */
+TOOL int has_terminal;                  /* 12: it is open, as streams 0 to 2 */
 static int in_foreground;               /* our group has the terminal */
 static int host_root;                   /* root, and in no user namespace */
 
@@ -738,6 +789,8 @@ static void mount_fresh(const char *type, const char *target, unsigned long
  *
  * To map 0 to 0, as many do, is to rename nothing.  user_namespaces(7).
  */
+#include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
+
 static const struct option user_options[] = {
     { "    --userns host        share the host's users: root is root",
       take_share, (void *)CLONE_NEWUSER },
@@ -763,6 +816,37 @@ static char *find_range(const char *file) {
         return NULL;                    /* no line of ours, or half of one */
     *colon = ' ';                       /* START COUNT */
     return text("%.*s", (int)strcspn(line, "\n"), line);
+}
+
+/* The range in FILE that root's boxes have. */
+static char *root_range(const char *file) {
+    char *range = find_range(file);
+    return range ? range : text("100000 65536");
+}
+
+/*
+ * Before the clone, and with IS_OVER after it: for the clone alone, root's
+ * effective user is the one that the box's root is going to be.  The kernel
+ * charges what is taken in a user namespace, such as inotify instances, POSIX
+ * queues and pending signals, to whoever made it, too, and host root is to run
+ * out of nothing that a box takes.  The capabilities stay meanwhile.
+ */
+static void answer_as_box(int is_over) {
+    static unsigned long bits;          /* how a change of user was */
+    if (!host_root || !(box.flags & CLONE_NEWUSER))
+        return;
+    if (!is_over) {
+        unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
+                                                10);
+        bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+        step(5, "setresuid(-1, %u, -1)", id);
+        must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+        must(syscall(SYS_setresuid, -1, id, -1));
+    } else {
+        step(5, "setresuid(-1, 0, -1)");
+        must(syscall(SYS_setresuid, -1, 0, -1));
+        must(prctl(PR_SET_SECUREBITS, bits));
+    }
 }
 
 /* Write MAP to FILE of the child's folder in /proc. */
@@ -798,17 +882,17 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
  * map.  A user may map its own id, and gid_map only once setgroups(2) is
  * denied: the box could else leave a group that some file's mode shuts out. */
 static void write_maps(void) {
-    char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
     if (!(box.flags & CLONE_NEWUSER))
         return;
     if (host_root) {                    /* it may map any id */
-        write_map("uid_map", text("0 %s", uids ? uids : "100000 65536"));
-        write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
+        write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
+        write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
         const char *link = text("/proc/%d/ns/user", box.pid);
         step(5, "open(%s)", link);
         box.userns = (int)must(open(link, O_RDONLY | O_CLOEXEC));
         return;
     }
+    char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
     write_map("setgroups", "deny");     /* before gid_map, or that is refused */
     if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
         run_map_tool("newuidmap", geteuid(), uids);
@@ -819,17 +903,29 @@ static void write_maps(void) {
     }
 }
 
+static int is_box_root;                 /* this process has become that */
+
 /* In the child: become the box's root.  A user's further groups stay: EPERM. */
 static void become_box_root(void) {
-    if (!(box.flags & CLONE_NEWUSER))
+    if (!(box.flags & CLONE_NEWUSER) || is_box_root)
         return;
     step(5, "setgroups(0), setresgid(0), setresuid(0) # setpriv --reuid 0 ...");
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* libc's would look for threads */
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
     must(syscall(SYS_setresuid, 0, 0, 0)); /* last: it is root now */
+    is_box_root = 1;
 }
 #endif /* WITH_USER */
+
+/* Until it becomes the command, nobody in a box may look into this process: at
+ * its memory, its environment, its open files, all of them the host's still.
+ * Each change of ids may undo that, as fs.suid_dumpable has it, so this comes
+ * after each.  PR_SET_DUMPABLE. */
+static void hide_process(void) {
+    step(0, "prctl(PR_SET_DUMPABLE, 0)");
+    must(prctl(PR_SET_DUMPABLE, 0));
+}
 
 /* A child, whatever it is for, waits at the gate until it is somebody (end of
  * file: the parent died), becomes that, and has the kernel end it if the parent
@@ -845,6 +941,7 @@ static void start_child(void) {
 #if WITH_USER
     become_box_root();                  /* whom the map has made 0 */
 #endif
+    hide_process();
     step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL) # unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
     if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
@@ -1473,7 +1570,7 @@ static void name_resident(void) {
  */
 
 static int cleared_fd;                  /* the folder that is being cleared */
-static int rest;                        /* how much was found in it */
+static int entries_found;               /* how much was found in it */
 static struct timespec deadline;        /* when to give up */
 
 /* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
@@ -1538,7 +1635,7 @@ static int lift_entry(int dir_fd, const char *name) {
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
-    rest++;
+    entries_found++;
     int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
@@ -1571,9 +1668,9 @@ static int clear_folder(int dir_fd, int seconds) {
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
     do {
-        rest = 0;
+        entries_found = 0;
         result = for_each(dir_fd, 1, clear_entry);
-    } while (result == 0 && rest > 0);
+    } while (result == 0 && entries_found > 0);
     return result;
 }
 
@@ -2595,7 +2692,7 @@ static _Noreturn void exec_under_init(void) {
     siginfo_t info;                     /* who sent it */
     int status;                         /* of whoever ended */
     step(11, "fork() # tini");
-    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd */
+    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
     pid_t command = (pid_t)must(fork());
@@ -2629,10 +2726,11 @@ static void become_user(void) {
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* a user of the host keeps them */
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-    if (own_terminal)                   /* 12: or it could not open it anew */
+    if (has_terminal)                   /* 12: or it could not open it anew */
         must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
+    hide_process();
     must(prctl(PR_SET_SECUREBITS, bits));       /* in the box as elsewhere */
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
     if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
@@ -2767,6 +2865,7 @@ static void open_terminal(void) {
     must(ioctl(slave, TIOCSCTTY, 0));   /* this one */
     for (int stream = 0; stream <= 2; stream++)
         must(dup2(slave, stream));      /* the caller's are gone */
+    has_terminal = 1;
     close(slave);                       /* the master goes at execve(2) */
 }
 
@@ -3321,14 +3420,23 @@ static const struct hint exec_hints[] = {
 };
 
 /* In the usher: enter the box, and have a child, our parent's, that is born in
- * it.  CLONE_PARENT takes the exit signal of ours. */
+ * it.  CLONE_PARENT takes the exit signal of ours.  The box sees the visitor,
+ * and not the usher, who has no number in it: so the usher becomes whom the
+ * visitor is to be, and there is no moment at which a change of ids opens the
+ * visitor to the box.
+ */
 static void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
     start_child();                      /* has no ids to become, as yet */
     box.flags = entered;                /* now they are those we are in */
-    must(prctl(PR_SET_DUMPABLE, 0));    /* until execve(2) */
     step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
     must(setns(target, (int)entered));  /* all at once, or none */
+#if WITH_USER
+    become_box_root();
+#endif
+    if (user)
+        become_user();
+    hide_process();                     /* setns(2) may have undone that */
     step(14, "clone3(CLONE_PARENT)");
     pid_t visitor = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
     if (visitor > 0) {
@@ -3364,6 +3472,22 @@ static int ends_with(const char *path, const char *end) {
     return all >= part && strcmp(path + all - part, end) == 0;
 }
 
+/* Which folder of its file system the mount at TOP shows: "/", or in a
+ * container, say, one further down.  It is field 4 of /proc/self/mountinfo,
+ * proc(5). */
+static const char *mounted_folder(const char *top) {
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo"), *found = NULL;
+
+    for (char *line; (line = strsep(&rest, "\n")); ) {
+        char *field[5] = { NULL };
+        for (size_t i = 0; i < LENGTH(field) && line; i++)
+            field[i] = strsep(&line, " ");
+        if (field[4] && strcmp(field[4], top) == 0)
+            found = field[3];           /* the last one hides those before */
+    }
+    return found && strcmp(found, "/") != 0 ? text("%s", found) : "";
+}
+
 /*
  * Open the cgroup in which the box's PID 1, whose number in the record is PID,
  * is, so that the visitor is born in that very one.  A box was born in a cgroup
@@ -3386,6 +3510,10 @@ static void find_box_cgroup(const char *pid) {
     const char *top = find_cgroup2();
     errno = ENODEV;                     /* it is not in sight from here */
     must(top ? 0 : -1);
+    const char *above = mounted_folder(top);
+    errno = ENODEV;
+    must(strncmp(path, above, strlen(above)) == 0 ? 0 : -1);
+    path += strlen(above);
     step(7, "open(%s%s)", top, path);
     box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
     errno = ESRCH;                      /* another of that name, or it ended */
@@ -3562,7 +3690,13 @@ static int run(char **argv) {
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
             chapters[n].before();       /* may refuse: undo() follows */
+#if WITH_USER
+    answer_as_box(0);
+#endif
     clone_child(child);                 /* the child waits at the gate */
+#if WITH_USER
+    answer_as_box(1);
+#endif
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].born)           /* it has work to do then */
             chapters[n].born();
@@ -3814,14 +3948,16 @@ static int list_box(int parent, const char *name) {
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
         return 0;
     if (letters['q'] || strcmp(status, "corrupt") == 0)
-        printf(letters['q'] ? "%s\n" : "%-16s -        corrupt\n", name);
+        printf(letters['q'] ? "%s\n" : "%-16s -        corrupt\n",
+               visible(name));
     else
-        printf("%-16s %-8s %-12s %-5s %-30.60s %s\n", name,
+        printf("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
                strcmp(status, "running") == 0 ? value_of("pid") : "-",
                strcmp(status, "exited") == 0
                ? text("exited (%s)", value_of("exit_code")) : status,
-               age(atoll(value_of("created"))), value_of("command"),
-               value_of("image"));
+               age(atoll(value_of("created"))),
+               visible(text("%.60s", value_of("command"))),
+               visible(value_of("image")));
     return 0;
 }
 
@@ -3852,7 +3988,12 @@ static void inspect_box(const struct option *o, char *name) {
             continue;
         if (key && strcmp(key, "command") != 0) /* whose words stay apart */
             take_word(line + end + 1);
-        puts(key ? line + end + 1 : line);
+        if (!key)
+            puts(visible(line));
+        else if (isatty(1))             /* a program gets it as it is */
+            puts(visible(line + end + 1));
+        else
+            puts(line + end + 1);
         printed = 1;
     }
     if (!printed)                       /* no line began so */
@@ -3976,7 +4117,7 @@ static int run_boxes_command(const struct option *o, char **argv) {
         if (helper == 0) {
             must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
             o->take(o, *name);          /* or it refuses, or exits */
-            puts(*name);                /* as was asked for */
+            puts(visible(*name));       /* as was asked for */
             break;                      /* the one name was ours */
         }
         must(waitpid(helper, &status, 0));
@@ -3990,8 +4131,8 @@ static int (*run_command)(const struct option *o, char **argv) =
     run_boxes_command;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
-/* The box NAME, whose folder is DIR, may still be in the making: whoever makes it
- * has a lock on its layer until then.  See begin_making(). */
+/* The box NAME, whose folder is DIR, may still be in the making: whoever makes
+ * it has a lock on its layer until then.  See begin_making(). */
 static void wait_until_made(int dir, const char *name) {
     int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
 

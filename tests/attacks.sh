@@ -289,6 +289,22 @@ if is_root; then
 	'
 fi
 
+# What is counted for each user of the host.  There is no weaker box here: one
+# that succeeds takes from whoever else is at work on the host.
+if is_root; then
+	it 'uses up nothing that root of the host needs' '
+		mkfifo key && exec 9<>key &&
+		{ "$WHALEBOX" /hoard 1000000 <key >hoarded & } &&
+		soon grep -q signals hoarded &&
+		for what in instances queues signals; do
+			grep -q "^$what [1-9]" hoarded || wrong "$what" "$(cat hoarded)" ||
+			exit
+		done && run "$root/hoard" 1 && want_status 0 &&
+		want_out "instances 1${newline}queues 1${newline}signals 1" &&
+		exec 9>&- && wait
+	'
+fi
+
 # A cgroup of version 1 has a release_agent, which is run on the host.
 it 'makes no namespace and mounts no cgroup' '
 	mount=165 && attack="unshare -Urm /call $mount none /tmp tmpfs 0 0" &&
@@ -363,6 +379,45 @@ it 'covers what all processors tell, wherever its caller may run' '
 	grep -o "/cpu[0-9]*/thermal_throttle" err | sort -u >looked &&
 	( cd /sys/devices/system/cpu && ls -d cpu[0-9]* ) >there &&
 	same "$(wc -l <there)" "$(wc -l <looked)"
+'
+
+# ---- What reaches a terminal by its names ------------------------------------
+
+# tame COUNT FILE: so many lines, with nothing in them that a terminal obeys.
+tame() {
+	same "$1" "$(wc -l <"$2")" &&
+	same 0 "$(LC_ALL=C tr -d '\n' <"$2" | LC_ALL=C tr -dc '\000-\037\177' | wc -c)" &&
+	same 0 "$(LC_ALL=C grep -c "$(printf '\302\233')" "$2")"
+}
+
+# An escape, a return, a new line, the same as one character (CSI), a byte that
+# is no character; and what is to be left alone.
+it 'shows no name that a terminal would obey' '
+	name=$(printf "a\033[31m\r\nwhalebox: x\302\2331m\177\200\303\251\346\227\245z") &&
+	shown="a\\x1b[31m\\x0d\\x0awhalebox: x\\xc2\\x9b1m\\x7f\\x80\303\251\346\227\245z" &&
+	shown=$(printf "%b" "$(echo "$shown" | sed "s/\\\\x/\\\\\\\\x/g")") &&
+	for argument in "--$name" "/$name" "$name" "--name=$name" "--rootfs=$name" \
+	    "--cap-add=$name" "--volume=/$name:x" "--memory=$name"; do
+		box "$argument" /bin/true && differ 0 $status && want_out "" &&
+		want_err "$shown" && tame 2 err || exit
+	done &&
+	box --explain -w "/$name" -e "A=$name" /bin/true && want_status 0 &&
+	want_err "$shown" && tame "$(grep -c "^\[" err)" err &&
+	box doctor "$name" && want_status 125 && tame 2 err &&
+	box $unkept --explain -v "/$name:$name" /bin/true && want_status 125 &&
+	tame 2 err
+'
+it '... nor in the list of boxes, or a record' '
+	b=box$$ && trap "\"$WHALEBOX\" rm -f $b >last 2>&1" EXIT &&
+	name=$(printf "a\033[31m\rb\302\233c") && cp -R "$root" "$name" &&
+	box -d --name $b --rootfs "$name" /bin/sh -c "sleep 60; : $name" &&
+	want_status 0 && folder="$WHALEBOX_HOME/containers/$name" &&
+	mkdir -p "$folder/config" && box ps -a && rm -r "$folder/config" &&
+	want_status 0 && tame 3 out && want_match "^a.x1b.31m.x0db.xc2.x9bc  *- *corrupt" &&
+	want_match "^$b .*/a.x1b.31m.x0db.xc2.x9bc$" &&
+	box inspect $b && want_status 0 && tame "$(wc -l <out)" out &&
+	want_match "^image=.*/a.x1b.31m.x0db.xc2.x9bc$" &&
+	box inspect $b image && want_out "$PWD/$name"
 '
 
 # ---- Capabilities ------------------------------------------------------------

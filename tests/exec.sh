@@ -38,7 +38,7 @@ slowly=
 # foreign: the program peep, in that box, has seen what is not of the box.
 foreign() {
 	"$WHALEBOX" logs one | grep -Ev \
-	    '^(ready|fd) |^(mem|exe) /(peep|bin/busybox)$|^(cwd|root) /$' >seen
+	    '^(ready|fd) |^(mem|environ|exe) /(peep|bin/busybox)$|^(cwd|root) /$' >seen
 }
 
 # alone: the box has one process, its first, and the one that looks.
@@ -192,7 +192,8 @@ if is_root && [ -n "$top" ]; then
 		box -d --name $b /bin/sleep 300 && want_status 0 &&
 		pid=$("$WHALEBOX" inspect $b pid) &&
 		group=$(sed -n "s/^0:://p" /proc/$pid/cgroup) &&
-		same "/whalebox/$b" "$group" && visit $b /bin/cat /proc/self/cgroup &&
+		same "/whalebox/$b" "${group#"${group%/whalebox/*}"}" &&
+		group=/whalebox/$b && visit $b /bin/cat /proc/self/cgroup &&
 		want_line 0::/ && visit $b /bin/sleep 0.01 && want_status 0 &&
 		for error in EACCES ENOENT EPERM EMFILE; do
 			run strace -f -qq -o calls -P "$top$group" -e trace=open,openat \
@@ -237,7 +238,8 @@ if is_root; then
 		} && stranger && differ 0 "$status" && [ ! -e mark ] &&
 		chmod 711 "$scratch" "$WHALEBOX_HOME" "$WHALEBOX_HOME/containers" &&
 		chmod a+r "$WHALEBOX_HOME/containers/one/config" &&
-		stranger && differ 0 "$status" && [ ! -e mark ]
+		stranger && differ 0 "$status" && [ ! -e mark ] &&
+		chmod 700 "$WHALEBOX_HOME/containers"
 	'
 fi
 

@@ -2,7 +2,7 @@
  * peep: look at every other process, without end, as the root of a box may who
  * waits for a visitor.  Prints, each once, where the links exe, cwd, root, fd/3
  * and up of /proc/N lead, and as "mem" the program whose memory could be opened,
- * which takes the same right as tracing it.  Programs that are not on the disk
+ * which takes the same right as tracing it, as "environ" whose variables.  Programs that are not on the disk
  * that peep is on are held open, and overwritten as soon as nobody runs them.
  */
 #define _GNU_SOURCE
@@ -75,6 +75,11 @@ static void look_at(const char *n) {
         say("mem", lead(n, "exe"));
         close(memory);
     }
+    snprintf(path, sizeof(path), "/proc/%s/environ", n);
+    int variables = open(path, O_RDONLY | O_CLOEXEC);
+    if (variables >= 0 && read(variables, path, 1) == 1)
+        say("environ", lead(n, "exe"));
+    close(variables);
     for (int i = 0; i < 3; i++)
         say(links[i], lead(n, links[i]));
     hold(n);
