@@ -320,8 +320,8 @@ refuses_home() {
 
 everybody='user root cgroup'
 wild='1500 300'         # files, and levels
-kills='1 3 9 30'        # the calls at which a sweep is killed
-moments=15              # and how often a run is
+kills='2 9'              # the calls at which a sweep is killed
+moments=8               # and how often a run is
 if [ "${FULL:-${1:-}}" = full ]; then
 	FULL=full
 	export FULL
