@@ -31,9 +31,9 @@ visit() {
 # naively COMMAND...: run it in that box, in the weaker way.
 naively() {
 	run $slowly nsenter --target "$("$WHALEBOX" inspect one pid)" \
-	    --user --preserve-credentials --mount --pid "$@"
+	    $users --mount --pid "$@"
 }
-slowly=
+slowly= users="--user --preserve-credentials"
 
 # foreign: the program peep, in that box, has seen what is not of the box.
 foreign() {
