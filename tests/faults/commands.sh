@@ -99,6 +99,7 @@ no_box() {
 }
 
 # have KIND: a box of that kind, made anew unless it is there.
+# shellcheck disable=SC2086 # a list of words
 have() {
 	case $1 in
 	none) no_box ;;
