@@ -25,6 +25,7 @@ table='
     destroy   serving   all
     visit     serving   all
     list      serving   all
+    list      dead      all
     read      serving   all
     follow    ended     all
     inspect   serving   all
@@ -91,6 +92,11 @@ has_ended() {
 	is_over
 }
 
+# Its supervisor was killed.
+is_dead_now() {
+	recorded status=running && has_log 'one\ntwo\n' && is_over
+}
+
 no_box() {
 	if [ -e "$(folder_of "$box")" ]; then
 		"$WHALEBOX" rm -f "$box" >>tidied 2>&1 || "$WHALEBOX" /bin/true
@@ -115,6 +121,13 @@ have() {
 			no_box &&
 			"$WHALEBOX" -d --name "$box" $limits /bin/sh -c "$serves" "$box" >made &&
 			within serves_now
+		}
+		;;
+	dead)
+		is_dead_now || {
+			have serving &&
+			kill -KILL "$("$WHALEBOX" inspect "$box" supervisor_pid)" &&
+			within is_dead_now
 		}
 		;;
 	esac
@@ -291,6 +304,7 @@ strike_command() {
 have_still() {
 	case $1 in
 	ended) has_ended ;;
+	dead)  is_dead_now ;;
 	*)     serves_now ;;
 	esac
 }
