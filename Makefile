@@ -203,7 +203,7 @@ $(PROBES): $(BUILD)/tests/%: %.c Makefile
 probes: $(PROBES)               ## build the tests' small programs
 
 .PHONY: test-faults
-test-faults:                    ## every fault at every step (half an hour)
+test-faults:                    ## every fault at every step (an hour)
 	@./install.sh test
 	@$(MAKE) -s whalebox probes
 	@./busybox-rootfs.sh
