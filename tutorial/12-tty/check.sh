@@ -26,6 +26,34 @@ it 'makes it the controlling terminal of a session of the box' '
 	grep -q Running shown && grep -qx y shown && same "" "$(grep "job control" shown)"
 ' 'setsid(2), and the ioctl TIOCSCTTY.'
 
+it 'gives it one without -t where all three streams are yours, and only there' '
+	on_terminal "\"\$WHALEBOX\" /bin/tty; \"\$WHALEBOX\" /bin/tty 2>file
+	    \"\$WHALEBOX\" /bin/tty | cat; \"\$WHALEBOX\" /bin/tty </dev/null" &&
+	same 1 "$(grep -c "^/dev/pts/0" shown)" && same 4 "$(wc -l <shown)"
+' 'tcgetpgrp(3) knows a terminal that is not of your session, or a pipe, by its error.'
+
+it 'puts the box in a session of its own even without a terminal' '
+	box /bin/sh -c "cut -d \" \" -f 5,6,7 /proc/\$\$/stat" && want_status 0 &&
+	want_out "1 1 0"
+' 'setsid(2), in the child, whatever -t says.'
+
+it 'keeps from the caller what the box sends to its own group' '
+	weak= && { ! is_root || weak="--userns host"; } &&
+	run sh -c "\"\$WHALEBOX\" $weak /bin/sh -c \"(kill -9 0; :); exit 5\"; echo \$?" &&
+	want_status 0 && want_out 5
+' 'A group is one of a session. Whose is the group of the box?'
+
+it 'passes a signal on to the whole group of the first process' '
+	run timeout --foreground --preserve-status -k 2 2 \
+	    "$WHALEBOX" /bin/sh -c "sleep 60; exit 4" &&
+	want_status 4
+' 'kill(2), with a negative number. PID 1 is immune; who else is in its group?'
+
+it 'goes on when nobody in the box has the terminal open' '
+	box -t /bin/sh -c "trap : HUP; exec </dev/null >/dev/null 2>&1; sleep 1
+	    echo late >/dev/tty; exit 6" && want_status 6 && want_match "^late"
+' 'The master reads EIO while no slave is open. Who could hold one?'
+
 it 'turns typed ^C and ^Z into signals for the job in the foreground' '
 	(sleep 2; printf "\032"; sleep 1; printf "\003"; sleep 1) | {
 		box -t /bin/sh -mc "sleep 60; jobs; trap : INT; sleep 60
