@@ -194,22 +194,21 @@ static size_t printable(const char *from) {
 }
 
 /* FROM, with whatever a terminal would obey as \xNN: a name may be a
- * stranger's, and a line in it forge one of ours.  Lasts until four more are
- * asked for. */
+ * stranger's, and a line in it forge one of ours.  The result lasts. */
 static char *visible(const char *from) {
-    static char rooms[4][8 * PATH_MAX]; /* each byte may become four */
-    static size_t turn;                 /* which room is next */
-    char *room = rooms[turn++ % LENGTH(rooms)], *to = room;
+    char *result = malloc(4 * strlen(from) + 1), *to = result;
 
-    while (*from && to < room + sizeof(*rooms) - 5) {
+    if (!result)
+        _exit(125);                     /* no memory, not even to say so */
+    while (*from) {
         size_t count = printable(from);
         if (count == 0)
             to += sprintf(to, "\\x%02x", (unsigned char)*from++);
-        while (count-- > 0 && *from)
+        while (count-- > 0)
             *to++ = *from++;
     }
     *to = '\0';
-    return room;
+    return result;
 }
 
 /* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
@@ -232,16 +231,34 @@ static int write_all(int fd, const char *bytes, size_t length) {
     return 0;
 }
 
+/* vprintf to FD, in one piece where that can be, so that it is not mixed with
+ * what others write there.  Returns 0, or -1 with errno. */
+static int tell_all(int fd, const char *format, va_list args) {
+    char *line;
+    int length = vasprintf(&line, format, args);        /* never freed */
+
+    return length < 0 ? -1 : write_all(fd, line, (size_t)length);
+}
+
+/* The same with arguments as printf has them. */
+PRINTF(2) static int tell(int fd, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    int result = tell_all(fd, format, args);
+    va_end(args);
+    return result;
+}
+
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
-    static char why[2 * PATH_MAX], all[17 * PATH_MAX];  /* room for any */
+    static char why[2 * PATH_MAX];      /* room for any */
     va_list args;                       /* what the dots stand for */
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    int length = snprintf(all, sizeof(all), "whalebox: %s%s%s\n", visible(why),
-                          mend ? "\n  hint: " : "", visible(mend ? mend : ""));
-    write_all(told, all, (size_t)length);       /* at once, so unmixed */
+    tell(told, "whalebox: %s%s%s\n", visible(why), mend ? "\n  hint: " : "",
+         visible(mend ? mend : ""));
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -276,7 +293,7 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
     if (shell)
         *shell = '\0';                  /* cut in two */
     if (explaining)                     /* --explain */
-        dprintf(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
+        tell(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
                 visible(now.call), shell ? " # " : "",
                 visible(shell ? shell + 3 : ""));
 }
@@ -346,8 +363,20 @@ static _Noreturn void die(void) {
 
 /* The step failed, but we go on: we are cleaning up. */
 TOOL void complain(void) {
-    dprintf(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
+    tell(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
             visible(now.call), strerror(errno));
+}
+
+/* printf to standard output, which may be closed, or full. */
+PRINTF(1) static void print(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    if (tell_all(1, format, args) < 0) {
+        step(0, "write(standard output)");
+        die();
+    }
+    va_end(args);
 }
 
 /* The result of the step's system call, unless it failed. */
@@ -1245,7 +1274,7 @@ static void drop_cgroup(void) {
     for (char *c = events; (c = strchr(c, '\n')); )
         *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        dprintf(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
+        tell(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
                 " a limit; -m gives more\n", limits.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
@@ -2493,7 +2522,7 @@ static void take_doctor(const struct option *o, char *value) {
         why[0][0] = '\0';               /* the execve that was to fail */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (n == 0 || chapters[n].flag || chapters[n].options)
-            printf("chapter %2zu: %s\n", n, *why[n] ? why[n]
+            print("chapter %2zu: %s\n", n, *why[n] ? why[n]
                    : failed < 0 || seen[n] ? "works"
                    : "not tried: mend that first");
     exit(sick);                         /* 0: every chapter works */
@@ -3817,8 +3846,7 @@ static void fork_supervisor(void) {
     close(ready[1]);                    /* or its read would never end */
     if (must(read(ready[0], &byte, 1)) == 1) {
         step(13, "write(standard output)");     /* it runs */
-        puts(box.name);
-        must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
+        print("%s\n", box.name);
         exit(0);                        /* the box is the supervisor's */
     }
     must(waitpid(pid, &status, 0));     /* it has said why, if */
@@ -4417,17 +4445,18 @@ static int list_box(int parent, const char *name) {
     close(dir);
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
         return 0;
-    if (letters['q'] || strcmp(status, "corrupt") == 0)
-        printf(letters['q'] ? "%s\n" : "%-16s -        corrupt\n",
-               visible(name));
+    if (letters['q'])
+        print("%s\n", visible(name));
+    else if (strcmp(status, "corrupt") == 0)
+        print("%-16s -        corrupt\n", visible(name));
     else
-        printf("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
-               strcmp(status, "running") == 0 ? value_of("pid") : "-",
-               strcmp(status, "exited") == 0
-               ? text("exited (%s)", value_of("exit_code")) : status,
-               age(atoll(value_of("created"))),
-               visible(text("%.60s", value_of("command"))),
-               visible(value_of("image")));
+        print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
+              strcmp(status, "running") == 0 ? value_of("pid") : "-",
+              strcmp(status, "exited") == 0
+              ? text("exited (%s)", value_of("exit_code")) : status,
+              age(atoll(value_of("created"))),
+              visible(text("%.60s", value_of("command"))),
+              visible(value_of("image")));
     return 0;
 }
 
@@ -4436,8 +4465,8 @@ static void list_boxes(const struct option *o, char *name) {
     (void)o, (void)name;
     open_containers();
     if (!letters['q'])                  /* -q: nothing but names */
-        printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
-               "AGE", "COMMAND", "IMAGE");
+        print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
+              "AGE", "COMMAND", "IMAGE");
     if (for_each(containers, 0, list_box) < 0) {
         step(13, "getdents64(%s)", home);
         die();
@@ -4459,11 +4488,11 @@ static void inspect_box(const struct option *o, char *name) {
         if (key && strcmp(key, "command") != 0) /* whose words stay apart */
             take_word(line + end + 1);
         if (!key)
-            puts(visible(line));
+            print("%s\n", visible(line));
         else if (isatty(1))             /* a program gets it as it is */
-            puts(visible(line + end + 1));
+            print("%s\n", visible(line + end + 1));
         else
-            puts(line + end + 1);
+            print("%s\n", line + end + 1);
         printed = 1;
     }
     if (!printed)                       /* no line began so */
@@ -4586,14 +4615,12 @@ static int run_boxes_command(const struct option *o, char **argv) {
         if (helper == 0) {
             must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
             o->take(o, *name);          /* or it refuses, or exits */
-            puts(visible(*name));       /* as was asked for */
+            print("%s\n", visible(*name));      /* as was asked for */
             break;                      /* the one name was ours */
         }
         must(waitpid(helper, &status, 0));
         failed = failed || status != 0; /* and on with the next */
     }
-    step(13, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
     return failed ? failure : 0;
 }
 static int (*run_command)(const struct option *o, char **argv) =
@@ -4658,21 +4685,19 @@ static void visit_box(const struct option *o, char *name) {
 /* Print the version, which INTO is, or all options, from their own rows. */
 static void take_help(const struct option *o, char *value) {
     value = o->into;
-    puts(value ? value : "Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-         "Run COMMAND in a box, with a view of the system of its own.\n");
+    print("%s\n", value ? value : "Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
+          "Run COMMAND in a box, with a view of the system of its own.\n");
     for (size_t n = 0; n < LENGTH(chapters) && !value; n++) {
         o = chapters[n].options;
         if (o)
-            printf("Chapter %zu:\n", n);
+            print("Chapter %zu:\n", n);
         for (; o && o->help; o++)
-            printf("  %s\n", o->help);
+            print("  %s\n", o->help);
     }
     if (!value)
-        puts("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
-             "status: the command's own; 128+N when signal N ended it; 127 not "
-             "found;\n126 found but not executable; 125 whalebox failed.");
-    step(0, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
+        print("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
+              "status: the command's own; 128+N when signal N ended it; 127 not "
+              "found;\n126 found but not executable; 125 whalebox failed.\n");
     exit(0);                            /* no box was made */
 }
 
