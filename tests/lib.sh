@@ -302,7 +302,7 @@ empty_cgroups() {
 		find "$m" -type d -path '*/whalebox/*' 2>/dev/null
 	done | while read -r cgroup; do
 		grep -qs "^populated 1" "$cgroup/cgroup.events" || echo "$cgroup"
-	done
+	done | sort
 }
 
 # Every namespace that some process of this script is in.  Processes that have
@@ -327,7 +327,7 @@ as_before() {
 	namespaces >namespaces.after
 	{
 		diff -u state.before state.after | grep '^[-+][^-+]'
-		grep -Fxvf cgroups.before cgroups.after | sed 's/^/+/'
+		diff -u cgroups.before cgroups.after | grep '^+[^+]'
 		grep -Fxvf namespaces.before namespaces.after
 	} >state.changes
 	[ ! -s state.changes ]
