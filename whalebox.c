@@ -1589,10 +1589,10 @@ static int ends(int pidfd, int seconds) {
     return ended;
 }
 
-/* Does whoever the mark of the folder DIR_FD names still live?  With that process
- * all others of the box have ended.  The process is held by its pidfd before it
- * is looked at, so that no other can take its number meanwhile.  Sets *PIDFD, to
- * -1 unless it lives. */
+/* Does whoever the mark of the folder DIR_FD names still live?  With that
+ * process all others of the box have ended.  The process is held by its pidfd
+ * before it is looked at, so that no other can take its number meanwhile.  Sets
+ * *PIDFD, to -1 unless it lives. */
 enum residence { NOBODY, SOMEBODY, UNKNOWN };
 static enum residence find_resident(int dir_fd, int *pidfd) {
     struct mark mark;
@@ -1619,9 +1619,9 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
     return has_ended ? NOBODY : UNKNOWN;
 }
 
-/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it was
- * to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so may the
- * program itself.  Returns whether nobody lives there any more. */
+/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it
+ * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
+ * may the program itself.  Returns whether nobody lives there any more. */
 static int end_resident(int dir_fd) {
     int pidfd;
     enum residence found = find_resident(dir_fd, &pidfd);
@@ -3845,8 +3845,7 @@ static void fork_supervisor(void) {
     leaving = 2;                        /* what to undo is not ours any more */
     close(ready[1]);                    /* or its read would never end */
     if (must(read(ready[0], &byte, 1)) == 1) {
-        step(13, "write(standard output)");     /* it runs */
-        print("%s\n", box.name);
+        print("%s\n", box.name);        /* it runs */
         exit(0);                        /* the box is the supervisor's */
     }
     must(waitpid(pid, &status, 0));     /* it has said why, if */
@@ -4685,8 +4684,11 @@ static void visit_box(const struct option *o, char *name) {
 /* Print the version, which INTO is, or all options, from their own rows. */
 static void take_help(const struct option *o, char *value) {
     value = o->into;
-    print("%s\n", value ? value : "Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-          "Run COMMAND in a box, with a view of the system of its own.\n");
+    if (value)
+        print("%s\n", value);
+    else
+        print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
+              "Run COMMAND in a box, with a view of the system of its own.\n\n");
     for (size_t n = 0; n < LENGTH(chapters) && !value; n++) {
         o = chapters[n].options;
         if (o)
@@ -4696,8 +4698,8 @@ static void take_help(const struct option *o, char *value) {
     }
     if (!value)
         print("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
-              "status: the command's own; 128+N when signal N ended it; 127 not "
-              "found;\n126 found but not executable; 125 whalebox failed.\n");
+              "status: the command's own; 128+N when signal N ended it; 127 "
+              "not found;\n126 found but not executable; 125 whalebox failed.\n");
     exit(0);                            /* no box was made */
 }
 
