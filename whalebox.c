@@ -4681,25 +4681,29 @@ static void visit_box(const struct option *o, char *name) {
 #endif /* WITH_EXEC */
 
 /* === The command line =================================================== */
-/* Print the version, which INTO is, or all options, from their own rows. */
-static void take_help(const struct option *o, char *value) {
-    value = o->into;
-    if (value)
-        print("%s\n", value);
-    else
-        print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-              "Run COMMAND in a box, with a view of the system of its own.\n\n");
-    for (size_t n = 0; n < LENGTH(chapters) && !value; n++) {
-        o = chapters[n].options;
+/* Print all options, from their own rows. */
+static void print_help(void) {
+    print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
+          "Run COMMAND in a box, with a view of the system of its own.\n\n");
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const struct option *o = chapters[n].options;
         if (o)
             print("Chapter %zu:\n", n);
         for (; o && o->help; o++)
             print("  %s\n", o->help);
     }
-    if (!value)
-        print("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
-              "status: the command's own; 128+N when signal N ended it; 127 "
-              "not found;\n126 found but not executable; 125 whalebox failed.\n");
+    print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
+          "Exit status: the command's own; 128+N when signal N ended it; "
+          "127 not found;\n126 found but not executable; 125 whalebox failed.\n");
+}
+
+/* --help, or --version, which INTO is then. */
+static void take_help(const struct option *o, char *value) {
+    (void)value;
+    if (o->into)
+        print("%s\n", (const char *)o->into);
+    else
+        print_help();
     exit(0);                            /* no box was made */
 }
 
