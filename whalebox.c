@@ -157,7 +157,7 @@ static const char *who = "parent";      /* which process this is */
 static int told = 2;                    /* where it speaks: standard error */
 static int refusal = -1;                /* 13: a pipe: a byte for a failure */
 static int failure = 125;               /* exit status when whalebox fails */
-static struct { int chapter; char call[PATH_MAX]; } now;        /* the step */
+static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
 static int leaving;                     /* cleaning up: no error stops us */
 static void undo(void);
 static int run(char **argv);            /* 10: the doctor makes a box, too */
@@ -265,37 +265,29 @@ PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
     _exit(failure);                     /* 125, unless execve(2) failed */
 }
 
-/* printf into static memory: use the result at once, for it lasts until 60 KiB
- * more have been printed.  What does not fit is refused, never cut. */
+/* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
+ * takes a hundred steps, and ends. */
 PRINTF(1) static char *text(const char *format, ...) {
-    static char ring[16 * PATH_MAX], *next = ring;      /* what is free in it */
-    char *buffer = next <= ring + sizeof(ring) - PATH_MAX ? next : ring;
+    char *result;
     va_list args;
+
     va_start(args, format);
-    int length = vsnprintf(buffer, PATH_MAX, format, args);
+    int length = vasprintf(&result, format, args);
     va_end(args);
-    if (length >= PATH_MAX)             /* what it would have been */
-        refuse("use shorter paths", "%.40s...: too long", buffer);
-    next = buffer + length + 1;
-    return buffer;
+    if (length < 0)
+        _exit(125);                     /* no memory, not even to say so */
+    return result;
 }
 
-/* Say what is done next: the system call as C has it, then, after " # ", what
- * does the same in a shell.  --explain prints it.  When the step fails, must()
- * and die() print its first half, so a message always names the call. */
-PRINTF(2) static void step(int chapter, const char *format, ...) {
-    va_list args;
-    now.chapter = chapter;              /* for die() */
-    va_start(args, format);
-    vsnprintf(now.call, sizeof(now.call), format, args);
-    va_end(args);
-    char *shell = strstr(now.call, " # "); /* the second half */
-    if (shell)
-        *shell = '\0';                  /* cut in two */
-    if (explaining)                     /* --explain */
-        tell(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
-                visible(now.call), shell ? " # " : "",
-                visible(shell ? shell + 3 : ""));
+/* Say what is done next: the system call as C has it, and what does the same in
+ * a shell, or NULL.  Every call that can fail has its step, so that an error
+ * names the call that failed; --explain prints it. */
+static void step(int chapter, const char *call, const char *shell) {
+    now.chapter = chapter;
+    now.call = call;
+    if (explaining)
+        tell(told, "[%2d %-6s] %-40s %s%s\n", chapter, who, visible(call),
+             shell ? "# " : "", shell ? visible(shell) : "");
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
@@ -324,7 +316,7 @@ static char *read_file(int dir, const char *file) {
     static char none[2] = "\n";         /* "", with a '\n' just before it */
     char *all = try_to_read(dir, file);
     if (!all && errno != ENOENT && errno != ESRCH && !leaving) {
-        step(now.chapter, "read(%s)", file);
+        step(now.chapter, text("read(%s)", file), NULL);
         die();
     }
     return all ? all : none + 1;
@@ -373,17 +365,25 @@ PRINTF(1) static void print(const char *format, ...) {
 
     va_start(args, format);
     if (tell_all(1, format, args) < 0) {
-        step(0, "write(standard output)");
+        step(0, "write(standard output)", NULL);
         die();
     }
     va_end(args);
 }
 
 /* The result of the step's system call, unless it failed. */
-static long must(long result) {
+static int must(long result) {
     if (result < 0)
         die();
-    return result;
+    return (int)result;
+}
+
+/* The step has failed with ERROR unless this HOLDS. */
+TOOL void require(int holds, int error) {
+    if (holds)
+        return;
+    errno = error;
+    die();
 }
 
 /* Call TASK for each entry of the folder DIR, regular FILES among them or not,
@@ -573,9 +573,9 @@ static void refuse_folders(void) {
     struct stat st;
 
     for (int fd = 0; fd <= 2; fd++) {
-        step(0, "fstat(standard %s)", streams[fd]);
+        step(0, text("fstat(standard %s)", streams[fd]), NULL);
         must(fstat(fd, &st));
-        int flags = (int)must(fcntl(fd, F_GETFL));
+        int flags = must(fcntl(fd, F_GETFL));
         if (S_ISDIR(st.st_mode) || (flags & O_PATH))
             refuse("redirect it from, or to, a file, a pipe or /dev/null",
                    "standard %s is a folder, or was opened with O_PATH: it "
@@ -589,14 +589,14 @@ static void refuse_folders(void) {
 static void prepare_process(void) {
     if (is_prepared++)                  /* 13: which has opened the box */
         return;                         /* 13: */
-    step(0, "open(/dev/null)");
+    step(0, "open(/dev/null)", NULL);
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
     refuse_folders();
-    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0) # ulimit -n");
+    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0)", "ulimit -n");
     must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
     must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
-    step(0, "read(/proc/self/uid_map)");
+    step(0, "read(/proc/self/uid_map)", NULL);
     must(access("/proc/self/uid_map", R_OK));   /* or /proc is not ours */
     host_root = geteuid() == 0 && strstr(read_file(AT_FDCWD,
                 "/proc/self/uid_map"), "4294967295");
@@ -632,10 +632,10 @@ static void clone_child(void (*main)(void)) {
         .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
         .exit_signal = SIGCHLD,         /* what we are sent when it ends */
     };
-    step(0, "pipe2(gate, O_CLOEXEC)");
+    step(0, "pipe2(gate, O_CLOEXEC)", NULL);
     must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
-    step(0, "clone3(0x%llx) # unshare --fork", args.flags);
-    box.pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
+    step(0, text("clone3(0x%llx)", args.flags), "unshare --fork");
+    box.pid = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (box.pid == 0) {
         who = "child";          /* in new namespaces, with the host's files */
         main();
@@ -645,7 +645,7 @@ static void clone_child(void (*main)(void)) {
 
 /* Let the child at the gate go on.  If it is dead, waiting for it tells why. */
 static void open_gate(void) {
-    step(0, "write(gate)");
+    step(0, "write(gate)", NULL);
     if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
         die();
 }
@@ -653,11 +653,11 @@ static void open_gate(void) {
 /* In the child, the box being closed: become the command.  A mask and ignored
  * signals would survive execve(2).  127: not found, 126: cannot be run. */
 static _Noreturn void exec_command(void) {
-    step(0, "sigaction(SIG_DFL)");
+    step(0, "sigaction(SIG_DFL)", NULL);
     for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
         if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
-            must(signal(sig, SIG_DFL) == SIG_ERR ? -1 : 0);
-    step(0, "execve(%s) # exec %s", box.argv[0], box.argv[0]);
+            require(signal(sig, SIG_DFL) != SIG_ERR, errno);
+    step(0, text("execve(%s)", box.argv[0]), text("exec %s", box.argv[0]));
     must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL)); /* blocks none */
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
     failure = errno == ENOENT ? 127 : 126; /* as shells do */
@@ -704,7 +704,7 @@ static void (*take_signal)(const siginfo_t *info) = pass_on;
 /* Wait for the box to end, and deal with the signals that we get meanwhile. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* which, who sent it, and why */
-    step(0, "waitpid(%d) # wait", box.pid);
+    step(0, text("waitpid(%d)", box.pid), "wait");
     do {
         if (attend)                     /* 13: with -d there is more to do */
             attend();                   /* 13: and it returns when we have */
@@ -736,7 +736,7 @@ static const struct option uts_options[] = {
  * namespace, and that the box's PID 1 has.  sethostname(2). */
 static void set_hostname(void) {
     const char *name = hostname ? hostname : box.name;
-    step(1, "sethostname(%s) # hostname %s", name, name);
+    step(1, text("sethostname(%s)", name), text("hostname %s", name));
     must(sethostname(name, strlen(name))); /* up to 64 bytes */
 }
 #endif /* WITH_UTS */
@@ -781,7 +781,7 @@ static const struct hint mount_hints[] = {
 /* In the child: cut its mount table off from the host's, all of it, and before
  * any mount: one made while "/" is shared is made on the host as well. */
 static void make_mounts_private(void) {
-    step(4, "mount(/, MS_REC|MS_PRIVATE) # mount --make-rprivate /");
+    step(4, "mount(/, MS_REC|MS_PRIVATE)", "mount --make-rprivate /");
     must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
@@ -791,24 +791,26 @@ static void make_mounts_private(void) {
 static int open_target(const char *target) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS };
-    step(4, "openat2(%s, RESOLVE_NO_SYMLINKS) # mkdir -p %s", target, target);
+    step(4, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
+         text("mkdir -p %s", target));
     if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
         die();
-    return (int)must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
+    return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
 }
 
 /* A copy of the mount at PATH that is nowhere yet: a descriptor, to change and
  * then attach.  FLAGS: AT_RECURSIVE, or 0.  open_tree(2), Linux 5.2. */
 static int clone_tree(const char *path, unsigned int flags) {
-    step(4, "open_tree(%s, OPEN_TREE_CLONE)", path);
-    return (int)must(syscall(SYS_open_tree, AT_FDCWD, path,
+    step(4, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
+    return must(syscall(SYS_open_tree, AT_FDCWD, path,
                              flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
 }
 
 /* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
  * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
 static void attach_tree(int tree, const char *from, int place, const char *to) {
-    step(4, "move_mount(%s, %s) # mount --bind %s %s", from, to, from, to);
+    step(4, text("move_mount(%s, %s)", from, to),
+         text("mount --bind %s %s", from, to));
     must(syscall(SYS_move_mount, tree, "", place, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
     close(tree);                        /* its place holds the mount now */
@@ -825,10 +827,14 @@ static void mount_fresh(const char *type, const char *target, unsigned long
     const char *host = text("/%s", target); /* the host's own instance */
     int place = open_target(target);    /* what it is mounted on */
     if ((box.flags & shows) == shows) {
-        step(4, "mount(%s, %s) # mount -t %s -o nosuid%s%s%s%s%s %s %s", type,
-             target, type, flags & MS_RDONLY ? ",ro" : "", flags & MS_NODEV ?
-             ",nodev" : "", flags & MS_NOEXEC ? ",noexec" : "", *data ? "," :
-             "", data, type, target);
+        step(4, text("mount(%s, %s)", type, target),
+             text("mount -t %s -o nosuid%s%s%s%s%s %s %s", type,
+                  flags & MS_RDONLY ? ",ro" : "",
+                  flags & MS_NODEV ?
+             ",nodev" : "",
+                  flags & MS_NOEXEC ? ",noexec" : "",
+                  *data ? "," :
+             "", data, type, target));
         must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
         close(place);
         return;
@@ -901,11 +907,11 @@ static void answer_as_box(int is_over) {
         unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
                                                 10);
         bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        step(5, "setresuid(-1, %u, -1)", id);
+        step(5, text("setresuid(-1, %u, -1)", id), NULL);
         must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
         must(syscall(SYS_setresuid, -1, id, -1));
     } else {
-        step(5, "setresuid(-1, 0, -1)");
+        step(5, "setresuid(-1, 0, -1)", NULL);
         must(syscall(SYS_setresuid, -1, 0, -1));
         must(prctl(PR_SET_SECUREBITS, bits));
     }
@@ -914,7 +920,8 @@ static void answer_as_box(int is_over) {
 /* Write MAP to FILE of the child's folder in /proc. */
 static void write_map(const char *file, const char *map) {
     const char *path = text("/proc/%d/%s", box.pid, file);
-    step(5, "write(%s, \"%s\") # echo %s > %s", file, map, map, path);
+    step(5, text("write(%s, \"%s\")", file, map),
+         text("echo %s > %s", map, path));
     if (write_file(AT_FDCWD, path, map, 0) < 0 &&
         poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)    /* ms */
         die();                          /* or the box is dead: it says why */
@@ -926,9 +933,10 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
     char *space = strchr(range, ' '), *argv[] = { tool, text("%d", box.pid),
         "0", text("%u", id), "1", "1", range, space + 1, NULL };
     int status = -1;                    /* if even waiting fails */
-    step(5, "%s(%d, 0 %u 1, 1 %s) # %s", tool, box.pid, id, range, tool);
+    step(5, text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range),
+         text("%s", tool));
     *space = '\0';                      /* range is START now */
-    pid_t helper = (pid_t)must(vfork()); /* cheap: it only calls exec */
+    pid_t helper = must(vfork()); /* cheap: it only calls exec */
     if (helper == 0) {          /* outside the box, with the caller's rights */
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
@@ -950,8 +958,8 @@ static void write_maps(void) {
         write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
         write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
         const char *link = text("/proc/%d/ns/user", box.pid);
-        step(5, "open(%s)", link);
-        box.userns = (int)must(open(link, O_RDONLY | O_CLOEXEC));
+        step(5, text("open(%s)", link), NULL);
+        box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
         return;
     }
     char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
@@ -971,7 +979,8 @@ static int is_box_root;                 /* this process has become that */
 static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER) || is_box_root)
         return;
-    step(5, "setgroups(0), setresgid(0), setresuid(0) # setpriv --reuid 0 ...");
+    step(5, "setgroups(0), setresgid(0), setresuid(0)",
+         "setpriv --reuid 0 ...");
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* libc's would look for threads */
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
@@ -985,7 +994,7 @@ static void become_box_root(void) {
  * Each change of ids may undo that, as fs.suid_dumpable has it, so this comes
  * after each.  PR_SET_DUMPABLE. */
 static void hide_process(void) {
-    step(0, "prctl(PR_SET_DUMPABLE, 0)");
+    step(0, "prctl(PR_SET_DUMPABLE, 0)", NULL);
     must(prctl(PR_SET_DUMPABLE, 0));
 }
 
@@ -997,14 +1006,14 @@ static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
     char byte;                          /* which one does not matter */
     close(box.gate[1]);                 /* or we would keep it open ourselves */
-    step(0, "read(pipe)");
+    step(0, "read(pipe)", NULL);
     if (must(read(box.gate[0], &byte, 1)) == 0)
         _exit(failure);                 /* end of file: nobody waits for us */
 #if WITH_USER
     become_box_root();                  /* whom the map has made 0 */
 #endif
     hide_process();
-    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL) # unshare --kill-child");
+    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
     if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
         _exit(failure);
@@ -1028,8 +1037,8 @@ static void bring_up_loopback(void) {
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
     if (!(box.flags & CLONE_NEWNET))
         return;
-    step(6, "ioctl(lo, SIOCSIFFLAGS, IFF_UP) # ip link set lo up");
-    int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    step(6, "ioctl(lo, SIOCSIFFLAGS, IFF_UP)", "ip link set lo up");
+    int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     must(ioctl(fd, SIOCSIFFLAGS, &lo)); /* any socket does, to name the stack */
     close(fd);
 }
@@ -1051,7 +1060,7 @@ static struct {
 } limits;
 
 static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
-static char base_path[PATH_MAX];        /* the latter's, or "" */
+static const char *base_path = "";      /* the latter's, or "" */
 
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
  * kernel accepts no fewer than 1,000: the point moves by five digits. */
@@ -1119,7 +1128,7 @@ static int find_base(void) {
         path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
-        strcpy(base_path, path);        /* this one is ours: look above */
+        base_path = text("%s", path);   /* this one is ours: look above */
         *strrchr(path, '/') = '\0';     /* one up */
     }
     return base_path[0] ? 0 : -1;       /* EACCES, from access(2) */
@@ -1128,7 +1137,8 @@ static int find_base(void) {
 /* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
  * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
 static void remove_cgroup(int parent, const char *name) {
-    step(7, "rmdir(%s) # rmdir %s/whalebox/%s", name, base_path, name);
+    step(7, text("rmdir(%s)", name),
+         text("rmdir %s/whalebox/%s", base_path, name));
     for (int tries = 0; tries < 200; tries++) {
         if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
             return;
@@ -1154,8 +1164,8 @@ static int sweep_cgroup(int parent, const char *name) {
 
 /* Write one limit, before there is anything under it. */
 static void write_limit(const char *file, const char *value) {
-    step(7, "write(%s, \"%s\") # echo %s > %s/whalebox/%s/%s", file, value,
-         value, base_path, box.name, file);
+    step(7, text("write(%s, \"%s\")", file, value),
+         text("echo %s > %s/whalebox/%s/%s", value, base_path, box.name, file));
     must(write_file(box.cgroup, file, value, 0));
 }
 
@@ -1176,10 +1186,9 @@ static void write_limits(void) {
     if (limits.cpuset)
         write_limit("cpuset.cpus", limits.cpuset);
     const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
-    errno = ENODEV;                     /* what is set is not what is used */
-    if (limits.cpuset &&
-        strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) != 0)
-        die();
+    if (limits.cpuset)                  /* what is set may not be what is used */
+        require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) == 0,
+                ENODEV);
 }
 
 /* Open the folder of all boxes' cgroups, made if it is missing, and keep others
@@ -1187,11 +1196,11 @@ static void write_limits(void) {
  * It is closed to others: who opens it can lock it.  Sets boxes, or leaves -1
  * with errno. */
 static void open_boxes(void) {
-    step(7, "find cgroup v2");
+    step(7, "find cgroup v2", NULL);
     if (find_base() < 0)                /* there is none for us */
         return;
 
-    step(7, "mkdir(%s/whalebox) # mkdir -p", base_path);
+    step(7, text("mkdir(%s/whalebox)", base_path), "mkdir -p");
     base = open(base_path, FOLDER);     /* the folder above */
     for (int tries = 0; base >= 0 && tries < 100; tries++) {
         if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
@@ -1214,7 +1223,7 @@ static void make_cgroup_folder(void) {
     sweep_cgroup(boxes, box.name);
     look_at_some(boxes, sweep_cgroup);
 
-    step(7, "mkdir(%s/whalebox/%s) # mkdir -p", base_path, box.name);
+    step(7, text("mkdir(%s/whalebox/%s)", base_path, box.name), "mkdir -p");
     if (mkdirat(boxes, box.name, 0755) < 0)
         return;
     box.cgroup = openat(boxes, box.name, FOLDER);
@@ -1243,8 +1252,8 @@ static void make_cgroup(void) {
     if (boxes >= 0)
         flock(boxes, LOCK_UN);          /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
-        step(7, "write(cgroup.subtree_control, %s) # cd %s; echo %s> "
-             "cgroup.subtree_control", wanted, base_path, wanted);
+        step(7, text("write(cgroup.subtree_control, %s)", wanted),
+             text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
         must(write_file(base, "cgroup.subtree_control", wanted, 0));
         must(write_file(boxes, "cgroup.subtree_control", wanted, 0));
         write_limits();                 /* their files are there now */
@@ -1285,7 +1294,7 @@ static void drop_cgroup(void) {
 static void enter_cgroup_namespace(void) {
     if (!(box.flags & CLONE_NEWCGROUP))
         return;
-    step(7, "unshare(CLONE_NEWCGROUP) # unshare --cgroup");
+    step(7, "unshare(CLONE_NEWCGROUP)", "unshare --cgroup");
     must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
 }
 #endif /* WITH_CGROUP */
@@ -1328,7 +1337,7 @@ static const struct hint root_hints[] = {
 static struct tree *open_folder(const char *name, unsigned int flags) {
     struct tree *tree = &trees[tree_count++]; /* the next one */
     tree->flags = flags;
-    step(8, "open(%s) # ls %s", name, name);
+    step(8, text("open(%s)", name), text("ls %s", name));
     if (!realpath(text(flags ? "%s" : "%s/.", name), tree->path))
         die();
     tree->fd = host_root ? clone_tree(tree->path, flags) : -1;
@@ -1342,8 +1351,9 @@ static void idmap_folders(void) {
         .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
         .userns_fd = box.userns < 0 ? 0 : (__u64)box.userns };
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
-        step(8, "mount_setattr(%s, %s) # mount -o X-mount.idmap", t->path,
-             box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP");
+        step(8, text("mount_setattr(%s, %s)", t->path,
+                  box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP"),
+             "mount -o X-mount.idmap");
         must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
                      &attr, sizeof(attr)));
     }
@@ -1358,7 +1368,7 @@ static void copy_folders(void) {
 
 /* In the child: attach TREE at the folder TO. */
 static void attach_folder(const struct tree *tree, const char *to) {
-    int place = (int)must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int place = must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
     attach_tree(tree->fd, tree->path, place, to);
 }
 
@@ -1371,7 +1381,7 @@ static void open_rootfs(void) {
  * device in it can be opened: it may be a stranger's. */
 TOOL void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
-    step(8, "mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path);
+    step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
     must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
                  sizeof(attr)));
     attach_folder(rootfs, "/tmp");      /* which every host has */
@@ -1383,12 +1393,10 @@ TOOL void attach_rootfs(void) {
 static void bind_device(int dev, const char *name, dev_t number) {
     const char *host = text("/dev/%s", name);
     int tree = clone_tree(host, 0);     /* held, and looked at below */
-    int file = (int)must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    int file = must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     struct stat st;
     must(fstat(tree, &st));             /* of what we hold, whatever the path */
-    errno = ENODEV;                     /* if it is not what it says */
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
-        die();
+    require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
     attach_tree(tree, host, file, host + 1);
 }
 
@@ -1404,7 +1412,7 @@ static void mount_dev(void) {
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
     if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
         mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
-    int dev = (int)must(openat(open_target("dev"), ".", FOLDER));
+    int dev = must(openat(open_target("dev"), ".", FOLDER));
     bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
     bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
     bind_device(dev, "full", makedev(1, 7));    /* ENOSPC at every write */
@@ -1412,8 +1420,8 @@ static void mount_dev(void) {
     bind_device(dev, "urandom", makedev(1, 9)); /* the same today */
     bind_device(dev, "tty", makedev(5, 0));     /* the caller's own terminal */
     for (size_t i = 0; i < LENGTH(links); i++) {
-        step(8, "symlink(dev/%s) # ln -s %s dev/%s", links[i][0], links[i][1],
-             links[i][0]);
+        step(8, text("symlink(dev/%s)", links[i][0]),
+             text("ln -s %s dev/%s", links[i][1], links[i][0]));
         must(symlinkat(links[i][1], dev, links[i][0]));
     }
 }
@@ -1428,9 +1436,9 @@ static void mount_sys(void) {
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
  * that "." finds it there, and is detached with all that is on it. */
 static void pivot_to_rootfs(void) {
-    step(8, "pivot_root(\".\", \".\") # pivot_root . .");
+    step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
     must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
-    step(8, "umount2(\".\", MNT_DETACH) # umount -l .");
+    step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
     must(umount2(".", MNT_DETACH));     /* what is on it goes, too */
     must(chdir("/"));                   /* from "." to the "/" that it is now */
 }
@@ -1516,7 +1524,7 @@ static char *boot_id(void) {
  * have for the same: the PID namespace, by its inode number. */
 static unsigned long long pid_namespace(void) {
     struct stat st;
-    step(9, "stat(/proc/self/ns/pid)");
+    step(9, "stat(/proc/self/ns/pid)", NULL);
     must(stat("/proc/self/ns/pid", &st));
     return st.st_ino;
 }
@@ -1537,11 +1545,11 @@ static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
     const char *line = text("%s %llu %s %llu\n", pid, start, boot_id(),
                             pid_namespace());
 
-    step(9, "write(%s/box) # echo %s... >box", box.name, pid);
-    int fd = (int)must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
+    step(9, text("write(%s/box)", box.name), text("echo %s... >box", pid));
+    int fd = must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
                               O_CLOEXEC, 0600));
-    errno = ENOSPC;                     /* if it takes a part */
-    must(pwrite(fd, line, strlen(line), 0) == (ssize_t)strlen(line) ? 0 : -1);
+    ssize_t written = must(pwrite(fd, line, strlen(line), 0));
+    require(written == (ssize_t)strlen(line), ENOSPC);
     must(is_kept ? fsync(fd) : 0);      /* 13: or who restarts it has no mark */
     close(fd);
 }
@@ -1583,7 +1591,7 @@ static int ends(int pidfd, int seconds) {
     int ended = pidfd < 0 ? 1 : poll(&process, 1, seconds * 1000);
 
     if (ended < 0) {
-        step(9, "poll(pidfd)");
+        step(9, "poll(pidfd)", NULL);
         die();
     }
     return ended;
@@ -1638,9 +1646,8 @@ static int end_resident(int dir_fd) {
 static void name_resident(void) {
     unsigned long long start = start_time(box.pid);
 
-    step(9, "read(/proc/%d/stat)", box.pid);
-    errno = ESRCH;
-    must(start == 0 ? -1 : 0);
+    step(9, text("read(/proc/%d/stat)", box.pid), NULL);
+    require(start != 0, ESRCH);
     write_mark(folder, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
                start);
 }
@@ -1843,7 +1850,7 @@ static int remove_emptied(int dir_fd, const char *name) {
 static int remove_box(int dir_fd, const char *name, int seconds) {
     int result = -1;
 
-    step(9, "unlinkat(%s) # rm -rf %s/%s", name, home, name);
+    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
     for (int tries = 0; tries < 3 && result < 0; tries++) {
         result = clear_folder(dir_fd, seconds);
         if (result < 0 && errno != ETIMEDOUT && !host_root &&
@@ -1887,7 +1894,7 @@ static int sweep_box(int parent, const char *name) {
 static void check_owner(int fd, const char *path, mode_t open) {
     struct stat st;
 
-    step(9, "fstat(%s) # stat %s", path, path);
+    step(9, text("fstat(%s)", path), text("stat %s", path));
     must(fstat(fd, &st));
     if (st.st_uid != geteuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
@@ -1909,23 +1916,25 @@ static void open_containers(void) {
         : data && *data ? text("%s/whalebox", data)
         : text("%s/.local/share/whalebox", own ? own : "");
 
-    step(9, "mkdir(%s) # mkdir -p %s", path, path);
+    step(9, text("mkdir(%s)", path), text("mkdir -p %s", path));
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
         mkdir(path, 0700);              /* if it fails, so does the last */
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         die();
-    step(9, "open(%s, O_NOFOLLOW) # ls -d %s", path, path);
-    int home_fd = (int)must(open(path, FOLDER | O_NOFOLLOW));
+    step(9, text("open(%s, O_NOFOLLOW)", path), text("ls -d %s", path));
+    int home_fd = must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, "mkdir(%s/containers) # mkdir %s/containers", path, path);
+    step(9, text("mkdir(%s/containers)", path),
+         text("mkdir %s/containers", path));
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
     const char *folders_path = text("%s/containers", path);
-    step(9, "open(%s, O_NOFOLLOW) # ls -d %s", folders_path, folders_path);
-    containers = (int)must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
+    step(9, text("open(%s, O_NOFOLLOW)", folders_path),
+         text("ls -d %s", folders_path));
+    containers = must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
     check_owner(containers, folders_path, 077);
     if (!realpath(folders_path, home))
         die();
@@ -1936,17 +1945,17 @@ static void open_containers(void) {
  * it its name.  Only one at a time is made. */
 static void make_folder(void) {
     must(flock(containers, LOCK_EX));
-    step(9, "mkdir(%s/.new) # mkdir -p %s/.new/upper", home, home);
+    step(9, text("mkdir(%s/.new)", home), text("mkdir -p %s/.new/upper", home));
     must(remove_new_folder());
     must(mkdirat(containers, ".new", 0755));
-    folder = (int)must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
+    folder = must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
     write_mark(folder, "0", 0);         /* first: what has none is not ours */
     must(mkdirat(folder, "upper", 0755));       /* what the box writes */
     must(mkdirat(folder, "work", 0755));        /* overlay's own workshop */
 
-    step(9, "renameat2(.new, %s, RENAME_NOREPLACE) # mv -n %s/.new %s/%s",
-         box.name, home, home, box.name);
+    step(9, text("renameat2(.new, %s, RENAME_NOREPLACE)", box.name),
+         text("mv -n %s/.new %s/%s", home, home, box.name));
     int result = (int)syscall(SYS_renameat2, containers, ".new", containers,
                               box.name, RENAME_NOREPLACE);
     if (result < 0 && errno == EEXIST)
@@ -1958,8 +1967,8 @@ static void make_folder(void) {
 #if WITH_DETACH
 /* For whalebox start: the folder that the box has already. */
 static void open_kept_folder(void) {
-    step(9, "open(%s/%s)", home, box.name);
-    folder = (int)must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
+    step(9, text("open(%s/%s)", home, box.name), NULL);
+    folder = must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
 }
 #endif
@@ -2009,7 +2018,7 @@ static void drop_layers(void) {
 static void fill_init_layer(void) {
     char own[65];                       /* what set_hostname() made it */
     char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
-    step(9, "write(init/etc/resolv.conf, hostname, hosts)");
+    step(9, "write(init/etc/resolv.conf, hostname, hosts)", NULL);
     must(gethostname(own, sizeof(own)));
     must(mkdir("init/etc", 0755));      /* "init" is there */
     must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
@@ -2031,20 +2040,19 @@ static void mount_layers(void) {
         ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
                speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
-    step(9, "mount(tmpfs, /tmp) # mount -t tmpfs tmpfs /tmp; cd /tmp");
+    step(9, "mount(tmpfs, /tmp)", "mount -t tmpfs tmpfs /tmp; cd /tmp");
     must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));     /* every host has one */
     must(chdir("/tmp"));                /* short names from here */
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
     fill_init_layer();                  /* init */
     attach_folder(rootfs, "lower");     /* the rootfs */
-    step(9, "fstat(%s)", layers->path);
-    errno = ESTALE;                     /* the path leads elsewhere by now */
-    must(is_same_file(layers->fd, folder, strcmp(storage, "aufs") == 0 ?
-                      "upper" : ".") ? 0 : -1);
+    step(9, text("fstat(%s)", layers->path), NULL);
+    const char *top = strcmp(storage, "aufs") == 0 ? "upper" : ".";
+    require(is_same_file(layers->fd, folder, top), ESTALE); /* it was moved */
     attach_folder(layers, "box");       /* upper and work, or upper alone */
-    step(9, "mount(%s, merged, \"%s\") # mount -t %s -o %s %s merged", type,
-         options, type, options, type);
+    step(9, text("mount(%s, merged, \"%s\")", type, options),
+         text("mount -t %s -o %s %s merged", type, options, type));
     must(mount(type, "merged", type, MS_NODEV, options));
     must(chdir("merged"));              /* the union: our new root */
 }
@@ -2144,7 +2152,7 @@ static int null_fd = -1;                /* the device null, to cover files */
 static void cover_path(const char *path) {
     struct stat st;
 
-    step(10, "open(%s, O_PATH|O_NOFOLLOW)", path);
+    step(10, text("open(%s, O_PATH|O_NOFOLLOW)", path), NULL);
     int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
@@ -2152,16 +2160,16 @@ static void cover_path(const char *path) {
     must(fstat(place_fd, &st));
 
     if (S_ISDIR(st.st_mode)) {
-        step(10, "mount(tmpfs over %s) # mount -t tmpfs -r tmpfs %s", path,
-             path);
+        step(10, text("mount(tmpfs over %s)", path),
+             text("mount -t tmpfs -r tmpfs %s", path));
         must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
                    SAFE | MS_RDONLY, NULL));
         close(place_fd);
         return;
     }
-    step(10, "open_tree(null), move_mount(over %s) # mount --bind /dev/null %s",
-         path, path);
-    int tree_fd = (int)must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
+    step(10, text("open_tree(null), move_mount(over %s)", path),
+         text("mount --bind /dev/null %s", path));
+    int tree_fd = must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
@@ -2180,11 +2188,10 @@ static int cover_heat(int dir, const char *name) {
 static void hold_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH)");
-    null_fd = (int)must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    step(10, "open(/dev/null, O_PATH)", NULL);
+    null_fd = must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
     must(fstat(null_fd, &st));
-    errno = ENODEV;                     /* if it is not what it says */
-    must(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? 0 : -1);
+    require(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), ENODEV);
 }
 
 /*
@@ -2203,16 +2210,17 @@ static void cover_paths(void) {
         cover_path(covered[i]);
 
     /* All processors, also those that the caller may not run on. */
-    step(10, "open(/sys/devices/system/cpu)");
+    step(10, "open(/sys/devices/system/cpu)", NULL);
     int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
-    must(cpus_fd < 0 && errno != ENOENT ? -1 : 0);
-    must(cpus_fd < 0 ? 0 : for_each(cpus_fd, 0, cover_heat));
+    require(cpus_fd >= 0 || errno == ENOENT, errno);
+    if (cpus_fd >= 0)
+        must(for_each(cpus_fd, 0, cover_heat));
     close(cpus_fd);
 
     for (size_t i = 0; i < LENGTH(read_only); i++) {
         const char *path = read_only[i]; /* a setting */
-        step(10, "mount_setattr(%s, MOUNT_ATTR_RDONLY) # mount --bind -o ro %s "
-             "%s", path, path, path);
+        step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
+             text("mount --bind -o ro %s %s", path, path));
         int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
         if (bound < 0 && errno == ENOENT)
             continue;                   /* nor this */
@@ -2234,7 +2242,8 @@ static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
     unsigned long bounding = 0, cap = 0;        /* the set; one's number */
-    step(10, "prctl(PR_CAPBSET_DROP), capset(0x%llx) # capsh --drop=...", kept);
+    step(10, text("prctl(PR_CAPBSET_DROP), capset(0x%llx)", kept),
+         "capsh --drop=...");
     for (; cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0;
          cap++)                         /* a newer kernel may know more */
         if (!(kept >> cap & 1))
@@ -2246,9 +2255,8 @@ static void drop_capabilities(unsigned long long kept) {
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
     must(syscall(SYS_capget, &head, have));     /* and look again */
-    errno = EPERM;                      /* if the kernel did not mean it */
-    if (bounding & ~kept || memcmp(want, have, sizeof(want)) != 0)
-        die();
+    require((bounding & ~kept) == 0, EPERM);    /* the kernel did mean it */
+    require(memcmp(want, have, sizeof(want)) == 0, EPERM);
 }
 
 /* Refused: an administrator's work, or a door that stood open too often. */
@@ -2332,11 +2340,10 @@ static void filter_system_calls(void) {
         *at++ = (struct sock_filter)NO; /* two instructions a call */
     }
     memcpy(at, last, sizeof(last));     /* those judged by an argument */
-    step(10, "seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)", LENGTH(refused));
+    step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)", LENGTH(refused)),
+         NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
-    errno = EPERM;
-    if (prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
-        die();                          /* it said yes, and did not */
+    require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
 }
 
 /* In the child, whose box is closed: lock it.  The order is forced: the mounts
@@ -2355,7 +2362,7 @@ static void lock_box(void) {
     else
         kept = (kept & ~dropped_caps) | added_caps;
     drop_capabilities(kept);            /* cover_paths() needed sys_admin */
-    step(10, "prctl(PR_SET_NO_NEW_PRIVS) # setpriv --no-new-privs");
+    step(10, "prctl(PR_SET_NO_NEW_PRIVS)", "setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
     filter_system_calls();              /* last: the others need its calls */
 }
@@ -2465,10 +2472,10 @@ static int examine(const int *off, int *seen, char why[][1024]) {
     static char words[1 << 16];          /* a run takes some ninety steps */
     int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
     size_t length = 0;                  /* of what was words so far */
-    step(0, "pipe()");
+    step(0, "pipe()", NULL);
     must(pipe(ends));                   /* what it says comes here */
-    step(0, "clone3() # fork");         /* by its other name; the hint is its */
-    pid_t helper = (pid_t)must(fork()); /* it may die: we do not */
+    step(0, "clone3()", "fork");         /* by its other name; the hint is its */
+    pid_t helper = must(fork()); /* it may die: we do not */
     if (helper == 0)
         try_a_box(ends[1], off);
     close(ends[1]);                     /* or the read would never end */
@@ -2564,7 +2571,7 @@ static char **own_argv, **own_environ;  /* what the kernel shows of us */
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    must(variable ? 0 : -1);            /* strdup(3)'s ENOMEM */
+    require(variable != NULL, ENOMEM);
     size_t i = 0, length = strcspn(variable, "=") + 1;
     while (variables[i] && strncmp(variables[i], variable, length) != 0)
         i++;
@@ -2640,7 +2647,7 @@ static const struct hint volume_hints[] = {
  */
 static void open_volumes(void) {
     for (struct volume *v = volumes; v < volumes + volume_count; v++) {
-        step(11, "mkdir(%s) # mkdir %s", v->source, v->source);
+        step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
         v->tree = open_folder(v->source, AT_RECURSIVE);
@@ -2670,7 +2677,7 @@ static int make_in_box(const char *path, int is_folder) {
         end += 1 + strcspn(end + 1, "/");       /* of one more name */
         const char *part = text("%.*s", (int)(end - path), path);
         const char *name = strrchr(part, '/') + 1;      /* its last */
-        step(11, "openat2(%s, RESOLVE_IN_ROOT) # mkdir -p", part);
+        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", part), "mkdir -p");
         fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT); /* by its links */
         if (fd < 0 && errno == ENOENT) {
             int made = *end || is_folder ? mkdirat(above, name, 0755)
@@ -2708,9 +2715,9 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
         attr.attr_set |= MOUNT_ATTR_NODEV;
     if (v->is_read_only || is_kernels(v->tree->fd))
         attr.attr_set |= MOUNT_ATTR_RDONLY;
-    step(11, "mount_setattr(%s, 0x%llx) # mount -o remount,bind,nosuid%s%s",
-         v->target, attr.attr_set, is_device ? "" : ",nodev",
-         attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : "");
+    step(11, text("mount_setattr(%s, 0x%llx)", v->target, attr.attr_set),
+         text("mount -o remount,bind,nosuid%s%s", is_device ? "" : ",nodev",
+              attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : ""));
     must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                  AT_RECURSIVE, &attr, sizeof(attr)));
 }
@@ -2724,12 +2731,10 @@ static void mount_volumes(void) {
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
         must(stat("/", &root));
         must(fstat(place, &target));
-        errno = S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR;
-        if (S_ISDIR(source.st_mode) != S_ISDIR(target.st_mode))
-            die();                      /* a file on a file, and so on */
-        errno = EBUSY;                  /* nobody would see what lies on "/" */
-        if (root.st_dev == target.st_dev && root.st_ino == target.st_ino)
-            die();
+        require(S_ISDIR(source.st_mode) == S_ISDIR(target.st_mode),
+                S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR);
+        require(root.st_dev != target.st_dev || root.st_ino != target.st_ino,
+                EBUSY);                 /* nobody would see what lies on "/" */
         if (is_kernels(place))          /* the locks are on what is there */
             refuse("choose another folder: /proc and /sys are the box's own",
                    "--volume: nothing is mounted at %s", v->target);
@@ -2755,12 +2760,10 @@ static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
     if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
         return column == 2 ? (unsigned int)id : 0;
-    step(11, "user \"%s\" of %s", word, file);
+    step(11, text("user \"%s\" of %s", word, file), NULL);
     char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
-    errno = ENOENT;                     /* also when a line is broken */
-    if (!field || strlen(field) > 10 ||
-        parse_number(field, 0, UINT_MAX - 1, &id) < 0)
-        die();
+    require(field && strlen(field) <= 10 &&     /* or the line is broken */
+            parse_number(field, 0, UINT_MAX - 1, &id) == 0, ENOENT);
     return (unsigned int)id;
 }
 
@@ -2773,11 +2776,11 @@ static char **copy_arguments(char **argv) {
     while (argv[count])
         count++;
     char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
-    step(11, "strdup(argv)");
-    must(copy ? 0 : -1);
+    step(11, "strdup(argv)", NULL);
+    require(copy != NULL, ENOMEM);
     for (size_t i = 0; i < count; i++) {
         copy[i] = strdup(argv[i]);
-        must(copy[i] ? 0 : -1);
+        require(copy[i] != NULL, ENOMEM);
     }
     return copy;
 }
@@ -2830,11 +2833,11 @@ static _Noreturn void exec_under_init(void) {
     int group = getsid(0) == getpid();  /* we lead a session */
 
     forget_caller();                    /* before there is who could look */
-    step(11, "fork() # tini");
+    step(11, "fork()", "tini");
     must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
-    pid_t command = (pid_t)must(fork());
+    pid_t command = must(fork());
     if (command == 0) {                 /* number 2 of the box */
         if (group)
             lead_group();
@@ -2872,8 +2875,8 @@ static void become_user(void) {
     unsigned int gid = group ? find_id(group, "/etc/group", 2)
                              : find_id(name, "/etc/passwd", 3);
     unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    step(11, "setgroups(0), setresgid(%u), setresuid(%u) # setpriv --reuid %u "
-         "--regid %u --clear-groups", gid, uid, uid, gid);
+    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
+         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* a user of the host keeps them */
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
@@ -2911,14 +2914,16 @@ static void furnish_box(void) {
     set_variable(strdup(text("TERM=%s", term ? term : "dumb")), 0);
     environ = variables;                /* the host's is forgotten */
     if (workdir) {                      /* a whole path is made, as docker */
-        step(11, "openat2(%s, RESOLVE_IN_ROOT) # cd %s", workdir, workdir);
+        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", workdir),
+             text("cd %s", workdir));
         int dir = *workdir == '/' ? make_in_box(workdir, 1)     /* has it */
-                : (int)must(open_in_box(AT_FDCWD, workdir, RESOLVE_IN_ROOT));
+                : must(open_in_box(AT_FDCWD, workdir, RESOLVE_IN_ROOT));
         must(fchdir(dir));
         close(dir);                     /* it is where we are */
     }
     if (root_read_only) {               /* now all is made */
-        step(11, "mount(/, MS_REMOUNT|MS_RDONLY) # mount -o remount,bind,ro /");
+        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
+             "mount -o remount,bind,ro /");
         must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
                    NULL));              /* not /dev, nor the volumes */
     }
@@ -3018,25 +3023,25 @@ static void copy_window_size(int fd) {
 static void mount_console(const char *name) {
     if (whose == VISITED)               /* 14: the box has one, */
         return;                         /* 14: or had none */
-    step(12, "mount(%s, /dev/console, MS_BIND) # mount --bind", name);
-    close((int)must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+    step(12, text("mount(%s, /dev/console, MS_BIND)", name), "mount --bind");
+    close(must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
     must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
 
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER) # script");
-    int master_fd = (int)must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
+    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER)", "script");
+    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
                                    O_CLOEXEC));
     must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
-    int slave_fd = (int)must(ioctl(master_fd, TIOCGPTPEER,
+    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER,
                                    O_RDWR | O_NOCTTY));
     mount_console(ptsname(master_fd));  /* /dev/pts/N */
     copy_window_size(slave_fd);         /* before the command looks */
 
     memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
-    step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY) # setsid -c");
+    step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY)", "setsid -c");
     must(sendmsg(handover_fds[1], &message, 0));        /* the relay wakes up */
     must(ioctl(slave_fd, TIOCSCTTY, 0));
     for (int stream = 0; stream <= 2; stream++)
@@ -3049,7 +3054,7 @@ static void open_terminal(void) {
  * terminal and its group.  A child is never the leader of a group, to which the
  * kernel would refuse this. */
 static void begin_session(void) {
-    step(12, "setsid() # setsid");
+    step(12, "setsid()", "setsid");
     must(setsid());
     if (own_terminal)
         open_terminal();
@@ -3399,8 +3404,8 @@ static void choose_terminal(void) {
     /* In the background a box would take from the terminal what is typed for
      * others: from another session, the kernel would not keep it from that. */
     if (!own_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
-        step(12, "open(/dev/null) # </dev/null");
-        int null = (int)must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        step(12, "open(/dev/null)", "</dev/null");
+        int null = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
         must(dup2(null, 0));
     }
     had_terminal = has_terminal();
@@ -3417,14 +3422,14 @@ static void start_relay(void) {
     if (!own_terminal)
         return;
 
-    step(12, "socketpair(), mmap(MAP_SHARED), fork(), tcsetattr(raw) "
-         "# stty raw -echo");
+    step(12, "socketpair(), mmap(MAP_SHARED), fork(), tcsetattr(raw)",
+         "stty raw -echo");
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, handover_fds));
     terminal = mmap(NULL, sizeof(*terminal), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    must(terminal == MAP_FAILED ? -1 : 0);
+    require(terminal != MAP_FAILED, errno);
     is_terminal = isatty(0);            /* or it is a pipe, say */
-    relay_pid = (pid_t)must(fork());
+    relay_pid = must(fork());
     if (relay_pid == 0)
         run_relay();
     close(handover_fds[0]);             /* the relay's end */
@@ -3546,10 +3551,10 @@ static char *take_word(char *from) {
 /* The file that is to be the next record, with ROOM on the disk, in bytes: a
  * descriptor. */
 static int open_new_record(off_t room) {
-    int fd = (int)must(openat(folder, "config.new", O_WRONLY | O_CREAT |
+    int fd = must(openat(folder, "config.new", O_WRONLY | O_CREAT |
                               O_NOFOLLOW | O_CLOEXEC, 0600));
     errno = room ? posix_fallocate(fd, 0, room) : 0;
-    must(errno && errno != EOPNOTSUPP ? -1 : 0);        /* as on old NFS */
+    require(errno == 0 || errno == EOPNOTSUPP, errno);  /* as on old NFS */
     return fd;
 }
 
@@ -3584,12 +3589,11 @@ static void write_record(const char *status, const char *exit_code) {
         add("\ncommand=...");           /* need not hold all words */
     }
     add("\n");
-    step(13, "write(%s/config, status=%s)", box.name, status);
-    errno = E2BIG;                      /* its reader would say so, too */
-    must(length >= sizeof(draft) - 1 ? -1 : 0);
+    step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
+    require(length < sizeof(draft) - 1, E2BIG); /* its reader would say so */
     int fd = open_new_record(0);        /* it may have room already */
-    errno = ENOSPC;                     /* if it takes a part */
-    must(write(fd, draft, strlen(draft)) == (ssize_t)strlen(draft) ? 0 : -1);
+    ssize_t written = must(write(fd, draft, strlen(draft)));
+    require(written == (ssize_t)strlen(draft), ENOSPC);
     must(ftruncate(fd, (off_t)strlen(draft)));
     must(is_kept ? fsync(fd) : 0);      /* on the disk before it has its name */
     close(fd);
@@ -3601,7 +3605,7 @@ static void record_end(void) {
     struct stat st;                     /* its mode: see keep_box() */
     if (folder < 0)                     /* no box was made */
         return;
-    step(13, "fstat(%s)", box.name);
+    step(13, text("fstat(%s)", box.name), NULL);
     must(fstat(folder, &st));
     if (st.st_mode & S_ISVTX)
         write_record("exited", text("%d", exit_status(box.status)));
@@ -3624,7 +3628,7 @@ static void copy_record(int dir, const char *name) {
     char *all = try_to_read(dir, "config");
     if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
         errno != ELOOP && errno != EACCES) {
-        step(13, "read(%s/config)", name);
+        step(13, text("read(%s/config)", name), NULL);
         die();
     }
     strcpy(record, all ? all : "");     /* of the same size */
@@ -3663,7 +3667,7 @@ static int read_record(int dir, const char *name) {
  * will look, and let the box know, by EPIPE, that nobody reads. */
 static void give_up_output(void) {
     told = logfile >= 0 ? logfile : told;
-    step(13, "read(output)");
+    step(13, "read(output)", NULL);
     complain();
     close(output[0]);
     output[0] = -1;
@@ -3692,7 +3696,7 @@ static ssize_t take_output(void) {
 
 /* The box is to stay when it ends, and its record to tell how. */
 static void keep_box(void) {
-    step(13, "fchmod(%s, S_ISVTX) # chmod +t", box.name);
+    step(13, text("fchmod(%s, S_ISVTX)", box.name), "chmod +t");
     must(fchmod(folder, S_ISVTX | 0755));       /* remove_box() looks at it */
 }
 
@@ -3705,7 +3709,7 @@ static void say_it_runs(void) {
     int error = errno;                  /* of the write */
     if (whose == NEW)
         fchmod(folder, 0755);           /* no longer to be kept */
-    step(13, "write(ready)");
+    step(13, "write(ready)", NULL);
     errno = error;
     die();
 }
@@ -3720,7 +3724,7 @@ static void tell_launcher(void) {
     refusal = -1;
     ssize_t got = read(refusals[0], &byte, 1);
     if (got < 0) {                      /* nobody knows how it is */
-        step(13, "read(refusals)");
+        step(13, "read(refusals)", NULL);
         die();
     }
     int runs = got == 0;
@@ -3766,7 +3770,7 @@ static void end_output(void) {
     }
     told = logfile >= 0 ? logfile : told;
     if (ready < 0) {                    /* some of it may be lost */
-        step(13, "poll(output)");
+        step(13, "poll(output)", NULL);
         complain();
     }
 }
@@ -3774,8 +3778,8 @@ static void end_output(void) {
 /* Before the clone: have a lock that goes on to the child, which loses it when
  * it becomes the command: until then the box is being made, and not visited. */
 static void begin_making(void) {
-    step(13, "flock(upper)");
-    making = (int)must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
+    step(13, "flock(upper)", NULL);
+    making = must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making, LOCK_EX));
 }
 
@@ -3786,22 +3790,22 @@ static void begin_record(void) {
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
     if (is_kept) {                      /* when it ends the disk may be full, */
-        step(13, "fallocate(%s/config.new)", box.name); /* of its files even */
+        step(13, text("fallocate(%s/config.new)", box.name), NULL); /* of its files even */
         close(open_new_record((off_t)length + 64));     /* a little longer */
         if (!detached)
             keep_box();                 /* else once it runs */
     }
     if (!detached)                      /* its output goes to the caller */
         return;
-    step(13, "open(log)");
-    logfile = (int)must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+    step(13, "open(log)", NULL);
+    logfile = must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
                                O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
  * have one pipe as both of the box's outputs, which keeps lines in order. */
 static void leave_caller(void) {
-    told = (int)must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
+    told = must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
     must(setsid());                     /* no terminal can hang us up */
     must(pipe2(refusals, O_CLOEXEC));   /* execve(2) closes it */
     refusal = refusals[1];              /* refuse() writes there */
@@ -3810,10 +3814,10 @@ static void leave_caller(void) {
     must(dup2(output[1], 1));           /* the child inherits them */
     must(dup2(output[1], 2));
     close(output[1]);                   /* 1 and 2 are enough */
-    must(dup2((int)must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
+    must(dup2(must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
     signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
     hold_signals();                     /* is passed on */
-    signals = (int)must(signalfd(-1, &awaited, SFD_CLOEXEC));
+    signals = must(signalfd(-1, &awaited, SFD_CLOEXEC));
     attend = keep_log;                  /* for wait_for_box() */
 }
 
@@ -3825,17 +3829,17 @@ static void fork_supervisor(void) {
     char byte;
     is_kept = whose == RESTARTED ||
            ((detached || box.name != box.id) && !thrown_away);
-    step(13, "getcwd()");
-    must(getcwd(directory, sizeof(directory)) || !is_kept ? 0 : -1);
+    step(13, "getcwd()", NULL);
+    require(getcwd(directory, sizeof(directory)) || !is_kept, errno);
     if (log_max < 8192)                 /* twice what take_output() takes */
         refuse("a log has 8k at least", "--log-max: %llu bytes", log_max);
     signal(SIGXFSZ, SIG_IGN);           /* a write says EFBIG instead */
     must(atexit(record_end));           /* of whoever keeps the box */
     if (!detached)
         return;
-    step(13, "pipe2(ready), fork(), setsid() # setsid whalebox ... &");
+    step(13, "pipe2(ready), fork(), setsid()", "setsid whalebox ... &");
     must(pipe2(ready, O_CLOEXEC));
-    pid_t pid = (pid_t)must(fork());
+    pid_t pid = must(fork());
     if (pid == 0) {                     /* in the supervisor */
         close(ready[0]);                /* the launcher's end */
         launcher = ready[1];
@@ -3905,7 +3909,7 @@ static void enter_box(void) {
     start_child();                      /* has no ids to become, as yet */
     box.flags = entered;                /* now they are those we are in */
     forget_caller();                    /* our child's command line is ours */
-    step(14, "setns(pidfd, 0x%lx) # nsenter --all", entered);
+    step(14, text("setns(pidfd, 0x%lx)", entered), "nsenter --all");
     must(setns(target, (int)entered));  /* all at once, or none */
 #if WITH_USER
     become_box_root();
@@ -3913,8 +3917,8 @@ static void enter_box(void) {
     if (user)
         become_user();
     hide_process();                     /* setns(2) may have undone that */
-    step(14, "clone3(CLONE_PARENT)");
-    pid_t visitor = (pid_t)must(syscall(SYS_clone3, &args, sizeof(args)));
+    step(14, "clone3(CLONE_PARENT)", NULL);
+    pid_t visitor = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (visitor > 0) {
         must(write(handback[1], &visitor, sizeof(visitor)));
         _exit(0);                       /* exec's child is the other */
@@ -3942,7 +3946,7 @@ static void pass_to_visitor(const siginfo_t *info) {
 /* Start the usher, and wait for the visitor; returns the status for exit(3). */
 static int send_visitor(void) {
     pid_t visitor = 0;                  /* none yet */
-    step(14, "pipe2(handback)");
+    step(14, "pipe2(handback)", NULL);
     must(pipe2(handback, O_CLOEXEC));
     clone_child(enter_box);             /* into the box's cgroup */
     close(handback[1]);                 /* or the read would never end */
@@ -3951,7 +3955,7 @@ static int send_visitor(void) {
     must(waitpid(box.pid, &box.status, 0)); /* the usher */
     box.pid = visitor;                  /* ours to wait for, so at worst a */
     if (visitor > 0) {                  /* zombie: the number is still its */
-        box.pidfd = (int)must(syscall(SYS_pidfd_open, visitor, 0));
+        box.pidfd = must(syscall(SYS_pidfd_open, visitor, 0));
         take_signal = pass_to_visitor;
         wait_for_box();                 /* else the usher has said why */
     }
@@ -3991,7 +3995,7 @@ static const char *mounted_folder(const char *top) {
 static void find_box_cgroup(const char *pid) {
     const char *file = text("/proc/%s/cgroup", pid), *path = "";
 
-    step(7, "read(%s)", file);
+    step(7, text("read(%s)", file), NULL);
     char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
     if (line)
         path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
@@ -4001,17 +4005,14 @@ static void find_box_cgroup(const char *pid) {
     }
 
     const char *top = find_cgroup2();
-    errno = ENODEV;                     /* it is not in sight from here */
-    must(top ? 0 : -1);
+    require(top != NULL, ENODEV);       /* it is not in sight from here */
     const char *above = mounted_folder(top);
-    errno = ENODEV;
-    must(strncmp(path, above, strlen(above)) == 0 ? 0 : -1);
+    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
     path += strlen(above);
-    step(7, "open(%s%s)", top, path);
-    box.cgroup = (int)must(open(text("%s%s", top, path), FOLDER));
-    errno = ESRCH;                      /* another of that name, or it ended */
-    must(strstr(read_file(box.cgroup, "cgroup.procs") - 1,
-                text("\n%s\n", pid)) ? 0 : -1);
+    step(7, text("open(%s%s)", top, path), NULL);
+    box.cgroup = must(open(text("%s%s", top, path), FOLDER));
+    const char *members = read_file(box.cgroup, "cgroup.procs") - 1;
+    require(strstr(members, text("\n%s\n", pid)) != NULL, ESRCH); /* it ended */
 }
 #endif
 
@@ -4024,11 +4025,11 @@ static void hide_program(void) {
     int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
         return;                         /* it is the copy */
-    step(14, "memfd_create(whalebox), execveat()");
+    step(14, "memfd_create(whalebox), execveat()", NULL);
     int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
     if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
         copy = memfd_create("whalebox", flags);
-    while (must(sendfile((int)must(copy), self, NULL, 1 << 20)) > 0)
+    while (must(sendfile(must(copy), self, NULL, 1 << 20)) > 0)
         ;                               /* to its end */
     must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
                F_SEAL_SEAL));
@@ -4212,14 +4213,15 @@ static char **take_options(char **argv);
  * may end while we look and another get its number, so look twice. */
 static int open_supervisor(int dir) {
     struct flock lock = { .l_type = F_WRLCK }, again = lock;
-    step(13, "fcntl(F_GETLK), pidfd_open()");
+    step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
     must(fcntl(dir, F_GETLK, &lock));   /* who would be in our way? */
     if (lock.l_type == F_UNLCK)         /* nobody */
         return -1;
     int fd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
-    must(fd < 0 && errno != ESRCH ? -1 : fcntl(dir, F_GETLK, &again));
+    require(fd >= 0 || errno == ESRCH, errno);
+    must(fcntl(dir, F_GETLK, &again));
     if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid)
-        return (int)must(fd);           /* the same, twice */
+        return must(fd);           /* the same, twice */
     close(fd);
     return -1;                          /* it has just ended */
 }
@@ -4244,7 +4246,7 @@ static const char *find_status(int dir, const char *name) {
     struct mark mark;
     struct stat st;                     /* its mode: see keep_box() */
 
-    step(13, "fstat(%s)", name);
+    step(13, text("fstat(%s)", name), NULL);
     must(fstat(dir, &st));
     close(supervisor);                  /* of the box before */
     supervisor = open_supervisor(dir);  /* first: its last act is the record */
@@ -4272,16 +4274,16 @@ static int open_box(const char *name, int operation) {
     open_containers();                  /* sets containers */
     if (*name == '\0' || *name == '.' || strchr(name, '/'))
         refuse_name(name);              /* no box can be called so */
-    step(13, "open(%s)", name);
+    step(13, text("open(%s)", name), NULL);
     int dir = openat(containers, name, FOLDER | O_NOFOLLOW);
     if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                     errno == ENAMETOOLONG))
         refuse_name(name);
     must(dir);
-    step(13, "flock(%s)", name);
+    step(13, text("flock(%s)", name), NULL);
     if (operation)
         must(flock(turn = dir, operation));
-    step(13, "fstat(%s)", name);
+    step(13, text("fstat(%s)", name), NULL);
     must(fstat(dir, &st));
     if (st.st_nlink == 0)
         refuse_name(name);
@@ -4306,17 +4308,16 @@ static void end_box(int seconds) {
     int process_fd = *record ? open_box_process() : -1;
     int asked_fd = supervisor >= 0 ? supervisor : process_fd;
 
-    step(13, "pidfd_send_signal(SIGTERM) # kill");
+    step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
     if (ends(asked_fd, seconds))        /* or it had, before we asked */
         return;
-    step(13, "pidfd_send_signal(SIGKILL) # kill -KILL");
+    step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
     send_signal(process_fd, SIGKILL);
     if (!ends(asked_fd, process_fd < 0 ? 0 : 10))
         send_signal(asked_fd, SIGKILL); /* the kernel kills its box */
-    errno = ETIMEDOUT;
-    must(ends(asked_fd, 10) ? 0 : -1);
+    require(ends(asked_fd, 10), ETIMEDOUT);
 }
 
 /* whalebox stop: the box may clean up, which takes time, but has no choice.  We
@@ -4356,13 +4357,12 @@ static void remove_one(const struct option *o, char *name) {
     if (supervisor >= 0 && !(has_exited && ends(supervisor, 10)))
         end_box(0);                     /* which is not about to by itself */
 
-    step(13, "fstat(%s)", name);
+    step(13, text("fstat(%s)", name), NULL);
     must(fstat(dir, &st));
     if (st.st_nlink > 0) {              /* else its supervisor has removed it */
-        step(13, "pidfd_send_signal(SIGKILL) # kill -KILL");
-        errno = EBUSY;
-        must(end_resident(dir) ? 0 : -1);
-        step(13, "fchmod(%s, ~S_ISVTX), unlinkat(config)", name);
+        step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
+        require(end_resident(dir), EBUSY);
+        step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
         must(fchmod(dir, 0755));
         unlinkat(dir, "config", 0);     /* it may be a folder: that goes, too */
         if (remove_box(dir, name, 60) < 0)
@@ -4413,7 +4413,7 @@ static void start_box(const struct option *o, char *name) {
     take_word(image);                   /* from now on no value can be found */
     take_word(from);
     root_dir = image;                   /* as --rootfs */
-    step(13, "chdir(%s)", from);
+    step(13, text("chdir(%s)", from), NULL);
     must(chdir(from));                  /* relative paths begin there */
     char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
     for (; word; word = take_word(word))
@@ -4436,7 +4436,7 @@ static int list_box(int parent, const char *name) {
 
     /* It has gone meanwhile, or was no folder: both are no box. */
     if (dir < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-        step(13, "open(%s/%s)", home, name);
+        step(13, text("open(%s/%s)", home, name), NULL);
         die();
     }
 
@@ -4467,7 +4467,7 @@ static void list_boxes(const struct option *o, char *name) {
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers, 0, list_box) < 0) {
-        step(13, "getdents64(%s)", home);
+        step(13, text("getdents64(%s)", home), NULL);
         die();
     }
 }
@@ -4501,12 +4501,12 @@ static void inspect_box(const struct option *o, char *name) {
 /* Print the rest of the file FD. */
 static void print_rest(int fd) {
     char buffer[4096];
-    step(13, "write(standard output)");
+    step(13, "write(standard output)", NULL);
     ssize_t got;
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         must(write_all(1, buffer, (size_t)got));
     if (got < 0) {                      /* there may be more */
-        step(13, "read(log)");
+        step(13, "read(log)", NULL);
         die();
     }
 }
@@ -4514,7 +4514,7 @@ static void print_rest(int fd) {
 /* Look at the file NAME in DIR, unless it is not there just now. */
 static void look_at(int dir, const char *name, struct stat *st) {
     if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
-        step(13, "stat(%s)", name);
+        step(13, text("stat(%s)", name), NULL);
         die();
     }
 }
@@ -4526,7 +4526,7 @@ static void print_log(const struct option *o, char *name) {
     struct stat ours, older, newer;     /* files; the one that we read */
     int dir = open_box(name, 0), next, fd = -1;
     (void)o;
-    step(13, "open(%s/log) # tail", name);
+    step(13, text("open(%s/log)", name), "tail");
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
         fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
                     O_CLOEXEC);
@@ -4546,7 +4546,7 @@ static void print_log(const struct option *o, char *name) {
         if (ours.st_ino != newer.st_ino) {
             next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
                           O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-            must(next < 0 && errno != ENOENT ? -1 : 0); /* or next time */
+            require(next >= 0 || errno == ENOENT, errno);   /* or next time */
             if (next >= 0)
                 must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
             close(next);
@@ -4610,7 +4610,7 @@ static int run_boxes_command(const struct option *o, char **argv) {
     if (!strstr(o->help, "NAME..."))    /* it acts once */
         o->take(o, *box.argv);
     else for (char **name = box.argv; *name; name++) {
-        pid_t helper = (pid_t)must(fork());
+        pid_t helper = must(fork());
         if (helper == 0) {
             must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
             o->take(o, *name);          /* or it refuses, or exits */
@@ -4631,7 +4631,7 @@ static int (*run_command)(const struct option *o, char **argv) =
 static void wait_until_made(int dir, const char *name) {
     int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
 
-    step(14, "flock(%s/upper)", name);
+    step(14, text("flock(%s/upper)", name), NULL);
     if (upper_fd < 0 && errno == ENOENT)
         return;                         /* there is no such box */
     must(upper_fd);
@@ -4656,14 +4656,14 @@ static void visit_box(const struct option *o, char *name) {
         refuse(text("whalebox start %s", name), "%s is not running", name);
     whose = VISITED;                    /* its folders are another's */
     take_record();
-    step(14, "pidfd_open()");
+    step(14, "pidfd_open()", NULL);
     if (with_init && !host_root) {      /* who may not look into our program, */
         const char *pid = value_of("pid"); /* but into its child, the command */
         const char *file = text("/proc/%s/task/%s/children", pid, pid);
         int command = atoi(read_file(AT_FDCWD, file));
-        target = (int)must(syscall(SYS_pidfd_open, command, 0));
-        errno = ESRCH;                  /* it ended, and that was another's */
-        must(atoi(read_file(AT_FDCWD, file)) == command ? 0 : -1);
+        target = must(syscall(SYS_pidfd_open, command, 0));
+        /* If it has ended meanwhile, that was another's. */
+        require(atoi(read_file(AT_FDCWD, file)) == command, ESRCH);
     }
     volume_count = 0;                   /* they have been mounted */
     root_read_only = with_init = detached = own_terminal = 0;   /* nor these */
