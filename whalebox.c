@@ -35,6 +35,7 @@
 #include <sys/auxv.h>           /* what execve(2) tells a program */
 #include <sys/file.h>           /* flock */
 #include <sys/ioctl.h>          /* to bring up an interface */
+#include <sys/mman.h>           /* memory that processes share */
 #include <sys/mount.h>          /* mount and its MS_ flags */
 #include <sys/prctl.h>          /* PR_SET_PDEATHSIG */
 #include <sys/socket.h>         /* a socket, for that ioctl */
@@ -94,6 +95,12 @@
 #ifndef WITH_EXEC                               /* 14: visiting */
 #define WITH_EXEC (STAGE >= 14 && WITH_DETACH && WITH_VOLUMES && WITH_TTY)
 #endif
+#ifndef WITH_DOCTOR                             /* the command doctor */
+#define WITH_DOCTOR WITH_LOCKS
+#endif
+#ifndef WITH_LEFT_OUT                           /* names what a build lacks */
+#define WITH_LEFT_OUT 1
+#endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
 #endif
@@ -106,6 +113,60 @@
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
+#if WITH_VOLUMES
+/* What -v asks for. */
+struct volume {
+    const char *source, *target;        /* a path of ours, a path in the box */
+    int is_read_only;
+    struct tree *tree;                  /* the source, to be mounted */
+};
+#endif
+
+/* What was asked for on the command line, or by a record. */
+static struct options {
+    const char *name;                   /* --name */
+    int explain;                        /* --explain */
+#if WITH_UTS
+    const char *hostname;               /* --hostname */
+#endif
+#if WITH_USER
+    int host_users;                     /* --userns host */
+#endif
+#if WITH_NET
+    int host_network;                   /* --network host */
+#endif
+#if WITH_CGROUP
+    unsigned long long memory;          /* -m, in bytes; 0: no limit */
+    unsigned long long cpus;            /* --cpus, in 1/100,000 */
+    unsigned long long shares;          /* --cpu-shares */
+    unsigned long long pids;            /* --pids-limit */
+    const char *cpuset;                 /* --cpuset-cpus */
+#endif
+#if WITH_ROOT
+    const char *rootfs;                 /* --rootfs */
+#endif
+#if WITH_LAYERS
+    const char *storage;                /* --storage */
+#endif
+#if WITH_LOCKS
+    unsigned long long added_caps, dropped_caps;        /* --cap-add, -drop */
+#endif
+#if WITH_VOLUMES
+    struct volume volumes[32];          /* -v */
+    size_t volume_count;
+    char *variables[256];               /* -e, NAME=VALUE; the last is NULL */
+    const char *workdir, *user;         /* -w, -u */
+    int read_only, init;                /* --read-only, --init */
+#endif
+#if WITH_TTY
+    int terminal;                       /* -t */
+#endif
+#if WITH_DETACH
+    int detach, remove;                 /* -d, --rm */
+    unsigned long long log_max;         /* --log-max, in bytes */
+#endif
+} opt;
+
 /* The one box that this process makes. */
 static struct box {
     const char *id, *name;      /* twelve random hex digits; --name, or id */
@@ -117,52 +178,79 @@ static struct box {
     int pidfd;                  /* the child: unlike pid, never reused */
     pid_t pid;                  /* the child's number out here, 0 for none */
     int status;                 /* how it ended, as from waitpid(2) */
+#if WITH_LAYERS
+    int is_kept;                /* its folder stays when it ends */
+    int has_folder;             /* that was made before */
+#endif
+#if WITH_TTY
+    int has_terminal;           /* it gets a terminal of its own */
+    int is_on_terminal;         /* which is open, as streams 0 to 2 */
+#endif
 } box = { .cgroup = -1, .userns = -1, .pidfd = -1 };
 
-/* An option.  Its line of --help defines it: "-m, --memory SIZE  at most". */
+/* An option of a run. */
 struct option {
-    const char *help;                   /* its line of --help */
-    void (*take)(const struct option *, char *value);   /* check and store */
-    void *into;                                         /* where to */
+    char letter;                        /* 'm', or 0 */
+    const char *name;                   /* "memory" */
+    const char *value;                  /* what --help calls its value, or NULL */
+    const char *help;                   /* what it is for */
+    void (*set)(const struct option *, const char *value);      /* check, store */
+    void *into;                         /* where SET stores it */
+    unsigned long long low, high;       /* of a number */
+    int is_passing;                     /* it is for this run alone */
 };
-/* 13: those that were given, in order; the last has no option. */
-static struct taken { const struct option *option; char *value; } /* 13: */
-    taken[512];                         /* 13: by one command line */
-static int (*run_command)(const struct option *, char **);      /* 13: */
 
-/* What mends a step that begins with CALL and fails with ERROR (0: any), if
+/* A command of whalebox's own. */
+struct command {
+    const char *name;                   /* "stop" */
+    const char *usage;                  /* what follows it: "[-t SEC] NAME..." */
+    const char *help;                   /* what it does */
+    int (*run)(int argc, char **argv);  /* as main(): returns the status */
+    int has_run_options;                /* it takes those of a run, some of them */
+};
+
+/* What fixes a step that begins with CALL and fails with ERROR (0: any), if
  * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
 struct hint {
     const char *call;                   /* how the step begins */
     int error;                          /* errno, or 0 */
-    const char *mend;                   /* what to do about it */
+    const char *fix;                    /* what to do about it */
     const char *file, *has;             /* one more condition, or NULL */
 };
 
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
     unsigned long flag;                 /* CLONE_NEW*, for the clone */
+    const int *is_shared;               /* the option that leaves the flag out */
     void (*before)(void);               /* before the clone */
     void (*born)(void);                 /* when the child waits at the gate */
     void (*after)(void);                /* on every way out: undo it */
-    const struct option *options;       /* the last has no help */
+    const struct option *options;       /* the last has no name */
+    const struct command *commands;     /* the last has no name */
     const struct hint *hints;           /* the last has no call */
+#if WITH_DOCTOR
+    const char *(*find_cause)(int error);       /* what is wrong with the host */
+#endif
 };
 #define LAST_CHAPTER 14
 static const struct chapter chapters[LAST_CHAPTER + 1];
+TOOL const struct command *our_command; /* what was asked for, or NULL */
 
 /* === Tools: the narration, the way out, files, numbers ================== */
-static int explaining;                  /* --explain */
 static const char *who = "parent";      /* which process this is */
 static int told = 2;                    /* where it speaks: standard error */
-static int refusal = -1;                /* 13: a pipe: a byte for a failure */
+#if WITH_DETACH
+static int refusal = -1;                /* a pipe: a byte for a failure */
+#endif
 static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
-static int leaving;                     /* cleaning up: no error stops us */
+static int undone;                      /* what we made is gone, or not ours */
 static void undo(void);
-static int run(char **argv);            /* 10: the doctor makes a box, too */
-static const struct option *find_option(const char *word);      /* 10: */
 static _Noreturn void die(void);
+#if WITH_DOCTOR
+static void note_step(int chapter);     /* the doctor wants to know */
+static void note_failure(const char *why, const char *fix);
+#endif
 
 /* How many bytes the character has that FROM begins with, or 0 if a terminal
  * would obey it, or it is none: then it may do so with what follows.  utf-8(7).
@@ -250,16 +338,21 @@ PRINTF(2) static int tell(int fd, const char *format, ...) {
     return result;
 }
 
-/* Refuse what was asked for, say what mends it, and leave. */
-PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
+/* Refuse what was asked for, say what fixes it, and leave. */
+PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
     static char why[2 * PATH_MAX];      /* room for any */
     va_list args;                       /* what the dots stand for */
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    tell(told, "whalebox: %s%s%s\n", visible(why), mend ? "\n  hint: " : "",
-         visible(mend ? mend : ""));
-    write(refusal, "", 1);              /* 13: if somebody wants to know */
+    tell(told, "whalebox: %s%s%s\n", visible(why), fix ? "\n  hint: " : "",
+         visible(fix ? fix : ""));
+#if WITH_DOCTOR
+    note_failure(why, fix);
+#endif
+#if WITH_DETACH
+    write(refusal, "", 1);              /* if somebody wants to know */
+#endif
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
     _exit(failure);                     /* 125, unless execve(2) failed */
@@ -285,9 +378,14 @@ PRINTF(1) static char *text(const char *format, ...) {
 static void step(int chapter, const char *call, const char *shell) {
     now.chapter = chapter;
     now.call = call;
-    if (explaining)
-        tell(told, "[%2d %-6s] %-40s %s%s\n", chapter, who, visible(call),
-             shell ? "# " : "", shell ? visible(shell) : "");
+#if WITH_DOCTOR
+    note_step(chapter);
+#endif
+    if (opt.explain && shell)
+        tell(told, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
+             visible(shell));
+    else if (opt.explain)
+        tell(told, "[%2d %-6s] %s\n", chapter, who, visible(call));
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
@@ -315,7 +413,7 @@ static char *try_to_read(int dir, const char *file) {
 static char *read_file(int dir, const char *file) {
     static char none[2] = "\n";         /* "", with a '\n' just before it */
     char *all = try_to_read(dir, file);
-    if (!all && errno != ENOENT && errno != ESRCH && !leaving) {
+    if (!all && errno != ENOENT && errno != ESRCH && !undone) {
         step(now.chapter, text("read(%s)", file), NULL);
         die();
     }
@@ -332,25 +430,34 @@ TOOL int write_file(int dir, const char *file, const char *value, int flags) {
     return written < 0 ? -1 : 0;
 }
 
+/* Does FILE have this TEXT in it?  "\n0\n" is a whole line. */
+static int has_text(const char *file, const char *words) {
+    const char *all = try_to_read(AT_FDCWD, file);
+    return all && strstr(all - 1, words) != NULL;
+}
+
 /* Does hint H speak of the step that has just failed with ERROR? */
 static int is_about(const struct hint *h, int error) {
     return strncmp(now.call, h->call, strlen(h->call)) == 0 &&
            (h->error == 0 || h->error == error) &&
-           (!h->file || strstr(read_file(AT_FDCWD, h->file) - 1, h->has));
+           (!h->file || has_text(h->file, h->has));
 }
-
-static const char *(*ask_doctor)(int error);    /* 10: who knows more */
 
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
     int error = errno;                  /* before another call sets it */
-    leaving |= 1;                       /* a hint may look into files */
-    const char *mend = NULL;
-    mend = ask_doctor ? ask_doctor(error) : mend;       /* 10: or it knows */
     const struct hint *h = chapters[now.chapter].hints;
-    for (; !mend && h && h->call; h++)
-        mend = is_about(h, error) ? h->mend : NULL;
-    refuse(mend, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
+    const char *fix = NULL;
+
+#if WITH_DOCTOR
+    for (size_t n = 0; n < LENGTH(chapters) && !fix; n++)
+        if (chapters[n].find_cause)
+            fix = chapters[n].find_cause(error);
+#endif
+    for (; !fix && h && h->call; h++)
+        if (is_about(h, error))
+            fix = h->fix;
+    refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
 }
 
 /* The step failed, but we go on: we are cleaning up. */
@@ -404,8 +511,6 @@ TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
         }
     return length < 0 ? -1 : (int)result;
 }
-
-TOOL enum { NEW, RESTARTED, VISITED } whose;    /* 13: are the folders here? */
 
 /* A whalebox tells that it lives by a lock on its box's folders, which the
  * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
@@ -473,53 +578,62 @@ TOOL int parse_number(const char *s, unsigned long long low,
     return s == start || *s || *into < low ? -1 : 0;
 }
 
-/* The takers: each checks a value of one kind and stores it. */
+/* The setters: each checks a value of one kind, and stores it. */
 static _Noreturn void refuse_value(const struct option *o, const char *value) {
-    const char *name = o->help + 4;     /* as in "--name NAME   what for" */
-    refuse(name, "%.*s: not \"%s\"", (int)strcspn(name, " "), name, value);
+    refuse(text("--%s %s  %s", o->name, o->value, o->help),
+           "--%s: not \"%s\"", o->name, value);
 }
 
-static void take_flag(const struct option *o, char *value) {
-    *(int *)o->into = value == NULL;    /* it is: flags have no value */
+static void set_flag(const struct option *o, const char *value) {
+    (void)value;                        /* it has none */
+    *(int *)o->into = 1;
 }
 
-TOOL void take_text(const struct option *o, char *value) {
+TOOL void set_text(const struct option *o, const char *value) {
     if (!*value)
         refuse_value(o, value);
-    *(const char **)o->into = value;    /* not copied: it is of ARGV */
+    *(const char **)o->into = value;    /* not copied: it lasts */
 }
 
-TOOL void take_size(const struct option *o, char *value) {
-    char *digits = text("%s", value), *unit = digits + strcspn(digits, "bkmg");
-    int shift = *unit == 'k' ? 10 : *unit == 'm' ? 20 : *unit == 'g' ? 30 : 0;
-    int junk = *unit && unit[1];        /* as in 1mb */
-    *unit = '\0';                       /* digits ends before it */
-    if (junk || parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+TOOL void set_number(const struct option *o, const char *value) {
+    if (parse_number(value, o->low, o->high, o->into) < 0)
+        refuse_value(o, value);
+}
+
+/* Bytes: digits, and then a unit or none. */
+TOOL void set_size(const struct option *o, const char *value) {
+    static const char units[] = "bkmg"; /* each is 1,024 of the one before */
+    char *digits = text("%s", value);
+    char *end = digits + strspn(digits, "0123456789");
+    const char *unit = *end ? strchr(units, *end) : units;
+    int shift = unit ? 10 * (int)(unit - units) : 0;
+
+    if (!unit || (*end && end[1]))      /* as in 1x and 1mb */
+        refuse_value(o, value);
+    *end = '\0';
+    if (parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
         refuse_value(o, value);
     *(unsigned long long *)o->into <<= shift;
 }
 
 /* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
-static void take_name(const struct option *o, char *value) {
+static void set_name(const struct option *o, const char *value) {
     size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
     if (value[good] || good > 63 || strchr("_.-", *value))
         refuse_value(o, value);
-    take_text(o, value);
+    set_text(o, value);
 }
 
-/* "host": share that namespace with the host after all.  "none": do not. */
-TOOL void take_share(const struct option *o, char *value) {
-    if (strcmp(value, "host") == 0)     /* no namespace of its own */
-        box.flags &= ~(unsigned long)(uintptr_t)o->into;
-    else if (strcmp(value, "none") != 0 || !strstr(o->help, "none"))
+/* "host": share that namespace with the host after all. */
+TOOL void set_host(const struct option *o, const char *value) {
+    if (strcmp(value, "host") != 0)
         refuse_value(o, value);
+    *(int *)o->into = 1;
 }
 
-static void take_help(const struct option *o, char *value);
-static int has_value(const struct option *o) {
-    return o->take != take_flag && o->take != take_help;
-}
+static void set_help(const struct option *o, const char *value);
+static void set_version(const struct option *o, const char *value);
 
 /* === Chapter 0: a plain process ============================================
  *
@@ -527,31 +641,29 @@ static int has_value(const struct option *o) {
  * the host it stays a process, with a number, signals and an exit status.
  */
 static const struct option process_options[] = {
-    { "-h, --help               print this, and end", take_help, NULL },
-    { "    --version            print the version", take_help, "whalebox 0.1" },
-    { "    --name NAME          call it so: letters, digits; later _ . -, too",
-      take_name, &box.name },
-    { "    --explain            tell each step", take_flag, &explaining },
+    { 'h', "help", NULL, "print this, and end",
+      .set = set_help },
+    { 0, "version", NULL, "print the version",
+      .set = set_version },
+    { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
+      .set = set_name, .into = &opt.name, .is_passing = 1 },   /* a record has it anyway */
+    { 0, "explain", NULL, "tell each step",
+      .set = set_flag, .into = &opt.explain, .is_passing = 1 },
     { 0 }
 };
 static const struct hint process_hints[] = {
     { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
       "/proc/sys/user/max_user_namespaces", "\n0\n" },
-    { "clone3", EPERM, .mend = "only root may make these namespaces without "
+    { "clone3", EPERM, .fix = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
-    { "fcntl", EINVAL, .mend = "too few open files allowed: ulimit -n 256" },
-    { "execve", ENOENT, .mend = "the path is looked up in the box; if it is "
+    { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
+    { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
       "there, its #! interpreter or its loader is not" },
-    { "execve", EACCES, .mend = "it must be a file with its x bit set" },
+    { "execve", EACCES, .fix = "it must be a file with its x bit set" },
     { 0 }
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
-static int is_prepared;                 /* 13: by the command start */
-TOOL int detached, is_kept;             /* 13: -d; it stays when it ends */
-TOOL int with_init;                     /* 11: --init */
-TOOL int own_terminal;                  /* 12: -t, or it is on a terminal */
-TOOL int terminal_is_open;              /* 12: as streams 0 to 2 */
 static int host_root;                   /* root, and in no user namespace */
 
 /* Nobody is to get more rights by running us.  Who may write our options may
@@ -587,8 +699,6 @@ static void refuse_folders(void) {
  * streams 0 to 2 open, or a file of ours would become "standard output", and
  * nothing else, which the box would inherit (CVE-2024-21626). */
 static void prepare_process(void) {
-    if (is_prepared++)                  /* 13: which has opened the box */
-        return;                         /* 13: */
     step(0, "open(/dev/null)", NULL);
     while (must(open("/dev/null", O_RDWR)) <= 2)
         ;                               /* the lowest number free is taken */
@@ -602,7 +712,7 @@ static void prepare_process(void) {
                 "/proc/self/uid_map"), "4294967295");
     umask(022);                         /* the caller's is for its own files */
     signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
-    signal(SIGALRM, SIG_DFL);           /* 12: this one, too */
+    signal(SIGALRM, SIG_DFL);           /* and so may this */
 }
 
 /* Have signals wait, to be passed on, but for those that the caller ignores. */
@@ -652,7 +762,7 @@ static void open_gate(void) {
 
 /* In the child, the box being closed: become the command.  A mask and ignored
  * signals would survive execve(2).  127: not found, 126: cannot be run. */
-static _Noreturn void exec_command(void) {
+static _Noreturn void become_command(void) {
     step(0, "sigaction(SIG_DFL)", NULL);
     for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
         if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
@@ -663,9 +773,6 @@ static _Noreturn void exec_command(void) {
     failure = errno == ENOENT ? 127 : 126; /* as shells do */
     die();
 }
-static void (*become_command)(void) = exec_command;
-static void (*start_supervisor)(void);  /* 13: with -d */
-static void (*attend)(void);            /* 13: until there is a signal */
 static void send_signal(int pidfd, int sig) {
     syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
@@ -699,15 +806,18 @@ static void pass_on(const siginfo_t *info) {
         send_signal(box.pidfd, sig);
     }
 }
+/* What wait_for_box() does with a signal, and, if there is such a thing, until
+ * one comes. */
 static void (*take_signal)(const siginfo_t *info) = pass_on;
+static void (*until_signal)(void) = NULL;
 
 /* Wait for the box to end, and deal with the signals that we get meanwhile. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* which, who sent it, and why */
     step(0, text("waitpid(%d)", box.pid), "wait");
     do {
-        if (attend)                     /* 13: with -d there is more to do */
-            attend();                   /* 13: and it returns when we have */
+        if (until_signal)
+            until_signal();
         if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
             take_signal(&info);
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
@@ -726,16 +836,16 @@ static int exit_status(int status) {
  * each process points to one such namespace.  CLONE_NEWUTS gives the child a
  * copy: what it calls itself is its own affair.  uts_namespaces(7).
  */
-static const char *hostname;            /* --hostname */
 static const struct option uts_options[] = {
-    { "    --hostname NAME      default: its own name", take_name, &hostname },
+    { 0, "hostname", "NAME", "default: its own name",
+      .set = set_name, .into = &opt.hostname },
     { 0 }
 };
 
 /* In the child: needs CAP_SYS_ADMIN in the user namespace that owns this UTS
  * namespace, and that the box's PID 1 has.  sethostname(2). */
 static void set_hostname(void) {
-    const char *name = hostname ? hostname : box.name;
+    const char *name = opt.hostname ? opt.hostname : box.name;
     step(1, text("sethostname(%s)", name), text("hostname %s", name));
     must(sethostname(name, strlen(name))); /* up to 64 bytes */
 }
@@ -770,10 +880,10 @@ static void set_hostname(void) {
 enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
-    { "mount(proc", EPERM, .mend = "the host's /proc is partly hidden, as in "
+    { "mount(proc", EPERM, .fix = "the host's /proc is partly hidden, as in "
       "docker: run the outer container with --privileged" },
-    { "", EPERM, .mend = "mounting takes root or a user namespace" },
-    { "openat2", ELOOP, .mend = "a symbolic link in the rootfs leads the mount "
+    { "", EPERM, .fix = "mounting takes root or a user namespace" },
+    { "openat2", ELOOP, .fix = "a symbolic link in the rootfs leads the mount "
       "elsewhere: make it a plain folder" },
     { 0 }
 };
@@ -860,12 +970,12 @@ static void mount_fresh(const char *type, const char *target, unsigned long
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
 
 static const struct option user_options[] = {
-    { "    --userns host        share the host's users: root is root",
-      take_share, (void *)CLONE_NEWUSER },
+    { 0, "userns", "host", "share the host's users: root is root",
+      .set = set_host, .into = &opt.host_users },
     { 0 }
 };
 static const struct hint user_hints[] = {
-    { "new", 0, .mend = "is it set-user-ID root, and the range yours?" },
+    { "new", 0, .fix = "is it set-user-ID root, and the range yours?" },
     { 0 }
 };
 
@@ -1026,9 +1136,17 @@ static void start_child(void) {
  * sockets: CLONE_NEWNET gives the child a set of its own, in which there is a
  * loopback interface, which is down, and nothing else.  network_namespaces(7).
  */
+/* "host", or "none", which is what it is without. */
+static void set_network(const struct option *o, const char *value) {
+    if (strcmp(value, "none") == 0)
+        *(int *)o->into = 0;
+    else
+        set_host(o, value);
+}
+
 static const struct option net_options[] = {
-    { "    --network none|host  loopback alone (default), or the host's",
-      take_share, (void *)CLONE_NEWNET },
+    { 0, "network", "none|host", "loopback alone (default), or the host's",
+      .set = set_network, .into = &opt.host_network },
     { 0 }
 };
 
@@ -1054,53 +1172,47 @@ static void bring_up_loopback(void) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
-static struct {
-    unsigned long long memory, cpus, shares, pids; /* 0: no limit */
-    const char *cpuset;                 /* NULL: all */
-} limits;
-
 static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
 static const char *base_path = "";      /* the latter's, or "" */
 
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
  * kernel accepts no fewer than 1,000: the point moves by five digits. */
-static void take_cpus(const struct option *o, char *value) {
+static void set_cpus(const struct option *o, const char *value) {
     int dot = (int)strcspn(value, "."); /* where the point is */
     const char *part = value[dot] ? value + dot + 1 : "0"; /* what follows */
     int zeros = 5 - (int)strlen(part);  /* to be added */
-    if (dot == 0 || zeros < 0 || zeros == 5 ||
-        parse_number(text("%.*s%s%.*s", dot, value, part, zeros, "00000"),
-                     1000, 8192 * 100000ULL, o->into) < 0)
-        refuse_value(o, value);
-}
 
-static void take_number(const struct option *o, char *value) {
-    int shares = o->into == &limits.shares;
-    if (parse_number(value, shares ? 2 : 1, shares ? 262144 : 4194304, o->into))
+    if (dot == 0 || zeros < 0 || zeros == 5)
+        refuse_value(o, value);
+    const char *digits = text("%.*s%s%.*s", dot, value, part, zeros, "00000");
+    if (parse_number(digits, 1000, 8192 * 100000ULL, o->into) < 0)
         refuse_value(o, value);
 }
 
 static const struct option limit_options[] = {
-    { "-m, --memory SIZE        most memory: digits, then b, k, m, g or none",
-      take_size, &limits.memory },
-    { "    --cpus N             1.5, say; from 0.01", take_cpus, &limits.cpus },
-    { "    --cpu-shares N       weight among boxes: 2 to 262144, usually 1024",
-      take_number, &limits.shares },
-    { "    --cpuset-cpus LIST   as in 0-2,5", take_text, &limits.cpuset },
-    { "    --pids-limit N       most processes", take_number, &limits.pids },
+    { 'm', "memory", "SIZE", "most memory: digits, then b, k, m, g or none",
+      .set = set_size, .into = &opt.memory },
+    { 0, "cpus", "N", "1.5, say; from 0.01",
+      .set = set_cpus, .into = &opt.cpus },
+    { 0, "cpu-shares", "N", "weight among boxes: 2 to 262144, usually 1024",
+      .set = set_number, .into = &opt.shares, .low = 2, .high = 262144 },
+    { 0, "cpuset-cpus", "LIST", "as in 0-2,5",
+      .set = set_text, .into = &opt.cpuset },
+    { 0, "pids-limit", "N", "most processes",
+      .set = set_number, .into = &opt.pids, .low = 1, .high = 4194304 },
     { 0 }
 };
 static const struct hint limit_hints[] = {
-    { "write(cpuset", 0, .mend = "CPUs that are online, as nproc has them" },
+    { "write(cpuset", 0, .fix = "CPUs that are online, as nproc has them" },
     { "", 0, "controllers are bound to cgroup v1 here, and limits need v2: run "
       "without limits, or boot with cgroup_no_v1=all and "
       "systemd.unified_cgroup_hierarchy=1", "/proc/self/cgroup", ":memory:/" },
-    { "write(cgroup", EBUSY, .mend = "a cgroup with processes in it hands "
+    { "write(cgroup", EBUSY, .fix = "a cgroup with processes in it hands "
       "nothing down: mkdir a leaf in it, and echo PID > leaf/cgroup.procs" },
-    { "write(cgroup", ENOENT, .mend = "not in its cgroup.controllers: the "
+    { "write(cgroup", ENOENT, .fix = "not in its cgroup.controllers: the "
       "cgroup above must hand it down, in its cgroup.subtree_control" },
-    { "", ENODEV, .mend = "mount -t cgroup2 none /sys/fs/cgroup" },
-    { "", EACCES, .mend = "no cgroup is delegated to you: run as root, or "
+    { "", ENODEV, .fix = "mount -t cgroup2 none /sys/fs/cgroup" },
+    { "", EACCES, .fix = "no cgroup is delegated to you: run as root, or "
       "systemd-run --user --scope -p Delegate=yes whalebox ..." },
     { 0 }
 };
@@ -1169,24 +1281,24 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/* Write all limits.  memory.max alone would move the box to the swap.  v1's
+/* Write all opt.  memory.max alone would move the box to the swap.  v1's
  * shares are 2 to 262144, v2's weights to 10000.  Offline CPUs are ignored. */
 static void write_limits(void) {
-    if (limits.memory)
-        write_limit("memory.max", text("%llu", limits.memory));
-    if (limits.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
+    if (opt.memory)
+        write_limit("memory.max", text("%llu", opt.memory));
+    if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
         write_limit("memory.swap.max", "0");
-    if (limits.cpus)
-        write_limit("cpu.max", text("%llu 100000", limits.cpus));
-    if (limits.shares)
+    if (opt.cpus)
+        write_limit("cpu.max", text("%llu 100000", opt.cpus));
+    if (opt.shares)
         write_limit("cpu.weight",
-                    text("%llu", 1 + (limits.shares - 2) * 9999 / 262142));
-    if (limits.pids)
-        write_limit("pids.max", text("%llu", limits.pids));
-    if (limits.cpuset)
-        write_limit("cpuset.cpus", limits.cpuset);
+                    text("%llu", 1 + (opt.shares - 2) * 9999 / 262142));
+    if (opt.pids)
+        write_limit("pids.max", text("%llu", opt.pids));
+    if (opt.cpuset)
+        write_limit("cpuset.cpus", opt.cpuset);
     const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
-    if (limits.cpuset)                  /* what is set may not be what is used */
+    if (opt.cpuset)                  /* what is set may not be what is used */
         require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) == 0,
                 ENODEV);
 }
@@ -1239,8 +1351,8 @@ static void make_cgroup_folder(void) {
 /* Before the clone: a cgroup to be born in.  Without limits, none will do. */
 static void make_cgroup(void) {
     const char *wanted = strdup(text("%s%s%s%s",        /* it has to last */
-        limits.memory ? "+memory " : "", limits.cpus || limits.shares ? "+cpu "
-        : "", limits.cpuset ? "+cpuset " : "", limits.pids ? "+pids " : ""));
+        opt.memory ? "+memory " : "", opt.cpus || opt.shares ? "+cpu "
+        : "", opt.cpuset ? "+cpuset " : "", opt.pids ? "+pids " : ""));
     make_cgroup_folder();               /* sets box.cgroup */
     if (box.cgroup < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
@@ -1277,15 +1389,15 @@ static void drop_dead_cgroup(const char *name) {
 static void drop_cgroup(void) {
     if (box.cgroup < 0)
         return;
-    if (whose == VISITED)               /* 14: it is not ours */
-        return;                         /* 14: to take away */
+    if (boxes < 0)
+        return;                         /* nor is this ours to take away */
     char *events = read_file(box.cgroup, "memory.events");
     for (char *c = events; (c = strchr(c, '\n')); )
         *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
         tell(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
-                " a limit; -m gives more\n", limits.memory, events);
+                " a limit; -m gives more\n", opt.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
     unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
 }
@@ -1302,7 +1414,7 @@ static void enter_cgroup_namespace(void) {
 /* === Chapter 8: its own root ===============================================
  *
  * The child's mounts are its own, but they still show the host's files.
- * pivot_root makes another mount the root, and then the old one is detached:
+ * pivot_root makes another mount the root, and then the old one is opt.detach:
  * not hidden behind a wall, as after chroot(2), but no longer there.
  *
  *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
@@ -1316,18 +1428,17 @@ static struct tree {
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
-static const char *root_dir;            /* --rootfs */
 static const struct option root_options[] = {
-    { "    --rootfs DIR         the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
-      take_text, &root_dir },
+    { 0, "rootfs", "DIR", "the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
+      .set = set_text, .into = &opt.rootfs },
     { 0 }
 };
 static const struct hint root_hints[] = {
-    { "open", 0, .mend = "name one with --rootfs, or make one: "
+    { "open", 0, .fix = "name one with --rootfs, or make one: "
       "./busybox-rootfs.sh" },
-    { "pivot_root", EINVAL, .mend = "the root is an initramfs, which cannot be "
+    { "pivot_root", EINVAL, .fix = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
-    { "mount_setattr", EINVAL, .mend = "this file system cannot show files "
+    { "mount_setattr", EINVAL, .fix = "this file system cannot show files "
       "under other ids (overlay, NFS, devices, tmpfs before Linux 6.3): take "
       "one on ext4, xfs or btrfs, or --userns host" },
     { 0 }
@@ -1374,7 +1485,7 @@ static void attach_folder(const struct tree *tree, const char *to) {
 
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
-    rootfs = open_folder(root_dir ? root_dir : set && *set ? set : "rootfs", 0);
+    rootfs = open_folder(opt.rootfs ? opt.rootfs : set && *set ? set : "rootfs", 0);
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
@@ -1434,7 +1545,7 @@ static void mount_sys(void) {
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
- * that "." finds it there, and is detached with all that is on it. */
+ * that "." finds it there, and is opt.detach with all that is on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
     must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
@@ -1470,27 +1581,27 @@ static void pivot_to_rootfs(void) {
 #include <time.h>                /* when to give up */
 #include <linux/fs.h>            /* RENAME_NOREPLACE */
 
-static const char *storage;             /* --storage */
+static const char *storage;             /* what stacks the layers */
 static int containers = -1;             /* the folder of all boxes' folders */
 static int folder = -1;                 /* this box's, with upper and work */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
-    { "    --storage overlay|aufs  how to stack layers (what the kernel has)",
-      take_text, &storage },
+    { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
+      .set = set_text, .into = &opt.storage },
     { 0 }
 };
 static const struct hint layer_hints[] = {
-    { "mount(overlay", EPERM, .mend = "in a user namespace overlay needs Linux "
+    { "mount(overlay", EPERM, .fix = "in a user namespace overlay needs Linux "
       "5.11: as root, --userns host" },
-    { "mount(overlay", EINVAL, .mend = "the upper layer cannot be on overlay "
+    { "mount(overlay", EINVAL, .fix = "the upper layer cannot be on overlay "
       "(as in docker) or NFS: put WHALEBOX_HOME on a disk" },
-    { "mount", ENODEV, .mend = "this kernel has no such file system: modprobe "
+    { "mount", ENODEV, .fix = "this kernel has no such file system: modprobe "
       "it, or choose the other --storage" },
-    { "mkdir", 0, .mend = "name a folder of yours: WHALEBOX_HOME=DIR" },
-    { "open", ENOTDIR, .mend = "it is a symbolic link, or no folder: name the "
+    { "mkdir", 0, .fix = "name a folder of yours: WHALEBOX_HOME=DIR" },
+    { "open", ENOTDIR, .fix = "it is a symbolic link, or no folder: name the "
       "folder itself, WHALEBOX_HOME=DIR" },
-    { "open", EACCES, .mend = "name a folder of yours: WHALEBOX_HOME=DIR" },
+    { "open", EACCES, .fix = "name a folder of yours: WHALEBOX_HOME=DIR" },
     { 0 }
 };
 
@@ -1550,7 +1661,8 @@ static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
                               O_CLOEXEC, 0600));
     ssize_t written = must(pwrite(fd, line, strlen(line), 0));
     require(written == (ssize_t)strlen(line), ENOSPC);
-    must(is_kept ? fsync(fd) : 0);      /* 13: or who restarts it has no mark */
+    if (box.is_kept)
+        must(fsync(fd));                /* or it would be nobody's after a crash */
     close(fd);
 }
 
@@ -1866,7 +1978,8 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
     return result;
 }
 
-/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.
+/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.  A
+ * folder with the sticky bit is to be kept.
  * Whoever does so has a lock on the folder meanwhile, so that two of us do not
  * do it twice, and whalebox start does not bring the box back. */
 static int sweep_box(int parent, const char *name) {
@@ -1876,8 +1989,7 @@ static int sweep_box(int parent, const char *name) {
     if (dir_fd >= 0 && is_abandoned(dir_fd) &&
         flock(dir_fd, LOCK_EX | LOCK_NB) == 0 && is_abandoned(dir_fd) &&
         fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
-        !(st.st_mode & S_ISVTX) &&      /* 13: sticky: to be kept */
-        end_resident(dir_fd))
+        !(st.st_mode & S_ISVTX) && end_resident(dir_fd))
         remove_box(dir_fd, name, 10);
     close(dir_fd);
     return 0;
@@ -1964,17 +2076,16 @@ static void make_folder(void) {
     flock(containers, LOCK_UN);
 }
 
-#if WITH_DETACH
-/* For whalebox start: the folder that the box has already. */
-static void open_kept_folder(void) {
+/* The folder that was made before, for a box that was kept and is run again. */
+static void open_old_folder(void) {
     step(9, text("open(%s/%s)", home, box.name), NULL);
     folder = must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
     must(lock_folder(folder));
 }
-#endif
 
 /* Which file system stacks the layers: --storage, or what the kernel has. */
 static void choose_storage(void) {
+    storage = opt.storage;
     if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     if (storage)
@@ -1990,11 +2101,9 @@ static void make_layers(void) {
     open_containers();                  /* sets home */
     sweep_box(containers, box.name);    /* the dead make room */
     look_at_some(containers, sweep_box);
-#if WITH_DETACH
-    if (whose == RESTARTED)
-        open_kept_folder();
-#endif
-    if (folder < 0)
+    if (box.has_folder)
+        open_old_folder();
+    else
         make_folder();
 
     /* Overlay wants upper and work below one mount.  Aufs hands out its branch
@@ -2005,12 +2114,12 @@ static void make_layers(void) {
 
 /* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
-    struct stat st = { 0 };             /* 13: its mode */
+    struct stat st = { 0 };
 
     if (folder < 0)
         return;                         /* there is none of ours */
-    if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))      /* 13: */
-        return;                         /* 13: sticky: to be kept */
+    if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))
+        return;                         /* it is to be kept */
     remove_box(folder, box.name, 60);
 }
 
@@ -2034,8 +2143,7 @@ static void fill_init_layer(void) {
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
     const char *type = storage;         /* which the parent chose */
-    const char *speed = ",volatile";    /* it will be thrown away */
-    speed += is_kept ? strlen(speed) : 0;       /* 13: or not */
+    const char *speed = box.is_kept ? "" : ",volatile"; /* thrown away, then */
     const char *options = strcmp(type, "aufs") == 0
         ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
         : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
@@ -2098,12 +2206,12 @@ static const char *const capabilities[] = {
 #define ALL_CAPS ((1ULL << LENGTH(capabilities)) - 1)   /* a bit for each */
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
 #define CAP_BIT(cap) (1ULL << (cap))
-static unsigned long long added_caps, dropped_caps;    /* by options */
 
 /* One more capability, with or without its "CAP_", or ALL of them. */
-static void take_capability(const struct option *o, char *value) {
+static void add_capability(const struct option *o, const char *value) {
     const char *name = strncasecmp(value, "cap_", 4) == 0 ? value + 4 : value;
     unsigned long long found = strcasecmp(name, "all") == 0 ? ALL_CAPS : 0;
+
     for (size_t i = 0; i < LENGTH(capabilities); i++)
         if (strcasecmp(name, capabilities[i]) == 0)
             found = 1ULL << i;
@@ -2112,20 +2220,17 @@ static void take_capability(const struct option *o, char *value) {
     *(unsigned long long *)o->into |= found;
 }
 
-static void take_doctor(const struct option *o, char *value);
 static const struct option lock_options[] = {
-    { "    --cap-add NAME       keep this capability, too, or ALL",
-      take_capability, &added_caps },
-    { "    --cap-drop NAME      drop this capability, too, or ALL",
-      take_capability, &dropped_caps },
-    { "doctor                   check what works here, and why not",
-      take_doctor, NULL },
+    { 0, "cap-add", "NAME", "keep this capability, too, or ALL",
+      .set = add_capability, .into = &opt.added_caps },
+    { 0, "cap-drop", "NAME", "drop this capability, too, or ALL",
+      .set = add_capability, .into = &opt.dropped_caps },
     { 0 }
 };
 static const struct hint lock_hints[] = {
-    { "seccomp", EINVAL, .mend = "the kernel has no filters for system calls: "
+    { "seccomp", EINVAL, .fix = "the kernel has no filters for system calls: "
       "CONFIG_SECCOMP_FILTER" },
-    { "", EPERM, .mend = "only root may drop these, be it of a user namespace: "
+    { "", EPERM, .fix = "only root may drop these, be it of a user namespace: "
       "this build leaves out chapter 5" },
     { 0 }
 };
@@ -2357,183 +2462,20 @@ static void lock_box(void) {
      * any disk of the host. */
     if (!(box.flags & CLONE_NEWUSER))
         kept &= ~CAP_BIT(CAP_MKNOD);
-    if (added_caps == ALL_CAPS)
-        kept = ALL_CAPS & ~dropped_caps;
+    if (opt.added_caps == ALL_CAPS)
+        kept = ALL_CAPS & ~opt.dropped_caps;
     else
-        kept = (kept & ~dropped_caps) | added_caps;
+        kept = (kept & ~opt.dropped_caps) | opt.added_caps;
     drop_capabilities(kept);            /* cover_paths() needed sys_admin */
     step(10, "prctl(PR_SET_NO_NEW_PRIVS)", "setpriv --no-new-privs");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
     filter_system_calls();              /* last: the others need its calls */
 }
 
-/* --- The doctor --------------------------------------------------------
- *
- * A step may fail for what it was asked to do, or because the host is not as
- * it should be.  The first kind of mend stands in the chapter whose step it is;
- * the second kind stands here, since any step may be the first to meet it.  An
- * error asks for both, and so does the command `doctor`, which makes a box to
- * see what fails: the knowledge is the same, and there is one copy of it.
- */
-
-#define SYSCTL "/proc/sys/kernel/"
-#define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
-    "kernel.apparmor_restrict_unprivileged_userns=0", \
-    SYSCTL "apparmor_restrict_unprivileged_userns", "\n1\n"
-#define READ_ONLY_CGROUPS EROFS, .mend = "cgroupfs is read-only, as in " \
-    "docker: run the outer container with --privileged, or without limits"
-
-/* What can be wrong with a host, whichever step it is that meets it first. */
-static const struct hint causes[] = {
-    { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
-      SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
-    { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
-    { "", EPERM, APPARMOR },
-    { "clone3", ENOSYS, .mend = "whalebox needs Linux 5.12; in docker, run the "
-      "outer container with --security-opt seccomp=unconfined" },
-    { "clone3", EINVAL, .mend = "this kernel lacks a kind of namespace: see "
-      "ls /proc/self/ns, and namespaces(7)" },
-    { "clone3", EAGAIN, .mend = "too many processes: see ulimit -u, and, for "
-      "exec, the box's --pids-limit" },
-    { "open_tree", EPERM, .mend = "root, but not of mounts: in docker, run the "
-      "outer container with --privileged" },
-    { "open_tree", EINVAL, .mend = "something is mounted in it, and only root "
-      "may leave that out: unmount it, or copy the folder" },
-    { "mount(/,", EPERM, .mend = "mounting takes root or a user namespace; in "
-      "docker, run the outer container with --privileged" },
-    { "mkdir(/sys", READ_ONLY_CGROUPS },
-    { "find cgroup v2", READ_ONLY_CGROUPS },
-    { "read(/proc/self", 0, .mend = "/proc is not that of these processes, as "
-      "when a mount of it leaked out: mount -t proc proc /proc" },
-    { 0 }
-};
-
-/* What runs the program FILE: the interpreter after a script's "#!", or the
- * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
-static const char *find_interpreter(const char *file) {
-    char *head = read_file(AT_FDCWD, file);
-    if (strncmp(head, "#!", 2) == 0)
-        return strtok(head + 2, " \n");
-    for (char *at = head; at < head + 4096; at++)
-        if (strncmp(at, "/lib", 4) == 0)
-            return at;
-    return "its loader";
-}
-
-/* In the process that has failed: the mend, if the doctor knows it, or NULL. */
-static const char *find_cause(int error) {
-    const struct hint *h = causes;
-    if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
-        access(box.argv[0], F_OK) == 0)
-        return text("the file is there; what runs it is not: %s",
-                    find_interpreter(box.argv[0]));
-    while (h->call && !is_about(h, error))
-        h++;
-    return h->mend;
-}
-static const char *(*ask_doctor)(int error) = find_cause;
-
-/* In a helper, a copy of the doctor: take every step there is, but those of the
- * chapters that are OFF, telling it all to the pipe END, up to an execve that
- * fails, "/" being no program.  Limits are asked for, since without them no
- * controller would be tried. */
-static _Noreturn void try_a_box(int end, const int *off) {
-    static char directory[] = "/", *argv[] = { directory, NULL };
-    static char size[] = "64m", count[] = "64", list[] = "0";   /* modest */
-    dup2(end, 2);                       /* errors and steps go to the doctor */
-    box.name = NULL;                    /* 13: for one with a --name stays */
-    detached = 0;                       /* 13: */
-    explaining = 1;
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (off[n])
-            box.flags &= ~chapters[n].flag;
-    if (chapters[7].options && !off[7]) {       /* limits, if compiled in */
-        find_option("--memory")->take(find_option("--memory"), size);
-        find_option("--pids-limit")->take(find_option("--pids-limit"), count);
-        find_option("--cpuset-cpus")->take(find_option("--cpuset-cpus"), list);
-    }
-    exit(run(argv));                    /* it refuses, or execve does */
-}
-
-/* The chapter that TEXT begins with.  What is told has paths of the caller's in
- * it, and they may have anything: what is no chapter's number counts as 0. */
-static int chapter_in(const char *text) {
-    int n = atoi(text);
-    return n > 0 && n <= LAST_CHAPTER ? n : 0;
-}
-
-/*
- * Try a box, and read what the helper tells: lines of step(), which begin with
- * the chapter's number in brackets, and at the end what refuse() said.  Marks
- * in SEEN the chapters that took a step, and puts the words of the one that
- * failed in WHY, hint and all.  Returns that chapter, or -1 if there is none.
- */
-static int examine(const int *off, int *seen, char why[][1024]) {
-    static char words[1 << 16];          /* a run takes some ninety steps */
-    int ends[2], n, failed = -1;        /* a pipe; a chapter; the one that */
-    size_t length = 0;                  /* of what was words so far */
-    step(0, "pipe()", NULL);
-    must(pipe(ends));                   /* what it says comes here */
-    step(0, "clone3()", "fork");         /* by its other name; the hint is its */
-    pid_t helper = must(fork()); /* it may die: we do not */
-    if (helper == 0)
-        try_a_box(ends[1], off);
-    close(ends[1]);                     /* or the read would never end */
-    for (ssize_t got; (got = read(ends[0], words + length,
-                                  sizeof(words) - 1 - length)) > 0;)
-        length += (size_t)got;
-    close(ends[0]);                     /* it has words all */
-    waitpid(helper, NULL, 0);           /* what it words is what counts */
-    words[length] = '\0';
-    for (char *line = strtok(words, "\n"); line; line = strtok(NULL, "\n")) {
-        if (*line == '[') {             /* as step() prints it */
-            n = chapter_in(line + 1);
-            seen[n] = seen[n] || strstr(line, "child");
-        } else if (strncmp(line, "whalebox: ", 10) == 0 && failed < 0) {
-            char *number = strstr(line, "chapter ");
-            failed = number ? chapter_in(number + 8) : 0;   /* as die() */
-            if (strstr(line, "clone3") && (box.flags & CLONE_NEWUSER) &&
-                !off[5])
-                failed = 5;             /* it is what a user may not have */
-            snprintf(why[failed], sizeof(*why), "%s", line + 10);
-        } else if (failed >= 0) {       /* the hint */
-            strncat(why[failed], "\n          ", 1023 - strlen(why[failed]));
-            strncat(why[failed], line, 1023 - strlen(why[failed]));
-        }
-    }
-    return failed == 0 && strstr(why[0], "execve(/)") ? -1 : failed;
-}
-
-/*
- * Check the host by making a box and looking how far that gets: what fails is
- * the very step, with the very hint, that a run fails with.  A chapter that the
- * others can do without is left out then, and the rest tried again.
- */
-static void take_doctor(const struct option *o, char *value) {
-    static char why[LENGTH(chapters)][1024];    /* "": all is well */
-    int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
-    int failed, sick = 0;               /* a chapter; whether any did */
-    (void)value;                        /* it has none */
-    if (*box.argv)
-        refuse(o->help, "doctor takes no %s", *box.argv);
-    while ((failed = examine(off, seen, why)) >= 0) {
-        sick = 1;                       /* whatever else works */
-        /* Without a namespace of their own for mounts, the steps after it
-         * would be taken on the host's; and without users, by a nobody. */
-        if (off[failed]++ ||            /* it was off: not again */
-            !(chapters[failed].flag & ~(unsigned long)CLONE_NEWNS) ||
-            (failed == 5 && geteuid() != 0))
-            break;
-    }
-    if (failed < 0)
-        why[0][0] = '\0';               /* the execve that was to fail */
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (n == 0 || chapters[n].flag || chapters[n].options)
-            print("chapter %2zu: %s\n", n, *why[n] ? why[n]
-                   : failed < 0 || seen[n] ? "works"
-                   : "not tried: mend that first");
-    exit(sick);                         /* 0: every chapter works */
-}
+#if WITH_DOCTOR
+static const char *find_cause(int error);       /* see the doctor, below */
+static const struct command doctor_commands[2];
+#endif
 #endif /* WITH_LOCKS */
 #if WITH_VOLUMES
 /* === Chapter 11: volumes and environment ===================================
@@ -2557,85 +2499,82 @@ static void take_doctor(const struct option *o, char *value) {
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
 #include <sys/vfs.h>             /* fstatfs */
 
-static struct volume {
-    const char *source, *target;        /* as -v has them */
-    int is_read_only;
-    struct tree *tree;                  /* the source, to be mounted */
-} volumes[32];
-static size_t volume_count;             /* how many are taken */
-static char *variables[256];            /* NAME=VALUE; the last is NULL */
-static const char *workdir, *user;      /* -w, -u */
-static int root_read_only;              /* --read-only */
 static char **own_argv, **own_environ;  /* what the kernel shows of us */
 
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    require(variable != NULL, ENOMEM);
-    size_t i = 0, length = strcspn(variable, "=") + 1;
-    while (variables[i] && strncmp(variables[i], variable, length) != 0)
+    size_t length = strcspn(variable, "=") + 1, i = 0;
+    size_t most = LENGTH(opt.variables) - 1;    /* the last stays NULL */
+
+    while (opt.variables[i] &&
+           strncmp(opt.variables[i], variable, length) != 0)
         i++;
-    if (i == LENGTH(variables) - 1)     /* the last stays NULL */
-        refuse("use fewer -e", "--env: more than %zu", LENGTH(variables) - 5);
-    if (!variables[i] || replace)
-        variables[i] = variable;
+    if (i == most)
+        refuse("use fewer -e", "--env: more than %zu", most - 4);
+    if (!opt.variables[i] || replace)
+        opt.variables[i] = variable;
 }
 
 /* -e NAME=VALUE, or -e NAME: the caller's value, if the caller has one. */
-static void take_variable(const struct option *o, char *value) {
+static void add_variable(const struct option *o, const char *value) {
     size_t length = strcspn(value, "=");        /* of the name */
-    char *ours = value[length] ? NULL : getenv(value);
+    const char *ours = getenv(value);
+
     if (length == 0)
         refuse_value(o, value);
-    if (ours)                           /* getenv's string follows NAME= */
-        set_variable(strdup(ours - length - 1), 1);
-    else if (value[length])
-        set_variable(value, 1);
+    if (value[length])
+        set_variable(text("%s", value), 1);
+    else if (ours)
+        set_variable(text("%s=%s", value, ours), 1);
 }
 
 /* -v SOURCE:TARGET[:ro], cut at its colons, so no path with one in it can be
  * named.  The target is a path from the box's root. */
-static void take_volume(const struct option *o, char *value) {
-    struct volume *v = &volumes[volume_count]; /* the next one */
-    if (volume_count == LENGTH(volumes))
-        refuse("use fewer -v", "--volume: more than %zu", LENGTH(volumes));
-    char *mode = strdup(value);         /* VALUE stays whole */
-    v->source = strsep(&mode, ":");
-    v->target = strsep(&mode, ":");     /* and MODE is all of the rest */
-    v->is_read_only = mode && strcmp(mode, "ro") == 0;
-    if (!*v->source || !v->target || *v->target != '/' ||
-        (mode && !v->is_read_only && strcmp(mode, "rw") != 0))
+static void add_volume(const struct option *o, const char *value) {
+    struct volume *v = &opt.volumes[opt.volume_count];  /* the next one */
+    size_t most = LENGTH(opt.volumes);
+    char *rest = text("%s", value);
+
+    if (opt.volume_count == most)
+        refuse("use fewer -v", "--volume: more than %zu", most);
+    v->source = strsep(&rest, ":");
+    v->target = strsep(&rest, ":");
+    v->is_read_only = rest && strcmp(rest, "ro") == 0;
+    if (!*v->source || !v->target || *v->target != '/')
         refuse_value(o, value);
-    volume_count++;                     /* this one is good */
+    if (rest && !v->is_read_only && strcmp(rest, "rw") != 0)
+        refuse_value(o, value);
+    opt.volume_count++;                 /* this one is good */
 }
 
 static const struct option volume_options[] = {
-    { "-v, --volume SRC:DST[:ro]  mount the host's SRC at DST, with no devices",
-      take_volume, NULL },
-    { "-e, --env NAME[=VALUE]   a variable; NAME alone: with your value",
-      take_variable, NULL },
-    { "-w, --workdir DIR        start in this folder of the box",
-      take_text, &workdir },
-    { "-u, --user USER[:GROUP]  who runs it: numbers, or names in the box",
-      take_text, &user },
-    { "    --read-only          the box's root cannot be written",
-      take_flag, &root_read_only },
-    { "    --init               a small init as PID 1, before the command",
-      take_flag, &with_init },
+    { 'v', "volume", "SRC:DST[:ro]", "mount the host's SRC at DST, with no devices",
+      .set = add_volume },
+    { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
+      .set = add_variable, .is_passing = 1 },    /* a record has what it sets */
+    { 'w', "workdir", "DIR", "start in this folder of the box",
+      .set = set_text, .into = &opt.workdir },
+    { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
+      .set = set_text, .into = &opt.user },
+    { 0, "read-only", NULL, "the box's root cannot be written",
+      .set = set_flag, .into = &opt.read_only },
+    { 0, "init", NULL, "a small init as PID 1, before the command",
+      .set = set_flag, .into = &opt.init },
     { 0 }
 };
 static const struct hint volume_hints[] = {
-    { "openat2", ELOOP, .mend = "a link of /proc leads out of the box: name a "
+    { "openat2", ELOOP, .fix = "a link of /proc leads out of the box: name a "
       "plain folder" },
-    { "openat2", ENOENT, .mend = "there is no such folder in the box" },
-    { "openat2", ENOTDIR, .mend = "it, or what is above it, is a file" },
-    { "openat2", EISDIR, .mend = "the source is a file: name one in it" },
-    { "openat2", EBUSY, .mend = "a volume cannot be the root: use --rootfs" },
-    { "openat2", EEXIST, .mend = "it is a symbolic link that leads nowhere" },
-    { "mkdir", 0, .mend = "name a source that is there" },
-    { "setgroups", EINVAL, .mend = "no such id is mapped into the box: a user "
+    { "openat2", ENOENT, .fix = "there is no such folder in the box" },
+    { "openat2", ENOTDIR, .fix = "it, or what is above it, is a file" },
+    { "openat2", EISDIR, .fix = "the source is a file: name one in it" },
+    { "openat2", EBUSY, .fix = "a volume cannot be the root: use --rootfs" },
+    { "openat2", EEXIST, .fix = "it is a symbolic link that leads nowhere" },
+    { "mkdir", 0, .fix = "name a source that is there" },
+    { "setgroups", EINVAL, .fix = "no such id is mapped into the box: a user "
       "needs newuidmap, and a range in /etc/subuid and /etc/subgid" },
-    { "user", 0, .mend = "a number, or a name in the box's /etc/passwd (after "
+    { "user", 0, .fix = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
 };
@@ -2646,7 +2585,7 @@ static const struct hint volume_hints[] = {
  * open_tree(2) copies a file's mount as well as a folder's.
  */
 static void open_volumes(void) {
-    for (struct volume *v = volumes; v < volumes + volume_count; v++) {
+    for (struct volume *v = opt.volumes; v < opt.volumes + opt.volume_count; v++) {
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
@@ -2725,7 +2664,7 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
-    for (struct volume *v = volumes; v < volumes + volume_count; v++) {
+    for (struct volume *v = opt.volumes; v < opt.volumes + opt.volume_count; v++) {
         struct stat root, source, target;
         must(fstat(v->tree->fd, &source));      /* of a kind with the target */
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
@@ -2803,8 +2742,10 @@ static void forget_caller(void) {
  * init alone, which passes it on: it comes once. */
 static void lead_group(void) {
     setpgid(0, 0);
-    if (own_terminal)                   /* 12: SIGTTOU is held here */
-        tcsetpgrp(0, getpid());         /* 12: */
+#if WITH_TTY
+    if (box.has_terminal)               /* SIGTTOU is held here */
+        tcsetpgrp(0, getpid());
+#endif
 }
 
 /* In an init: pass a signal on to the command, or to the GROUP that it leads.
@@ -2826,7 +2767,7 @@ static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
  * kernel makes its child.  It is whalebox's own program, still: not dumpable,
  * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
-static _Noreturn void exec_under_init(void) {
+static _Noreturn void become_init(void) {
     sigset_t all;                       /* an init is deaf to none */
     siginfo_t info;                     /* who sent it */
     int status;                         /* of whoever ended */
@@ -2841,7 +2782,7 @@ static _Noreturn void exec_under_init(void) {
     if (command == 0) {                 /* number 2 of the box */
         if (group)
             lead_group();
-        exec_command();
+        become_command();
     }
     if (group)
         setpgid(command, command);      /* whichever of the two comes first */
@@ -2870,7 +2811,7 @@ static _Noreturn void exec_under_init(void) {
  * the command, a plain user's, loses them at execve(2).  capabilities(7).
  */
 static void become_user(void) {
-    char *group = text("%s", user), *name = strsep(&group, ":");
+    char *group = text("%s", opt.user), *name = strsep(&group, ":");
     unsigned int uid = find_id(name, "/etc/passwd", 2);
     unsigned int gid = group ? find_id(group, "/etc/group", 2)
                              : find_id(name, "/etc/passwd", 3);
@@ -2880,8 +2821,10 @@ static void become_user(void) {
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
         die();                          /* a user of the host keeps them */
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-    if (terminal_is_open)               /* 12: or it could not open it anew */
-        must(fchown(0, uid, (gid_t)-1)); /* 12: as /dev/tty */
+#if WITH_TTY
+    if (box.is_on_terminal)             /* or it could not open it anew */
+        must(fchown(0, uid, (gid_t)-1)); /* as /dev/tty */
+#endif
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
     hide_process();
@@ -2902,35 +2845,33 @@ static const char *find_home(const char *whom) {
  * find, and become the user that it is to be.  What -e said comes before what
  * we say; the host's environment, which may hold its secrets, is dropped. */
 static void furnish_box(void) {
-    const char *term = getenv("TERM"), *name = user ? user : "root";
+    const char *term = getenv("TERM"), *name = opt.user ? opt.user : "root";
     char own[65];                       /* its hostname */
     mount_volumes();                    /* first: a home may be one */
     name = text("%.*s", (int)strcspn(name, ":"), name);
     must(gethostname(own, sizeof(own)));
-    set_variable(strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
                         "/usr/bin:/sbin:/bin"), 0);     /* not if -e has it */
-    set_variable(strdup(text("HOME=%s", find_home(name))), 0);
-    set_variable(strdup(text("HOSTNAME=%s", own)), 0);
-    set_variable(strdup(text("TERM=%s", term ? term : "dumb")), 0);
-    environ = variables;                /* the host's is forgotten */
-    if (workdir) {                      /* a whole path is made, as docker */
-        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", workdir),
-             text("cd %s", workdir));
-        int dir = *workdir == '/' ? make_in_box(workdir, 1)     /* has it */
-                : must(open_in_box(AT_FDCWD, workdir, RESOLVE_IN_ROOT));
+    set_variable(text("HOME=%s", find_home(name)), 0);
+    set_variable(text("HOSTNAME=%s", own), 0);
+    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
+    environ = opt.variables;                /* the host's is forgotten */
+    if (opt.workdir) {                      /* a whole path is made, as docker */
+        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir),
+             text("cd %s", opt.workdir));
+        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)     /* has it */
+                : must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
         must(fchdir(dir));
         close(dir);                     /* it is where we are */
     }
-    if (root_read_only) {               /* now all is made */
+    if (opt.read_only) {               /* now all is made */
         step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
              "mount -o remount,bind,ro /");
         must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
                    NULL));              /* not /dev, nor the volumes */
     }
-    if (user)
+    if (opt.user)
         become_user();                  /* who can do none of the above */
-    if (with_init)
-        become_command = exec_under_init;       /* once it is locked */
 }
 #endif /* WITH_VOLUMES */
 #if WITH_TTY
@@ -2987,12 +2928,12 @@ static struct terminal {
 } *terminal;
 
 static const struct option tty_options[] = {
-    { "-t, --tty                a terminal of its own, wherever the streams go",
-      take_flag, &own_terminal },
+    { 't', "tty", NULL, "a terminal of its own, wherever the streams go",
+      .set = set_flag, .into = &opt.terminal },
     { 0 }
 };
 static const struct hint tty_hints[] = {
-    { "open(/dev/pts", 0, .mend = "the kernel allows no more terminals: see "
+    { "open(/dev/pts", 0, .fix = "the kernel allows no more terminals: see "
       "/proc/sys/kernel/pty/max" },
     { 0 }
 };
@@ -3018,12 +2959,15 @@ static void copy_window_size(int fd) {
         ioctl(fd, TIOCSWINSZ, &size);   /* SIGWINCH for its job */
 }
 
-/* In the child: have the terminal NAME as /dev/console, too, where some look
- * for one. */
-static void mount_console(const char *name) {
-    if (whose == VISITED)               /* 14: the box has one, */
-        return;                         /* 14: or had none */
+/* In the child: have its terminal, if it has one of its own, as /dev/console,
+ * too, where some look for one. */
+static void mount_console(void) {
+    const char *name = box.has_terminal ? ttyname(0) : NULL;
+
+    if (!box.has_terminal)
+        return;
     step(12, text("mount(%s, /dev/console, MS_BIND)", name), "mount --bind");
+    require(name != NULL, ENOTTY);
     close(must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
     must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
@@ -3037,7 +2981,6 @@ static void open_terminal(void) {
     must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
     int slave_fd = must(ioctl(master_fd, TIOCGPTPEER,
                                    O_RDWR | O_NOCTTY));
-    mount_console(ptsname(master_fd));  /* /dev/pts/N */
     copy_window_size(slave_fd);         /* before the command looks */
 
     memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
@@ -3046,7 +2989,7 @@ static void open_terminal(void) {
     must(ioctl(slave_fd, TIOCSCTTY, 0));
     for (int stream = 0; stream <= 2; stream++)
         must(dup2(slave_fd, stream));   /* the caller's are gone */
-    terminal_is_open = 1;
+    box.is_on_terminal = 1;
     close(slave_fd);                    /* the master goes at execve(2) */
 }
 
@@ -3056,7 +2999,7 @@ static void open_terminal(void) {
 static void begin_session(void) {
     step(12, "setsid()", "setsid");
     must(setsid());
-    if (own_terminal)
+    if (box.has_terminal)
         open_terminal();
 }
 
@@ -3307,7 +3250,10 @@ static _Noreturn void run_relay(void) {
     memcpy(&r.master_fd, CMSG_DATA(&parcel.head), sizeof(r.master_fd));
     copy_window_size(r.master_fd);
     fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
-    r.input_fd = detached ? -1 : 0;     /* 13: nobody types */
+#if WITH_DETACH
+    if (opt.detach)
+        r.input_fd = -1;                /* nobody types */
+#endif
     copy_both_ways(&r);
     restore_terminal();
     _exit(0);
@@ -3359,7 +3305,12 @@ static void watch_relay(void) {
 static void stop_with_box(int sig) {
     siginfo_t info;
 
-    signal_group(with_init ? SIGTSTP : SIGSTOP);
+    int stop = SIGSTOP;
+#if WITH_VOLUMES
+    if (opt.init)
+        stop = SIGTSTP;                 /* its init deals with that */
+#endif
+    signal_group(stop);
     if (relay_pid > 0) {
         kill(relay_pid, SIGSTOP);
         waitid(P_PID, (id_t)relay_pid, &info, WSTOPPED | WEXITED | WNOWAIT);
@@ -3383,7 +3334,7 @@ static void pass_to_group(const siginfo_t *info) {
         hang_up();
     else if (sig == SIGALRM && is_hung_up)
         signal_group(SIGKILL);
-    else if (sig != SIGCHLD && !(sig == SIGWINCH && own_terminal &&
+    else if (sig != SIGCHLD && !(sig == SIGWINCH && box.has_terminal &&
                                  info->si_code == SI_KERNEL))
         signal_group(sig);
     watch_relay();
@@ -3397,13 +3348,14 @@ static void choose_terminal(void) {
 
     for (int stream = 0; stream <= 2; stream++)
         is_ours = is_ours && tcgetpgrp(stream) == getpgrp();
-    if (detached)                       /* 13: nobody sits there */
-        is_ours = 0;                    /* 13: */
-    own_terminal = own_terminal || is_ours;
+#if WITH_DETACH
+    is_ours = is_ours && !opt.detach;   /* nobody sits there */
+#endif
+    box.has_terminal = opt.terminal || is_ours;
 
     /* In the background a box would take from the terminal what is typed for
      * others: from another session, the kernel would not keep it from that. */
-    if (!own_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
+    if (!box.has_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
         step(12, "open(/dev/null)", "</dev/null");
         int null = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
         must(dup2(null, 0));
@@ -3419,7 +3371,7 @@ static void choose_terminal(void) {
 static void start_relay(void) {
     take_signal = pass_to_group;
     choose_terminal();
-    if (!own_terminal)
+    if (!box.has_terminal)
         return;
 
     step(12, "socketpair(), mmap(MAP_SHARED), fork(), tcsetattr(raw)",
@@ -3470,8 +3422,6 @@ static void end_relay(void) {
 #include <sys/signalfd.h>        /* signals, to be polled for */
 #include <time.h>                /* when */
 
-static int thrown_away;                 /* --rm */
-static unsigned long long log_max = 10 << 20;   /* --log-max, in bytes */
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
 static long long created, started;      /* seconds since 1970 */
 static int launcher = -1;               /* a pipe: one byte when the box runs */
@@ -3483,44 +3433,59 @@ static int making;                      /* the folder upper: it is being made */
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
-static size_t length;                   /* of it so far */
-static char *letters[128];              /* a command's: letters['q'] is -q's */
-typedef void verb(const struct option *o, char *name);   /* a command */
-static verb list_boxes, print_log, inspect_box, stop_box, start_box, remove_one;
+static size_t draft_length;             /* of it so far */
 static const struct option detach_options[] = {
-    { "-d, --detach             run in the background, and print the name",
-      take_flag, &detached },
-    { "    --rm                 remove the box when it ends, named or not",
-      take_flag, &thrown_away },
-    { "    --log-max SIZE       keep the last SIZE it prints (10m; from 8k)",
-      take_size, &log_max },
-    { "ps [-a] [-q]             list boxes that run; -a: all; -q: names alone",
-      list_boxes, "aq" },
-    { "logs [-f] NAME           what it printed; -f: go on until it ends",
-      print_log, "f" },
-    { "inspect NAME [KEY]       its record, or one value of it",
-      inspect_box, "" },
-    { "stop [-t SEC] NAME...    end it: TERM, and KILL after SEC seconds (10)",
-      stop_box, "t:" },
-    { "start NAME...            run it again, with its files, with -d",
-      start_box, "" },
-    { "rm [-f] NAME...          remove it and its files; -f: kill it first",
-      remove_one, "f" },
+    { 'd', "detach", NULL, "run in the background, and print the name",
+      .set = set_flag, .into = &opt.detach },
+    { 0, "rm", NULL, "remove the box when it ends, named or not",
+      .set = set_flag, .into = &opt.remove },
+    { 0, "log-max", "SIZE", "keep the last SIZE it prints (10m; from 8k)",
+      .set = set_size, .into = &opt.log_max },
+    { 0 }
+};
+static int ps_main(int argc, char **argv), logs_main(int argc, char **argv);
+static int inspect_main(int argc, char **argv), stop_main(int argc, char **argv);
+static int start_main(int argc, char **argv), rm_main(int argc, char **argv);
+static const struct command detach_commands[] = {
+    { "ps", "[-a] [-q]", "list boxes that run; -a: all; -q: names alone",
+      .run = ps_main },
+    { "logs", "[-f] NAME", "what it printed; -f: go on until it ends",
+      .run = logs_main },
+    { "inspect", "NAME [KEY]", "its record, or one value of it",
+      .run = inspect_main },
+    { "stop", "[-t SEC] NAME...", "end it: TERM, and KILL after SEC seconds (10)",
+      .run = stop_main },
+    { "start", "NAME...", "run it again, with its files, with -d",
+      .run = start_main },
+    { "rm", "[-f] NAME...", "remove it and its files; -f: kill it first",
+      .run = rm_main },
     { 0 }
 };
 static const struct hint detach_hints[] = {
-    { "chdir", 0, .mend = "its paths begin in that folder: make it again" },
-    { "getcwd", ENOENT, .mend = "the folder that you are in is gone: cd /" },
-    { "write(", E2BIG, .mend = "a record has 256 KiB: put it in a script" },
+    { "chdir", 0, .fix = "its paths begin in that folder: make it again" },
+    { "getcwd", ENOENT, .fix = "the folder that you are in is gone: cd /" },
+    { "write(", E2BIG, .fix = "a record has 256 KiB: put it in a script" },
     { 0 }
 };
+
+/* The options that were given, in order; the last has no option. */
+static struct given { const struct option *option; const char *value; }
+    given[512];
+
+static void remember(const struct option *o, const char *value) {
+    static size_t count;
+
+    if (count == LENGTH(given) - 1)     /* the last stays empty */
+        refuse("use fewer", "too many options: --%s", o->name);
+    given[count++] = (struct given){ o, value };
+}
 
 /* Add to the record; what does not fit is seen at the end. */
 PRINTF(1) static void add(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    if (length < sizeof(draft))         /* there is room */
-        length += (size_t)vsnprintf(draft + length, sizeof(draft) - length,
+    if (draft_length < sizeof(draft))         /* there is room */
+        draft_length += (size_t)vsnprintf(draft + draft_length, sizeof(draft) - draft_length,
                                     format, args);
     va_end(args);
 }
@@ -3561,7 +3526,7 @@ static int open_new_record(off_t room) {
 /* Write the record: a new file takes the old one's place, so whoever reads it
  * finds one or the other, never half of one, even after a crash. */
 static void write_record(const char *status, const char *exit_code) {
-    length = 0;                         /* anew */
+    draft_length = 0;                         /* anew */
     add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
         "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
         "finished=%lld", box.id, box.name, status, exit_code, box.pid,
@@ -3569,33 +3534,29 @@ static void write_record(const char *status, const char *exit_code) {
         *exit_code ? (long long)time(NULL) : 0LL);
     add_word("\nimage=", rootfs->path); /* a full path */
     add_word("\ndirectory=", directory); /* of those that are not */
-    for (struct taken *t = taken; t->option; t++) {     /* of the run */
-        const char *key = strstr(t->option->help, "--") + 2, *value = t->value;
-        if (t->option->into == &box.name || t->option->into == &explaining)
-            continue;                   /* it has a line; is not for later */
-        if (strncmp(key, "env ", 4) == 0 && !strchr(value, '=')) {
-            if (!getenv(value))         /* what -e NAME means now */
-                continue;               /* is nothing */
-            value = getenv(value) - strlen(value) - 1;
-        }
-        add_word(text("\n%.*s=", (int)strcspn(key, " "), key),
-                 value ? value : "yes");
-    }
-    size_t options = length;            /* the end of those */
+    for (struct given *g = given; g->option; g++)
+        if (!g->option->is_passing)
+            add_word(text("\n%s=", g->option->name), g->value ? g->value : "yes");
+#if WITH_VOLUMES
+    for (char **variable = opt.variables; *variable; variable++)
+        add_word("\nenv=", *variable);
+#endif
+    size_t options = draft_length;            /* the end of those */
     for (char **word = box.argv; *word; word++) /* last: see read_record() */
         add_word(word == box.argv ? "\ncommand=" : " ", *word);
-    if (!is_kept && length >= sizeof(draft) - 1 && options < sizeof(draft)) {
-        length = options;               /* nobody will start it again, so it */
+    if (!box.is_kept && draft_length >= sizeof(draft) - 1 && options < sizeof(draft)) {
+        draft_length = options;               /* nobody will start it again, so it */
         add("\ncommand=...");           /* need not hold all words */
     }
     add("\n");
     step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
-    require(length < sizeof(draft) - 1, E2BIG); /* its reader would say so */
+    require(draft_length < sizeof(draft) - 1, E2BIG); /* its reader would say so */
     int fd = open_new_record(0);        /* it may have room already */
     ssize_t written = must(write(fd, draft, strlen(draft)));
     require(written == (ssize_t)strlen(draft), ENOSPC);
     must(ftruncate(fd, (off_t)strlen(draft)));
-    must(is_kept ? fsync(fd) : 0);      /* on the disk before it has its name */
+    if (box.is_kept)
+        must(fsync(fd));                /* on the disk before it has its name */
     close(fd);
     must(renameat(folder, "config.new", folder, "config"));
 }
@@ -3681,7 +3642,7 @@ static ssize_t take_output(void) {
     ssize_t got = read(output[0], buffer, sizeof(buffer));
     if (got < 0)
         give_up_output();
-    if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(log_max / 2)) {
+    if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
         renameat(folder, "log", folder, "log.1");
         close(logfile);                 /* it is log.1 now */
         logfile = -1;
@@ -3707,7 +3668,7 @@ static void say_it_runs(void) {
     if (write(launcher, "", 1) == 1 || errno == EPIPE)
         return;
     int error = errno;                  /* of the write */
-    if (whose == NEW)
+    if (!box.has_folder)
         fchmod(folder, 0755);           /* no longer to be kept */
     step(13, "write(ready)", NULL);
     errno = error;
@@ -3728,7 +3689,7 @@ static void tell_launcher(void) {
         die();
     }
     int runs = got == 0;
-    if (runs && is_kept)                /* what never ran is removed */
+    if (runs && box.is_kept)                /* what never ran is removed */
         keep_box();
     if (!runs)                          /* nor is its output waited for: its */
         logfile = -1;                   /* relay has the pipe open, still */
@@ -3789,13 +3750,13 @@ static void begin_record(void) {
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
-    if (is_kept) {                      /* when it ends the disk may be full, */
+    if (box.is_kept) {                      /* when it ends the disk may be full, */
         step(13, text("fallocate(%s/config.new)", box.name), NULL); /* of its files even */
-        close(open_new_record((off_t)length + 64));     /* a little longer */
-        if (!detached)
+        close(open_new_record((off_t)draft_length + 64));     /* a little longer */
+        if (!opt.detach)
             keep_box();                 /* else once it runs */
     }
-    if (!detached)                      /* its output goes to the caller */
+    if (!opt.detach)                      /* its output goes to the caller */
         return;
     step(13, "open(log)", NULL);
     logfile = must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
@@ -3818,7 +3779,7 @@ static void leave_caller(void) {
     signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
     hold_signals();                     /* is passed on */
     signals = must(signalfd(-1, &awaited, SFD_CLOEXEC));
-    attend = keep_log;                  /* for wait_for_box() */
+    until_signal = keep_log;            /* for wait_for_box() */
 }
 
 /* Before all else: with -d one process becomes two.  The launcher waits until
@@ -3827,15 +3788,16 @@ static void leave_caller(void) {
 static void fork_supervisor(void) {
     int ready[2], status;               /* a pipe; how the supervisor ended */
     char byte;
-    is_kept = whose == RESTARTED ||
-           ((detached || box.name != box.id) && !thrown_away);
+    box.is_kept = box.has_folder ||
+                  ((opt.detach || opt.name) && !opt.remove);
     step(13, "getcwd()", NULL);
-    require(getcwd(directory, sizeof(directory)) || !is_kept, errno);
-    if (log_max < 8192)                 /* twice what take_output() takes */
-        refuse("a log has 8k at least", "--log-max: %llu bytes", log_max);
+    require(getcwd(directory, sizeof(directory)) || !box.is_kept, errno);
+    opt.log_max = opt.log_max ? opt.log_max : 10 << 20;
+    if (opt.log_max < 8192)             /* twice what take_output() takes */
+        refuse("a log has 8k at least", "--log-max: %llu bytes", opt.log_max);
     signal(SIGXFSZ, SIG_IGN);           /* a write says EFBIG instead */
     must(atexit(record_end));           /* of whoever keeps the box */
-    if (!detached)
+    if (!opt.detach)
         return;
     step(13, "pipe2(ready), fork(), setsid()", "setsid whalebox ... &");
     must(pipe2(ready, O_CLOEXEC));
@@ -3846,7 +3808,7 @@ static void fork_supervisor(void) {
         leave_caller();
         return;
     }
-    leaving = 2;                        /* what to undo is not ours any more */
+    undone = 1;                         /* what was made is not ours any more */
     close(ready[1]);                    /* or its read would never end */
     if (must(read(ready[0], &byte, 1)) == 1) {
         print("%s\n", box.name);        /* it runs */
@@ -3857,7 +3819,6 @@ static void fork_supervisor(void) {
         refuse("was it removed meanwhile?", "%s was killed", box.name);
     exit(exit_status(status));
 }
-static void (*start_supervisor)(void) = fork_supervisor;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
 /* === Chapter 14: visiting ==================================================
@@ -3887,14 +3848,14 @@ static unsigned long entered;           /* its namespaces: CLONE_NEW* */
 static int handback[2];                 /* a pipe: the visitor's number */
 
 static void move_in(void);
-static void visit_box(const struct option *o, char *name);
-static const struct option exec_options[] = {
-    { "exec NAME /COMMAND [ARG...]  one more command, with -e -w -u -t",
-      visit_box, NULL },
+static int exec_main(int argc, char **argv);
+static const struct command exec_commands[] = {
+    { "exec", "NAME /COMMAND [ARG...]", "one more command, with -e -w -u -t",
+      .run = exec_main, .has_run_options = 1 },
     { 0 }
 };
 static const struct hint exec_hints[] = {
-    { "setns", EPERM, .mend = "only who started a box, or root, may enter it" },
+    { "setns", EPERM, .fix = "only who started a box, or root, may enter it" },
     { 0 }
 };
 
@@ -3914,7 +3875,7 @@ static void enter_box(void) {
 #if WITH_USER
     become_box_root();
 #endif
-    if (user)
+    if (opt.user)
         become_user();
     hide_process();                     /* setns(2) may have undone that */
     step(14, "clone3(CLONE_PARENT)", NULL);
@@ -3924,6 +3885,7 @@ static void enter_box(void) {
         _exit(0);                       /* exec's child is the other */
     }
     start_child();                      /* the gate's second byte is for us */
+    begin_session();
     move_in();                          /* as the box did */
 }
 
@@ -4044,14 +4006,15 @@ static void hide_program(void) {
  * be reached; then the old root goes, and the child becomes the command.
  */
 static void move_in(void) {     /* who visits a box comes in here, too */
-#if WITH_TTY
-    begin_session();            /* on a terminal of the box's own devpts */
-#endif
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
 #endif
 #if WITH_LOCKS
     lock_box();                 /* what it forbids, the steps above did */
+#endif
+#if WITH_VOLUMES
+    if (opt.init)
+        become_init();          /* and its child the command */
 #endif
     become_command();
 }
@@ -4087,80 +4050,90 @@ static void child(void) {
     cover_paths();              /* before a volume can take their place */
 #endif
 #endif
+#if WITH_TTY
+    begin_session();            /* on a terminal of the box's own devpts */
+    mount_console();            /* which is /dev/console, too */
+#endif
     move_in();
 }
 
 /* === The parent's side of a run ========================================= */
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
-    [0] = { 0, NULL, NULL, NULL, process_options, process_hints },
+    [0] = { .options = process_options, .hints = process_hints },
 #if WITH_UTS
-    [1] = { CLONE_NEWUTS, NULL, NULL, NULL, uts_options, NULL },  /* hostname */
+    [1] = { .flag = CLONE_NEWUTS, .options = uts_options },
 #endif
 #if WITH_IPC
-    [2] = { CLONE_NEWIPC, NULL, NULL, NULL, NULL, NULL },       /* mailboxes */
+    [2] = { .flag = CLONE_NEWIPC },
 #endif
 #if WITH_PID
-    [3] = { CLONE_NEWPID, NULL, NULL, NULL, NULL, NULL },       /* processes */
+    [3] = { .flag = CLONE_NEWPID },
 #endif
 #if WITH_MOUNT
-    [4] = { CLONE_NEWNS, NULL, NULL, NULL, NULL, mount_hints }, /* mounts */
+    [4] = { .flag = CLONE_NEWNS, .hints = mount_hints },
 #endif
 #if WITH_USER
-    [5] = { CLONE_NEWUSER, NULL, write_maps, NULL, user_options, user_hints },
+    [5] = { .flag = CLONE_NEWUSER, .is_shared = &opt.host_users,
+            .born = write_maps, .options = user_options, .hints = user_hints },
 #endif
 #if WITH_NET
-    [6] = { CLONE_NEWNET, NULL, NULL, NULL, net_options, NULL },
+    [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
+            .options = net_options },
 #endif
 #if WITH_CGROUP
-    [7] = { CLONE_NEWCGROUP, make_cgroup, NULL, drop_cgroup, limit_options,
-            limit_hints },
+    [7] = { .flag = CLONE_NEWCGROUP, .before = make_cgroup,
+            .after = drop_cgroup, .options = limit_options,
+            .hints = limit_hints },
 #endif
 #if WITH_ROOT
-    [8] = { 0, open_rootfs, idmap_folders, NULL, root_options, root_hints },
+    [8] = { .before = open_rootfs, .born = idmap_folders,
+            .options = root_options, .hints = root_hints },
 #endif
 #if WITH_LAYERS
-    [9] = { 0, make_layers, name_resident, drop_layers, layer_options,
-            layer_hints },
+    [9] = { .before = make_layers, .born = name_resident,
+            .after = drop_layers, .options = layer_options,
+            .hints = layer_hints },
 #endif
 #if WITH_LOCKS
-    [10] = { 0, NULL, NULL, NULL, lock_options, lock_hints },
+    [10] = { .options = lock_options, .hints = lock_hints,
+#if WITH_DOCTOR
+             .commands = doctor_commands, .find_cause = find_cause,
+#endif
+    },
 #endif
 #if WITH_VOLUMES
-    [11] = { 0, open_volumes, NULL, NULL, volume_options, volume_hints },
+    [11] = { .before = open_volumes, .options = volume_options,
+             .hints = volume_hints },
 #endif
 #if WITH_TTY
-    [12] = { 0, start_relay, NULL, end_relay, tty_options, tty_hints },
+    [12] = { .before = start_relay, .after = end_relay,
+             .options = tty_options, .hints = tty_hints },
 #endif
 #if WITH_DETACH
-    [13] = { 0, begin_making, begin_record, end_output, detach_options,
-             detach_hints },
+    [13] = { .before = begin_making, .born = begin_record,
+             .after = end_output, .options = detach_options,
+             .commands = detach_commands, .hints = detach_hints },
 #endif
 #if WITH_EXEC
-    [14] = { 0, NULL, NULL, NULL, exec_options, exec_hints },
+    [14] = { .commands = exec_commands, .hints = exec_hints },
 #endif
 };
 
-/* Options by chapter, known even when the chapter is left out. */
-static const char *const chapter_options[LAST_CHAPTER + 1] = {
-    [0] = "",                           /* these are never left out */
-    [1] = "--hostname",                 /* as find_option() looks for them */
-    [5] = "--userns",
-    [6] = "--network",
-    [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
-    [8] = "--rootfs",
-    [9] = "--storage",
-    [10] = "--cap-add --cap-drop doctor",
-    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
-    [12] = "-t --tty",
-    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
-    [14] = "exec",
-};
+/* The namespaces that the box is to have of its own: CLONE_NEW* flags. */
+static unsigned long own_namespaces(void) {
+    unsigned long flags = 0;
+
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (!chapters[n].is_shared || !*chapters[n].is_shared)
+            flags |= chapters[n].flag;
+    return flags;
+}
 
 /* Take away what was made, the last thing first, on every way out. */
 static void undo(void) {
-    if (leaving > 1)                    /* it has been done */
+    if (undone)
         return;
-    leaving = 2;                        /* from now on we only complain */
+    undone = 1;                         /* from now on we only complain */
     send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
     if (box.pid > 0)                    /* it has been cloned */
         waitpid(box.pid, NULL, 0);
@@ -4170,17 +4143,21 @@ static void undo(void) {
 }
 
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
-static int run(char **argv) {
+static int run_box(char **argv) {
     unsigned long long bits;
-    prepare_process();                  /* before it holds anything */
+
     hold_signals();
-    must(getentropy(&bits, sizeof(bits))); /* 64 random ones */
+    step(0, "getrandom(64 bits)", NULL);
+    must(getentropy(&bits, sizeof(bits)));
     chance = bits;                      /* which folders to sweep */
-    box.id = box.id ? box.id : strdup(text("%012llx", bits >> 16));
-    box.name = box.name ? box.name : box.id;
+    box.id = box.id ? box.id : text("%012llx", bits >> 16);
+    box.name = opt.name ? opt.name : box.id;
     box.argv = argv;                    /* what the child will become */
-    if (start_supervisor)               /* 13: for the background: with -d, */
-        start_supervisor();             /* 13: another process returns here */
+    box.flags = own_namespaces();
+#if WITH_DETACH
+    fork_supervisor();                  /* with -d another process returns */
+#endif
+
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
             chapters[n].before();       /* may refuse: undo() follows */
@@ -4195,6 +4172,7 @@ static int run(char **argv) {
         if (chapters[n].born)           /* it has work to do then */
             chapters[n].born();
     open_gate();
+
     wait_for_box();                     /* sets box.status */
     undo();                             /* take away what was made */
     return exit_status(box.status);     /* the command's */
@@ -4207,7 +4185,7 @@ static int run(char **argv) {
  * supervisor, reads the record, and knows from both how the box is; those that
  * change it take turns.  Their lines of --help are in chapters 13 and 14.
  */
-static char **take_options(char **argv);
+static const struct option *need_option(const char *word);
 
 /* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
  * may end while we look and another get its number, so look twice. */
@@ -4260,6 +4238,58 @@ static const char *find_status(int dir, const char *name) {
     if (strcmp(value_of("status"), "running") != 0 || supervisor >= 0)
         return value_of("status");
     return st.st_mode & S_ISVTX ? "dead" : "";  /* a later run sweeps it */
+}
+
+/* The command was called in a wrong way: say WHY, and how it is called. */
+static _Noreturn void refuse_usage(const char *why) {
+    refuse(text("whalebox %s %s  %s", our_command->name, our_command->usage,
+                our_command->help), "%s: %s", our_command->name, why);
+}
+
+/* Refuse the options of a run that were given, but for those whose letter is
+ * ALLOWED, and --explain. */
+static void refuse_options(const char *allowed) {
+    for (struct given *g = given; g->option; g++)
+        if ((!g->option->letter || !strchr(allowed, g->option->letter)) &&
+            strcmp(g->option->name, "explain") != 0)
+            refuse_usage(text("not with --%s", g->option->name));
+}
+
+/* The next one of a command's LETTERS, as getopt(3) has them, or -1. */
+static int next_letter(int argc, char **argv, const char *letters) {
+    opterr = 0;                         /* we say it ourselves */
+    int letter = getopt(argc, argv, letters);
+
+    if (letter == '?')
+        refuse_usage(text("there is no option -%c", optopt));
+    if (letter == ':')
+        refuse_usage(text("-%c needs a value", optopt));
+    return letter;
+}
+
+/* Call ACT for each of NAMES, one after the other, in a process each, so that no
+ * failure keeps it from the next.  Returns the status for main(). */
+static int for_each_name(char **names, void (*act)(const char *name)) {
+    int status, result = 0;
+
+    if (!*names)
+        refuse_usage("no name");
+    for (; *names; names++) {
+        step(13, "fork()", NULL);
+        pid_t helper = must(fork());
+        if (helper == 0) {
+            step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
+            must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
+            act(*names);                /* or it refuses */
+            print("%s\n", visible(*names));     /* as was asked for */
+            exit(0);
+        }
+        step(13, text("waitpid(%d)", helper), "wait");
+        must(waitpid(helper, &status, 0));
+        if (status != 0)
+            result = failure;
+    }
+    return result;
 }
 
 static _Noreturn void refuse_name(const char *name) {
@@ -4320,33 +4350,42 @@ static void end_box(int seconds) {
     require(ends(asked_fd, 10), ETIMEDOUT);
 }
 
+static unsigned long long stop_seconds = 10;    /* before it is killed */
+
 /* whalebox stop: the box may clean up, which takes time, but has no choice.  We
- * hold its processes, not their numbers, and so need not keep others from
- * acting on the box while we wait. */
-static void stop_box(const struct option *o, char *name) {
-    unsigned long long seconds = 10;    /* before it is killed */
+ * hold its processes, not their numbers, and so need not keep others from acting
+ * on the box while we wait. */
+static void stop_box(const char *name) {
     int dir = open_box(name, LOCK_EX);
-    if (letters['t'] && parse_number(letters['t'], 0, 86400, &seconds) < 0)
-        refuse(o->help, "stop: -t: not \"%s\"", letters['t']);
     const char *status = need_status(dir, name);        /* or it is refused */
+
     if (supervisor >= 0 || strcmp(status, "dead") == 0) {
         flock(turn, LOCK_UN);
-        end_box((int)seconds);
+        end_box((int)stop_seconds);
     }
+}
+
+static int stop_main(int argc, char **argv) {
+    while (next_letter(argc, argv, "+:t:") != -1)
+        if (parse_number(optarg, 0, 86400, &stop_seconds) < 0)
+            refuse_usage(text("-t: not \"%s\"", optarg));
+    return for_each_name(argv + optind, stop_box);
 }
 
 /* whalebox rm.  The moment from which the box is no more is when its folder
  * loses the sticky bit: if we are killed then, a later run's sweep goes on. */
-static void remove_one(const struct option *o, char *name) {
+static int is_forced;                   /* rm -f */
+
+static void remove_one(const char *name) {
     struct mark mark;
     struct stat st;
     int dir = open_box(name, LOCK_EX), resident_pidfd;
     const char *status = find_status(dir, name);
     int has_exited = strcmp(status, "exited") == 0;
 
-    if (supervisor >= 0 && !has_exited && !letters['f'])
-        refuse(o->help, "%s is running", name); /* see -f */
-    if (supervisor < 0 && !letters['f'] &&
+    if (supervisor >= 0 && !has_exited && !is_forced)
+        refuse(text("whalebox stop %s, or rm -f", name), "%s is running", name);
+    if (supervisor < 0 && !is_forced &&
         find_resident(dir, &resident_pidfd) == SOMEBODY)
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
@@ -4374,51 +4413,65 @@ static void remove_one(const struct option *o, char *name) {
     for_each(containers, 0, sweep_box); /* who is at it looks at all */
 }
 
-/* Take the options in the record: they stand between the folder in which their
- * paths begin and the command.  One that this build has not is refused. */
-static void take_record(void) {
-    size_t count = 0;                   /* of those for the next record */
+static int rm_main(int argc, char **argv) {
+    while (next_letter(argc, argv, "+:f") != -1)
+        is_forced = 1;
+    return for_each_name(argv + optind, remove_one);
+}
+
+/* Set the options that are in the record: they stand between the folder in which
+ * their paths begin and the command.  One that this build has not is refused. */
+static void set_recorded(void) {
     for (char *line = value_of("directory"); line;) {
         line += strlen(line) + 1;       /* the next one */
         if (!*line || strncmp(line, "command=", 8) == 0)
             return;
-        const struct option *o = find_option(text("--%.40s", line));
-        char *value = has_value(o) ? strdup(strchr(line, '=') + 1) : NULL;
-        if (value)                      /* a copy: the record stays as it is */
+        const struct option *o = need_option(text("--%s", line));
+        char *value = NULL;
+        if (o->value) {                 /* a copy: the record stays as it is */
+            value = text("%s", strchr(line, '=') + 1);
             take_word(value);
-        o->take(o, value);
-        if (whose == RESTARTED && count < LENGTH(taken) - 1)
-            taken[count++] = (struct taken){ o, value };
+        }
+        o->set(o, value);
+        remember(o, value);
     }
 }
 
-/* Run a box again.  The launcher in run() prints its name. */
-static void start_box(const struct option *o, char *name) {
-    (void)o;
+/* whalebox start: run a box again.  The launcher prints its name. */
+static void start_box(const char *name) {
     int dir = open_box(name, LOCK_EX), count = 0;
+
     if (strcmp(need_status(dir, name), "running") == 0)
         return;                         /* as was asked for */
     if (!ends(supervisor, 10))          /* as it is about to */
         refuse("try again", "%s has not ended yet", name);
     if (!end_resident(dir))             /* who has outlived a supervisor */
         refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
-    whose = RESTARTED;                  /* its folders are there */
-    take_record();
-    detached = 1;                       /* whatever it was */
-    box.name = name;
+
+    set_recorded();
+    opt.name = name;
+    opt.detach = 1;                     /* whatever it was */
+    box.has_folder = 1;
     box.id = value_of("id");
     created = atoll(value_of("created"));
     char *image = value_of("image"), *from = value_of("directory");
     char *word = value_of("command");   /* words of a letter and a blank each */
     take_word(image);                   /* from now on no value can be found */
     take_word(from);
-    root_dir = image;                   /* as --rootfs */
+    opt.rootfs = image;
     step(13, text("chdir(%s)", from), NULL);
     must(chdir(from));                  /* relative paths begin there */
+
     char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
+    require(argv != NULL, ENOMEM);
     for (; word; word = take_word(word))
         argv[count++] = word;
-    exit(run(argv));                    /* NULL ends them */
+    exit(run_box(argv));                /* NULL ends them */
+}
+
+static int start_main(int argc, char **argv) {
+    next_letter(argc, argv, "+:");      /* there is none */
+    return for_each_name(argv + optind, start_box);
 }
 
 /* How long ago that was, in a unit of which there are two or more. */
@@ -4429,6 +4482,8 @@ static const char *age(long long since) {
          : seconds < 172800 ? text("%lldh", seconds / 3600)
          : text("%lldd", seconds / 86400);
 }
+
+static int all_boxes, names_alone;       /* ps -a, ps -q */
 
 /* Print the line of the box NAME. */
 static int list_box(int parent, const char *name) {
@@ -4442,9 +4497,9 @@ static int list_box(int parent, const char *name) {
 
     const char *status = dir < 0 ? "" : find_status(dir, name);
     close(dir);
-    if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
+    if (*status == '\0' || (!all_boxes && strcmp(status, "running") != 0))
         return 0;
-    if (letters['q'])
+    if (names_alone)
         print("%s\n", visible(name));
     else if (strcmp(status, "corrupt") == 0)
         print("%-16s -        corrupt\n", visible(name));
@@ -4460,22 +4515,43 @@ static int list_box(int parent, const char *name) {
 }
 
 /* whalebox ps: in the order that the folder has them. */
-static void list_boxes(const struct option *o, char *name) {
-    (void)o, (void)name;
+static int ps_main(int argc, char **argv) {
+    for (int letter; (letter = next_letter(argc, argv, "+:aq")) != -1;)
+        if (letter == 'a')
+            all_boxes = 1;
+        else
+            names_alone = 1;
+    if (argv[optind])
+        refuse_usage("it takes no names");
+
     open_containers();
-    if (!letters['q'])                  /* -q: nothing but names */
+    if (!names_alone)                  /* -q: nothing but names */
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers, 0, list_box) < 0) {
         step(13, text("getdents64(%s)", home), NULL);
         die();
     }
+    return 0;
+}
+
+/* The one name that a command takes, as the first of MOST operands. */
+static const char *need_name(char **argv, int most) {
+    int count = 0;
+
+    while (argv[optind + count])
+        count++;
+    if (count == 0)
+        refuse_usage("no name");
+    if (count > most)
+        refuse_usage("too many names");
+    return argv[optind];
 }
 
 /* Print the record of the box NAME, or the values of KEY in it. */
-static void inspect_box(const struct option *o, char *name) {
-    const char *key = box.argv[1];      /* or NULL */
-    (void)o;
+static int inspect_main(int argc, char **argv) {
+    next_letter(argc, argv, "+:");      /* there is none */
+    const char *name = need_name(argv, 2), *key = argv[optind + 1];
     const char *status = need_status(open_box(name, 0), name);
     size_t end = key ? strlen(key) : 0, printed = 0;
     for (char *line = record, *next; *line; line = next) {
@@ -4496,6 +4572,7 @@ static void inspect_box(const struct option *o, char *name) {
     }
     if (!printed)                       /* no line began so */
         refuse(text("see whalebox inspect %s", name), "it has no key %s", key);
+    return 0;
 }
 
 /* Print the rest of the file FD. */
@@ -4522,10 +4599,9 @@ static void look_at(int dir, const char *name, struct stat *st) {
 /* Print the log: the older file, the newer, and with -f what comes until the
  * box has ended.  It never waits for us: we read what is written.  Meanwhile
  * the newer may become the older, or even be dropped. */
-static void print_log(const struct option *o, char *name) {
+static void print_log(const char *name, int is_followed) {
     struct stat ours, older, newer;     /* files; the one that we read */
     int dir = open_box(name, 0), next, fd = -1;
-    (void)o;
     step(13, text("open(%s/log)", name), "tail");
     for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
         fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
@@ -4550,7 +4626,7 @@ static void print_log(const struct option *o, char *name) {
             if (next >= 0)
                 must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
             close(next);
-        } else if (letters['f'] && supervisor >= 0) {
+        } else if (is_followed && supervisor >= 0) {
             poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
         } else {
             return;
@@ -4558,74 +4634,18 @@ static void print_log(const struct option *o, char *name) {
     }
 }
 
-/* Take the one-letter options that ARGV begins with, as O->into has them: "af",
- * or "t:" if it has a value.  Returns what follows them. */
-static char **take_letters(const struct option *o, char **argv) {
-    for (; *argv && argv[0][0] == '-' && argv[0][1]; argv++)
-        for (char *at, *letter = *argv + 1; *letter; letter++) {
-            if (*letter == ':' || !(at = strchr(o->into, *letter)))
-                refuse(o->help, "%s: there is no such option", *argv);
-            letters[(int)*letter] = letter; /* any text will do */
-            if (at[1] != ':')           /* it takes no value */
-                continue;               /* as in -aq */
-            letters[(int)*letter] = letter[1] ? letter + 1 : *++argv;
-            if (!*argv)                 /* there was no next word */
-                refuse(o->help, "-%c: it needs a value", *letter);
-            break;                      /* it took the rest */
-        }
-    return argv;
-}
+static int logs_main(int argc, char **argv) {
+    int is_followed = 0;
 
-/* For the command O, refuse a run's options, wherever they stand, but for those
- * whose letter is ALLOWED, and --explain. */
-static void refuse_options(const struct option *o, const char *allowed) {
-    for (struct taken *t = taken; t->option; t++)
-        if (!strchr(allowed, t->option->help[1]) &&
-            t->option->into != &explaining)
-            refuse(o->help, "%.*s: not with %.*s",
-                   (int)strcspn(o->help, " "), o->help, (int)strcspn(
-                   t->option->help + 4, " "), t->option->help + 4);
+    while (next_letter(argc, argv, "+:f") != -1)
+        is_followed = 1;
+    print_log(need_name(argv, 1), is_followed);
+    return 0;
 }
-
-/* Run the command of whalebox's own that O is.  Its options are a run's, or the
- * letters that INTO has.  One that takes names does so one after the other, in
- * a process each, so that no failure keeps it from the next. */
-static int run_boxes_command(const struct option *o, char **argv) {
-    int status, failed = 0, count = 0;
-    const char *key = strstr(o->help, "NAME");  /* its operands */
-    int most = !key ? 0 : strstr(key, "...") ? INT_MAX
-             : strstr(key, "[KEY]") ? 2 : 1;
-    box.argv = o->into ? take_letters(o, argv + 1) : take_options(argv + 1);
-    if (o->into || key)                 /* it is on boxes */
-        prepare_process();              /* and opens files of theirs */
-    if (o->into) {
-        refuse_options(o, "");          /* its own are letters */
-        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
-    }
-    while (box.argv[count])
-        count++;                        /* operands */
-    if (count > most || (key && count == 0))
-        refuse(o->help, "%s: %s", *argv, count == 0 ? "no name" : key ?
-               "too many names" : "it takes no names");
-    if (!strstr(o->help, "NAME..."))    /* it acts once */
-        o->take(o, *box.argv);
-    else for (char **name = box.argv; *name; name++) {
-        pid_t helper = must(fork());
-        if (helper == 0) {
-            must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
-            o->take(o, *name);          /* or it refuses, or exits */
-            print("%s\n", visible(*name));      /* as was asked for */
-            break;                      /* the one name was ours */
-        }
-        must(waitpid(helper, &status, 0));
-        failed = failed || status != 0; /* and on with the next */
-    }
-    return failed ? failure : 0;
-}
-static int (*run_command)(const struct option *o, char **argv) =
-    run_boxes_command;
 #endif /* WITH_DETACH */
 #if WITH_EXEC
+static char **parse_options(char **argv);
+
 /* The box NAME, whose folder is DIR, may still be in the making: whoever makes
  * it has a lock on its layer until then.  See begin_making(). */
 static void wait_until_made(int dir, const char *name) {
@@ -4639,120 +4659,381 @@ static void wait_until_made(int dir, const char *name) {
     close(upper_fd);
 }
 
+/* Whom the visitor enters: PID 1 of the box NAME, whose number is PID, or, for a
+ * user whose box has an init, that one's child, since who may not look into our
+ * program may not enter it either. */
+static int open_host(const char *pid) {
+    if (!opt.init || host_root)
+        return open_box_process();
+
+    const char *file = text("/proc/%s/task/%s/children", pid, pid);
+    int child_pid = atoi(read_file(AT_FDCWD, file));
+    step(14, text("pidfd_open(%d)", child_pid), NULL);
+    int pidfd = must(syscall(SYS_pidfd_open, child_pid, 0));
+    /* If it has ended meanwhile, that was another's. */
+    require(atoi(read_file(AT_FDCWD, file)) == child_pid, ESRCH);
+    return pidfd;
+}
+
 /* Run a command in the box NAME.  Its record says what it is like, and our own
  * options come after that.  Its limits hold already. */
-static void visit_box(const struct option *o, char *name) {
+static int exec_main(int argc, char **argv) {
+    (void)argc;
     hide_program();                     /* first: it starts anew */
+    argv = parse_options(argv + 1);
     hold_signals();                     /* the visitor's are passed on */
-    refuse_options(o, "ewut");          /* these have a meaning for it */
-    box.argv++;                         /* past the name */
+    refuse_options("ewut");             /* these have a meaning for it */
+    const char *name = *argv;
+    if (!name)
+        refuse_usage("no name");
+    box.argv = argv + 1;
     if (!*box.argv)                     /* nor a default */
-        refuse(o->help, "exec: there is no command to run");
+        refuse_usage("there is no command to run");
+
     int dir = open_box(name, 0);
     wait_until_made(dir, name);
-    const char *state = need_status(dir, name);
-    target = strcmp(state, "running") == 0 ? open_box_process() : -1;
+    if (strcmp(need_status(dir, name), "running") != 0)
+        refuse(text("whalebox start %s", name), "%s is not running", name);
+    struct given ours[LENGTH(given)];
+    memcpy(ours, given, sizeof(given)); /* which are set once more, below */
+    int explain = opt.explain;
+    opt = (struct options){ .explain = explain };
+    set_recorded();
+    target = open_host(value_of("pid"));
     if (target < 0)                     /* it has just ended */
         refuse(text("whalebox start %s", name), "%s is not running", name);
-    whose = VISITED;                    /* its folders are another's */
-    take_record();
-    step(14, "pidfd_open()", NULL);
-    if (with_init && !host_root) {      /* who may not look into our program, */
-        const char *pid = value_of("pid"); /* but into its child, the command */
-        const char *file = text("/proc/%s/task/%s/children", pid, pid);
-        int command = atoi(read_file(AT_FDCWD, file));
-        target = must(syscall(SYS_pidfd_open, command, 0));
-        /* If it has ended meanwhile, that was another's. */
-        require(atoi(read_file(AT_FDCWD, file)) == command, ESRCH);
-    }
-    volume_count = 0;                   /* they have been mounted */
-    root_read_only = with_init = detached = own_terminal = 0;   /* nor these */
-    for (struct taken *t = taken; t->option; t++)
-        t->option->take(t->option, t->value);   /* ours, and perhaps -t */
+
+    opt.volume_count = 0;               /* they have been mounted */
+    opt.read_only = opt.init = opt.detach = opt.terminal = 0;   /* nor these */
+    for (struct given *g = ours; g->option; g++)
+        g->option->set(g->option, g->value);    /* ours, and perhaps -t */
     box.name = name;
+    box.flags = own_namespaces();
 #if WITH_CGROUP
     find_box_cgroup(value_of("pid"));
 #endif
-    chapters[12].before();              /* -t */
+    start_relay();                      /* -t */
     entered = box.flags;                /* as its own options left them */
     box.flags = 0;                      /* the usher gets no new ones */
-    exit(send_visitor());
+    return send_visitor();
 }
 #endif /* WITH_EXEC */
 
-/* === The command line =================================================== */
-/* Print all options, from their own rows. */
-static void print_help(void) {
+#if WITH_DOCTOR
+/* === The doctor ============================================================
+ *
+ * A step may fail for what it was asked to do, or because the host is not as
+ * it should be.  The first kind of fix stands in the chapter whose step it is;
+ * the second kind stands here, since any step may be the first to meet it.  An
+ * error asks for both, and so does the command `doctor`, which makes a box to
+ * see what fails: the knowledge is the same, and there is one copy of it.
+ */
+
+#define SYSCTL "/proc/sys/kernel/"
+#define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
+    "kernel.apparmor_restrict_unprivileged_userns=0", \
+    SYSCTL "apparmor_restrict_unprivileged_userns", "\n1\n"
+#define READ_ONLY_CGROUPS EROFS, .fix = "cgroupfs is read-only, as in " \
+    "docker: run the outer container with --privileged, or without limits"
+
+/* What can be wrong with a host, whichever step it is that meets it first. */
+static const struct hint causes[] = {
+    { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
+      SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
+    { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
+    { "", EPERM, APPARMOR },
+    { "clone3", ENOSYS, .fix = "whalebox needs Linux 5.12; in docker, run the "
+      "outer container with --security-opt seccomp=unconfined" },
+    { "clone3", EINVAL, .fix = "this kernel lacks a kind of namespace: see "
+      "ls /proc/self/ns, and namespaces(7)" },
+    { "clone3", EAGAIN, .fix = "too many processes: see ulimit -u, and, for "
+      "exec, the box's --pids-limit" },
+    { "open_tree", EPERM, .fix = "root, but not of mounts: in docker, run the "
+      "outer container with --privileged" },
+    { "open_tree", EINVAL, .fix = "something is mounted in it, and only root "
+      "may leave that out: unmount it, or copy the folder" },
+    { "mount(/,", EPERM, .fix = "mounting takes root or a user namespace; in "
+      "docker, run the outer container with --privileged" },
+    { "mkdir(/sys", READ_ONLY_CGROUPS },
+    { "find cgroup v2", READ_ONLY_CGROUPS },
+    { "read(/proc/self", 0, .fix = "/proc is not that of these processes, as "
+      "when a mount of it leaked out: mount -t proc proc /proc" },
+    { 0 }
+};
+
+/* What runs the program FILE: the interpreter after a script's "#!", or the
+ * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
+static const char *find_interpreter(const char *file) {
+    char *head = read_file(AT_FDCWD, file);
+    if (strncmp(head, "#!", 2) == 0)
+        return strtok(head + 2, " \n");
+    for (char *at = head; at < head + 4096; at++)
+        if (strncmp(at, "/lib", 4) == 0)
+            return at;
+    return "its loader";
+}
+
+/* In the process that has failed: the fix, if the doctor knows it, or NULL. */
+static const char *find_cause(int error) {
+    const struct hint *h = causes;
+    if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
+        access(box.argv[0], F_OK) == 0)
+        return text("the file is there; what runs it is not: %s",
+                    find_interpreter(box.argv[0]));
+    while (h->call && !is_about(h, error))
+        h++;
+    return h->fix;
+}
+
+/* What the helper, and the child that it makes, tell the doctor: they share this
+ * memory.  NULL unless the doctor looks. */
+static struct finding {
+    int seen[LAST_CHAPTER + 1];         /* the child took a step of it */
+    int failed;                         /* the chapter, or -1 */
+    char why[4 * PATH_MAX];             /* what it says, with the hint */
+} *finding;
+
+static void note_step(int chapter) {
+    if (finding && strcmp(who, "child") == 0)
+        finding->seen[chapter] = 1;
+}
+
+/* The first failure counts: the child says more of it than the parent. */
+static void note_failure(const char *why, const char *fix) {
+    if (!finding || finding->failed >= 0)
+        return;
+    finding->failed = now.chapter;
+    snprintf(finding->why, sizeof(finding->why), "%s%s%s", why,
+             fix ? "\n            hint: " : "", fix ? fix : "");
+}
+
+/* In a helper, a copy of the doctor: take every step there is, but those of the
+ * chapters that are OFF, up to an execve that fails, "/" being no program.
+ * Limits are asked for, since without them no controller would be tried. */
+static _Noreturn void try_a_box(const int *off) {
+    static char root[] = "/", *argv[] = { root, NULL };
+
+    opt = (struct options){ .name = NULL };
+    told = open("/dev/null", O_WRONLY | O_CLOEXEC);     /* the doctor says it */
+#if WITH_USER
+    opt.host_users = off[5];
+#endif
+#if WITH_NET
+    opt.host_network = off[6];
+#endif
+#if WITH_CGROUP
+    if (!off[7]) {
+        opt.memory = 64 << 20;
+        opt.pids = 64;
+        opt.cpuset = "0";
+    }
+#endif
+    exit(run_box(argv));                /* it refuses, or execve does */
+}
+
+/* Try a box, and see how far it gets.  Returns the chapter that failed, or -1 if
+ * it was the execve that is to fail. */
+static int examine(const int *off) {
+    int status;
+
+    memset(finding, 0, sizeof(*finding));
+    finding->failed = -1;
+    step(0, "clone3()", "fork");        /* fork(2) by its other name */
+    pid_t helper = must(fork());        /* it may die: we do not */
+    if (helper == 0)
+        try_a_box(off);
+    step(0, text("waitpid(%d)", helper), "wait");
+    must(waitpid(helper, &status, 0));
+    if (finding->failed == 0 && strncmp(finding->why, "chapter 0: execve(/)",
+                                        20) == 0)
+        return -1;
+    if (strstr(finding->why, "clone3") && own_namespaces() & CLONE_NEWUSER &&
+        !off[5])
+        return 5;                       /* it is what a user may not have */
+    return finding->failed;
+}
+
+/*
+ * whalebox doctor: check the host by making a box and looking how far that gets.
+ * What fails is the very step, with the very hint, that a run fails with.  A
+ * chapter that the others can do without is left out then, and the rest tried
+ * again.
+ */
+static int doctor_main(int argc, char **argv) {
+    const char *why[LENGTH(chapters)] = { NULL };       /* NULL: all is well */
+    int off[LENGTH(chapters)] = { 0 }, failed;
+
+    if (argc > 1)
+        refuse("whalebox doctor", "doctor takes no %s", argv[1]);
+    step(0, "mmap(MAP_SHARED)", NULL);
+    finding = mmap(NULL, sizeof(*finding), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(finding != MAP_FAILED, errno);
+
+    int is_sick = 0;
+    while ((failed = examine(off)) >= 0) {
+        is_sick = 1;                    /* whatever else works */
+        why[failed] = text("%s", finding->why);
+        /* It was off: not again.  Without a namespace of their own for mounts,
+         * the steps after it would be taken on the host's; and without users,
+         * by a nobody. */
+        int can_be_off = chapters[failed].flag & ~(unsigned long)CLONE_NEWNS ? 1
+                       : 0;
+        if (off[failed] || !can_be_off || (failed == 5 && geteuid() != 0))
+            break;
+        off[failed] = 1;
+    }
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const char *state = "works";
+        if (n > 0 && !chapters[n].flag && !chapters[n].options &&
+            !chapters[n].commands)
+            continue;                   /* this build has it not */
+        if (why[n])
+            state = why[n];
+        else if (failed >= 0 && !finding->seen[n])
+            state = "not tried: fix that first";
+        print("chapter %2zu: %s\n", n, state);
+    }
+    return is_sick;                     /* 0: every chapter works */
+}
+
+static const struct command doctor_commands[2] = {
+    { "doctor", "", "check what works here, and why not",
+      .run = doctor_main },
+};
+#endif /* WITH_DOCTOR */
+
+/* === The command line ===================================================== */
+
+/* One line of --help: what is typed, and what for. */
+static void print_row(const char *typed, const char *help) {
+    print("  %-24s %s\n", typed, help);
+}
+
+static const char *spell_option(const struct option *o) {
+    return text("%s--%s%s%s", o->letter ? text("-%c, ", o->letter) : "    ",
+                o->name, o->value ? " " : "", o->value ? o->value : "");
+}
+
+static void set_help(const struct option *option, const char *value) {
+    (void)option, (void)value;
     print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
           "Run COMMAND in a box, with a view of the system of its own.\n\n");
     for (size_t n = 0; n < LENGTH(chapters); n++) {
         const struct option *o = chapters[n].options;
-        if (o)
+        const struct command *c = chapters[n].commands;
+        if (o || c)
             print("Chapter %zu:\n", n);
-        for (; o && o->help; o++)
-            print("  %s\n", o->help);
+        for (; o && o->name; o++)
+            print_row(spell_option(o), o->help);
+        for (; c && c->name; c++)
+            print_row(text("%s %s", c->name, c->usage), c->help);
     }
     print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
           "Exit status: the command's own; 128+N when signal N ended it; "
-          "127 not found;\n126 found but not executable; 125 whalebox failed.\n");
-}
-
-/* --help, or --version, which INTO is then. */
-static void take_help(const struct option *o, char *value) {
-    (void)value;
-    if (o->into)
-        print("%s\n", (const char *)o->into);
-    else
-        print_help();
+          "127 not found;\n"
+          "126 found but not executable; 125 whalebox failed.\n");
     exit(0);                            /* no box was made */
 }
 
-/* The row of WORD in ROWS: "--name", "--name=value", "-n", or a command. */
-static const struct option *find_row(const struct option *rows,
-                                     const char *word) {
-    int at = strncmp(word, "--", 2) == 0 ? 4 : 0;       /* of it in the row */
-    char *key = text("%.*s%s", (int)strcspn(word, *word == '-' ? "=" : ""),
-                     word, *word == '-' && !at ? "," : " ");    /* "-m," */
-    for (; rows && rows->help; rows++)
-        if (strncmp(rows->help + at, key, strlen(key)) == 0)
-            return rows;                /* found */
-    return NULL;
+static void set_version(const struct option *o, const char *value) {
+    (void)o, (void)value;
+    print("whalebox 0.1\n");
+    exit(0);
 }
 
-/* The same, in the rows of all chapters; what is in none is refused. */
-static const struct option *find_option(const char *word) {
-    const struct option *o;
-    char *key = text(" %.*s ", (int)strcspn(word, "="), word);
+#if WITH_LEFT_OUT
+/* Options and commands by chapter, known even when the chapter is left out. */
+static const char *const chapter_words[LAST_CHAPTER + 1] = {
+    [1] = "--hostname",
+    [5] = "--userns",
+    [6] = "--network",
+    [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
+    [8] = "--rootfs",
+    [9] = "--storage",
+    [10] = "--cap-add --cap-drop doctor",
+    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
+    [12] = "-t --tty",
+    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
+    [14] = "exec",
+};
+
+/* Refuse WORD, an option or a command, if it belongs to a chapter that this build
+ * leaves out. */
+static void refuse_left_out(const char *word) {
+    const char *key = text(" %.*s ", (int)strcspn(word, "="), word);
+
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        if ((o = find_row(chapters[n].options, word)))
-            return o;
-        else if (!chapters[n].options && chapter_options[n] &&
-                 strstr(text(" %s ", chapter_options[n]), key))
+        if (chapter_words[n] && !chapters[n].options && !chapters[n].commands &&
+            strstr(text(" %s ", chapter_words[n]), key))
             refuse("make builds whalebox with every chapter", "%s belongs to "
                    "chapter %zu, which this build leaves out", word, n);
-    refuse(*word == '-' ? "see --help; the program's own follow it; -it is -t"
-           : "a program is named by its path in the box, as in /bin/sh",
-           "there is no %s %s", *word == '-' ? "option" : "command", word);
+}
+#endif
+
+/* Does WORD, "-m", "--memory" or "--memory=64m", call the option O? */
+static int is_option(const struct option *o, const char *word) {
+    size_t length = strcspn(word, "=");
+
+    if (length == 2 && word[1] == o->letter)
+        return 1;
+    return strncmp(word, "--", 2) == 0 && strlen(o->name) == length - 2 &&
+           strncmp(word + 2, o->name, length - 2) == 0;
 }
 
-/* Take the options that ARGV begins with, and return what follows them. */
-static char **take_options(char **argv) {
-    static size_t count;                /* 13: so many, after `exec`, too */
-    for (; *argv && argv[0][0] == '-' && argv[0][1]; argv++) {
-        if (strcmp(*argv, "--") == 0)   /* no more options */
-            return argv + 1;
-        const struct option *o = find_option(*argv);    /* or it refuses */
-        char *value = strchr(*argv, '=');       /* it may follow one */
-        if (has_value(o) ? !value && !argv[1] : value != NULL)
-            refuse(o->help + 4, "%s: it %s value", *argv,
-                   has_value(o) ? "needs a" : "takes no");
-        value = value ? value + 1 : has_value(o) ? *++argv : NULL;
-        if (count == LENGTH(taken) - 1) /* 13: the last stays empty */
-            refuse("use fewer", "too many options: %s", *argv); /* 13: */
-        taken[count++] = (struct taken){ o, value }; /* 13: for the record */
-        o->take(o, value);
+/* The option that WORD calls; if there is none, it is refused. */
+static const struct option *need_option(const char *word) {
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        for (const struct option *o = chapters[n].options; o && o->name; o++)
+            if (is_option(o, word))
+                return o;
+#if WITH_LEFT_OUT
+    refuse_left_out(word);
+#endif
+    refuse("see --help; the program's own follow it; -it is -t",
+           "there is no option %s", word);
+}
+
+/* Set the options that ARGV begins with, and return what follows them: an option
+ * of the command's own stands after it, and is left alone. */
+static char **parse_options(char **argv) {
+    while (*argv && argv[0][0] == '-' && argv[0][1]) {
+        char *word = *argv++;
+        if (strcmp(word, "--") == 0)    /* no more options */
+            break;
+
+        const struct option *o = need_option(word);
+        char *value = strchr(word, '=');
+        if (value)
+            value++;                    /* past the '=' */
+        else if (o->value && *argv)
+            value = *argv++;            /* the next word */
+        if (o->value && !value)
+            refuse(text("%s  %s", spell_option(o) + 4, o->help),
+                   "%s: it needs a value", word);
+        if (!o->value && value)
+            refuse(text("%s  %s", spell_option(o) + 4, o->help),
+                   "%s: it takes no value", word);
+        o->set(o, value);
+#if WITH_DETACH
+        remember(o, value);
+#endif
     }
     return argv;
+}
+
+/* The command of whalebox's own that is called WORD; if there is none, it is
+ * refused. */
+static const struct command *need_command(const char *word) {
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        for (const struct command *c = chapters[n].commands; c && c->name; c++)
+            if (strcmp(c->name, word) == 0)
+                return c;
+#if WITH_LEFT_OUT
+    refuse_left_out(word);
+#endif
+    refuse("a program is named by its path in the box, as in /bin/sh",
+           "there is no command %s", word);
 }
 
 int main(int argc, char **argv) {
@@ -4760,15 +5041,20 @@ int main(int argc, char **argv) {
 #if WITH_VOLUMES
     argv = copy_arguments(argv);        /* the original can be wiped */
 #endif
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        box.flags |= chapters[n].flag;  /* options may clear some */
-    argv = take_options(argv + (argc > 0));     /* past our own name */
-    if (!*argv || strchr("-= ", **argv))        /* "", too: it ends there */
+    char **words = parse_options(argv + (argc > 0));    /* past our own name */
+    if (!*words || !**words)
         refuse("whalebox /bin/sh, say; see --help", "no command to run");
-    if (strchr(*argv, '/'))             /* a path: a program's */
-        return run(argv);
-    box.argv = argv + 1;                /* a command of whalebox's own */
-    if (run_command)                    /* 13: it may have options, and names */
-        return run_command(find_option(*argv), argv);   /* 13: of boxes */
-    find_option(*argv)->take(find_option(*argv), NULL); /* or it refuses */
+    prepare_process();                  /* before it holds anything */
+    if (strchr(*words, '/'))            /* a path: a program's */
+        return run_box(words);
+
+    /* A command of whalebox's own, which may have options of its own. */
+    our_command = need_command(*words);
+#if WITH_DETACH
+    if (!our_command->has_run_options) {
+        refuse_options("");
+        signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
+    }
+#endif
+    return our_command->run(argc - (int)(words - argv), words);
 }
