@@ -4694,7 +4694,8 @@ static void print_help(void) {
     }
     print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
           "Exit status: the command's own; 128+N when signal N ended it; "
-          "127 not found;\n126 found but not executable; 125 whalebox failed.\n");
+          "127 not found;\n"
+          "126 found but not executable; 125 whalebox failed.\n");
 }
 
 /* --help, or --version, which INTO is then. */
