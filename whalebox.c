@@ -900,13 +900,15 @@ static void answer_as_box(int is_over) {
     if (!is_over) {
         unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
                                                 10);
+        step(5, "prctl(PR_SET_SECUREBITS)");
         bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        step(5, "setresuid(-1, %u, -1)", id);
         must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+        step(5, "setresuid(-1, %u, -1)", id);
         must(syscall(SYS_setresuid, -1, id, -1));
     } else {
         step(5, "setresuid(-1, 0, -1)");
         must(syscall(SYS_setresuid, -1, 0, -1));
+        step(5, "prctl(PR_SET_SECUREBITS)");
         must(prctl(PR_SET_SECUREBITS, bits));
     }
 }
@@ -1506,10 +1508,11 @@ static unsigned long long start_time(int pid) {
     return field ? (unsigned long long)atoll(field) : 0;
 }
 
-/* What tells this boot from any other: numbers of processes begin anew. */
+/* What tells this boot from any other: numbers of processes begin anew.  "-" if
+ * /proc hides it: then the start time alone tells them apart. */
 static char *boot_id(void) {
-    const char *file = "/proc/sys/kernel/random/boot_id";
-    return text("%.36s", read_file(AT_FDCWD, file));
+    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+    return text("%.36s", *id ? id : "-");
 }
 
 /* What tells our numbers of processes from those that a container's processes
@@ -1555,7 +1558,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
     int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  st.st_uid == geteuid();
+                  st.st_uid == getuid();
     ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
 
     close(fd);
@@ -1567,7 +1570,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
 
     const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
     const char *boot = strsep(&rest, " "), *namespace = rest;
-    if (!namespace || strlen(boot) != 36 ||
+    if (!namespace || !*boot || strlen(boot) > 36 ||
         parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
         parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
         return -1;
@@ -1889,7 +1892,7 @@ static void check_owner(int fd, const char *path, mode_t open) {
 
     step(9, "fstat(%s) # stat %s", path, path);
     must(fstat(fd, &st));
-    if (st.st_uid != geteuid())
+    if (st.st_uid != getuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
     if (st.st_mode & S_ISVTX)
