@@ -1912,7 +1912,7 @@ static void open_containers(void) {
         : data && *data ? text("%s/whalebox", data)
         : text("%s/.local/share/whalebox", own ? own : "");
 
-    step(9, "mkdir(%s) # mkdir -p %s", path, path);
+    step(9, "mkdir(%s/containers) # mkdir -p %s/containers", path, path);
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
         mkdir(path, 0700);              /* if it fails, so does the last */
@@ -1923,7 +1923,7 @@ static void open_containers(void) {
     int home_fd = (int)must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, "mkdir(%s/containers) # mkdir %s/containers", path, path);
+    step(9, "mkdir(%s/containers)", path);
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
     const char *folders_path = text("%s/containers", path);
