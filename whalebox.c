@@ -4348,8 +4348,9 @@ static void remove_one(const struct option *o, char *name) {
 
     if (supervisor >= 0 && !has_exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
-    if (supervisor < 0 && !letters['f'] &&
-        find_resident(dir, &resident_pidfd) == SOMEBODY)
+    if (supervisor < 0 && !letters['f'] &&      /* it may be about to end */
+        find_resident(dir, &resident_pidfd) == SOMEBODY &&
+        !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
     if (read_mark(dir, &mark) < 0)
