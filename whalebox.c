@@ -1016,13 +1016,15 @@ static void answer_as_box(int is_over) {
     if (!is_over) {
         unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
                                                 10);
+        step(5, "prctl(PR_SET_SECUREBITS)", NULL);
         bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        step(5, text("setresuid(-1, %u, -1)", id), NULL);
         must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+        step(5, text("setresuid(-1, %u, -1)", id), NULL);
         must(syscall(SYS_setresuid, -1, id, -1));
     } else {
         step(5, "setresuid(-1, 0, -1)", NULL);
         must(syscall(SYS_setresuid, -1, 0, -1));
+        step(5, "prctl(PR_SET_SECUREBITS)", NULL);
         must(prctl(PR_SET_SECUREBITS, bits));
     }
 }
@@ -1625,10 +1627,11 @@ static unsigned long long start_time(int pid) {
     return field ? (unsigned long long)atoll(field) : 0;
 }
 
-/* What tells this boot from any other: numbers of processes begin anew. */
+/* What tells this boot from any other: numbers of processes begin anew.  "-" if
+ * /proc hides it: then the start time alone tells them apart. */
 static char *boot_id(void) {
-    const char *file = "/proc/sys/kernel/random/boot_id";
-    return text("%.36s", read_file(AT_FDCWD, file));
+    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+    return text("%.36s", *id ? id : "-");
 }
 
 /* What tells our numbers of processes from those that a container's processes
@@ -1675,7 +1678,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
     int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  st.st_uid == geteuid();
+                  st.st_uid == getuid();
     ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
 
     close(fd);
@@ -1687,7 +1690,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
 
     const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
     const char *boot = strsep(&rest, " "), *namespace = rest;
-    if (!namespace || strlen(boot) != 36 ||
+    if (!namespace || !*boot || strlen(boot) > 36 ||
         parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
         parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
         return -1;
@@ -2008,7 +2011,7 @@ static void check_owner(int fd, const char *path, mode_t open) {
 
     step(9, text("fstat(%s)", path), text("stat %s", path));
     must(fstat(fd, &st));
-    if (st.st_uid != geteuid())
+    if (st.st_uid != getuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
     if (st.st_mode & S_ISVTX)
@@ -2028,7 +2031,8 @@ static void open_containers(void) {
         : data && *data ? text("%s/whalebox", data)
         : text("%s/.local/share/whalebox", own ? own : "");
 
-    step(9, text("mkdir(%s)", path), text("mkdir -p %s", path));
+    step(9, text("mkdir(%s/containers)", path),
+         text("mkdir -p %s/containers", path));
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
         mkdir(path, 0700);              /* if it fails, so does the last */
@@ -2039,8 +2043,7 @@ static void open_containers(void) {
     int home_fd = must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, text("mkdir(%s/containers)", path),
-         text("mkdir %s/containers", path));
+    step(9, text("mkdir(%s/containers)", path), NULL);
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
     const char *folders_path = text("%s/containers", path);
@@ -4385,8 +4388,9 @@ static void remove_one(const char *name) {
 
     if (supervisor >= 0 && !has_exited && !is_forced)
         refuse(text("whalebox stop %s, or rm -f", name), "%s is running", name);
-    if (supervisor < 0 && !is_forced &&
-        find_resident(dir, &resident_pidfd) == SOMEBODY)
+    if (supervisor < 0 && !is_forced && /* it may be about to end */
+        find_resident(dir, &resident_pidfd) == SOMEBODY &&
+        !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
     if (read_mark(dir, &mark) < 0)
