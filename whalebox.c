@@ -192,9 +192,11 @@ static struct box {
 struct option {
     char letter;                        /* 'm', or 0 */
     const char *name;                   /* "memory" */
-    const char *value;                  /* what --help calls its value, or NULL */
+    /* what --help calls its value, or NULL */
+    const char *value;
     const char *help;                   /* what it is for */
-    void (*set)(const struct option *, const char *value);      /* check, store */
+    /* check, store */
+    void (*set)(const struct option *, const char *value);
     void *into;                         /* where SET stores it */
     unsigned long long low, high;       /* of a number */
     int is_passing;                     /* it is for this run alone */
@@ -203,10 +205,12 @@ struct option {
 /* A command of whalebox's own. */
 struct command {
     const char *name;                   /* "stop" */
-    const char *usage;                  /* what follows it: "[-t SEC] NAME..." */
+    /* what follows it: "[-t SEC] NAME..." */
+    const char *usage;
     const char *help;                   /* what it does */
     int (*run)(int argc, char **argv);  /* as main(): returns the status */
-    int has_run_options;                /* it takes those of a run, some of them */
+    /* it takes those of a run, some of them */
+    int has_run_options;
 };
 
 /* What fixes a step that begins with CALL and fails with ERROR (0: any), if
@@ -221,7 +225,8 @@ struct hint {
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
     unsigned long flag;                 /* CLONE_NEW*, for the clone */
-    const int *is_shared;               /* the option that leaves the flag out */
+    /* the option that leaves the flag out */
+    const int *is_shared;
     void (*before)(void);               /* before the clone */
     void (*born)(void);                 /* when the child waits at the gate */
     void (*after)(void);                /* on every way out: undo it */
@@ -229,7 +234,8 @@ struct chapter {
     const struct command *commands;     /* the last has no name */
     const struct hint *hints;           /* the last has no call */
 #if WITH_DOCTOR
-    const char *(*find_cause)(int error);       /* what is wrong with the host */
+    /* what is wrong with the host */
+    const char *(*find_cause)(int error);
 #endif
 };
 #define LAST_CHAPTER 14
@@ -646,7 +652,8 @@ static const struct option process_options[] = {
     { 0, "version", NULL, "print the version",
       .set = set_version },
     { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
-      .set = set_name, .into = &opt.name, .is_passing = 1 },   /* a record has it anyway */
+      /* a record has it anyway */
+      .set = set_name, .into = &opt.name, .is_passing = 1 },
     { 0, "explain", NULL, "tell each step",
       .set = set_flag, .into = &opt.explain, .is_passing = 1 },
     { 0 }
@@ -1301,8 +1308,8 @@ static void write_limits(void) {
         write_limit("cpuset.cpus", opt.cpuset);
     const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
     if (opt.cpuset)                  /* what is set may not be what is used */
-        require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective")) == 0,
-                ENODEV);
+        require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective"))
+                == 0, ENODEV);
 }
 
 /* Open the folder of all boxes' cgroups, made if it is missing, and keep others
@@ -1487,7 +1494,10 @@ static void attach_folder(const struct tree *tree, const char *to) {
 
 static void open_rootfs(void) {
     const char *set = getenv("WHALEBOX_ROOTFS");
-    rootfs = open_folder(opt.rootfs ? opt.rootfs : set && *set ? set : "rootfs", 0);
+
+    if (opt.rootfs)
+        set = opt.rootfs;
+    rootfs = open_folder(set && *set ? set : "rootfs", 0);
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
@@ -1665,7 +1675,8 @@ static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
     ssize_t written = must(pwrite(fd, line, strlen(line), 0));
     require(written == (ssize_t)strlen(line), ENOSPC);
     if (box.is_kept)
-        must(fsync(fd));                /* or it would be nobody's after a crash */
+        /* or it would be nobody's after a crash */
+        must(fsync(fd));
     close(fd);
 }
 
@@ -1981,10 +1992,10 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
     return result;
 }
 
-/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.  A
- * folder with the sticky bit is to be kept.
- * Whoever does so has a lock on the folder meanwhile, so that two of us do not
- * do it twice, and whalebox start does not bring the box back. */
+/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.
+ * A folder with the sticky bit is to be kept. Whoever does so has a lock on the
+ * folder meanwhile, so that two of us do not do it twice, and whalebox start
+ * does not bring the box back. */
 static int sweep_box(int parent, const char *name) {
     int dir_fd = *name == '.' ? -1 : openat(parent, name, FOLDER | O_NOFOLLOW);
     struct stat st;
@@ -2448,8 +2459,8 @@ static void filter_system_calls(void) {
         *at++ = (struct sock_filter)NO; /* two instructions a call */
     }
     memcpy(at, last, sizeof(last));     /* those judged by an argument */
-    step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)", LENGTH(refused)),
-         NULL);
+    step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
+                  LENGTH(refused)), NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
     require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
 }
@@ -2552,7 +2563,8 @@ static void add_volume(const struct option *o, const char *value) {
 }
 
 static const struct option volume_options[] = {
-    { 'v', "volume", "SRC:DST[:ro]", "mount the host's SRC at DST, with no devices",
+    { 'v', "volume", "SRC:DST[:ro]",
+      "mount the host's SRC at DST, with no devices",
       .set = add_volume },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
       .set = add_variable, .is_passing = 1 },    /* a record has what it sets */
@@ -2588,7 +2600,8 @@ static const struct hint volume_hints[] = {
  * open_tree(2) copies a file's mount as well as a folder's.
  */
 static void open_volumes(void) {
-    for (struct volume *v = opt.volumes; v < opt.volumes + opt.volume_count; v++) {
+    for (size_t i = 0; i < opt.volume_count; i++) {
+        struct volume *v = &opt.volumes[i];
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
@@ -2667,7 +2680,8 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
-    for (struct volume *v = opt.volumes; v < opt.volumes + opt.volume_count; v++) {
+    for (size_t i = 0; i < opt.volume_count; i++) {
+        struct volume *v = &opt.volumes[i];
         struct stat root, source, target;
         must(fstat(v->tree->fd, &source));      /* of a kind with the target */
         int place = make_in_box(v->target, S_ISDIR(source.st_mode));
@@ -2859,10 +2873,12 @@ static void furnish_box(void) {
     set_variable(text("HOSTNAME=%s", own), 0);
     set_variable(text("TERM=%s", term ? term : "dumb"), 0);
     environ = opt.variables;                /* the host's is forgotten */
-    if (opt.workdir) {                      /* a whole path is made, as docker */
+    /* a whole path is made, as docker */
+    if (opt.workdir) {
         step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir),
              text("cd %s", opt.workdir));
-        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)     /* has it */
+        /* has it */
+        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)
                 : must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
         must(fchdir(dir));
         close(dir);                     /* it is where we are */
@@ -3446,9 +3462,12 @@ static const struct option detach_options[] = {
       .set = set_size, .into = &opt.log_max },
     { 0 }
 };
-static int ps_main(int argc, char **argv), logs_main(int argc, char **argv);
-static int inspect_main(int argc, char **argv), stop_main(int argc, char **argv);
-static int start_main(int argc, char **argv), rm_main(int argc, char **argv);
+static int ps_main(int argc, char **argv);
+static int logs_main(int argc, char **argv);
+static int inspect_main(int argc, char **argv);
+static int stop_main(int argc, char **argv);
+static int start_main(int argc, char **argv);
+static int rm_main(int argc, char **argv);
 static const struct command detach_commands[] = {
     { "ps", "[-a] [-q]", "list boxes that run; -a: all; -q: names alone",
       .run = ps_main },
@@ -3456,7 +3475,8 @@ static const struct command detach_commands[] = {
       .run = logs_main },
     { "inspect", "NAME [KEY]", "its record, or one value of it",
       .run = inspect_main },
-    { "stop", "[-t SEC] NAME...", "end it: TERM, and KILL after SEC seconds (10)",
+    { "stop", "[-t SEC] NAME...",
+      "end it: TERM, and KILL after SEC seconds (10)",
       .run = stop_main },
     { "start", "NAME...", "run it again, with its files, with -d",
       .run = start_main },
@@ -3488,7 +3508,8 @@ PRINTF(1) static void add(const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (draft_length < sizeof(draft))         /* there is room */
-        draft_length += (size_t)vsnprintf(draft + draft_length, sizeof(draft) - draft_length,
+        draft_length += (size_t)vsnprintf(draft + draft_length,
+                                          sizeof(draft) - draft_length,
                                     format, args);
     va_end(args);
 }
@@ -3539,7 +3560,8 @@ static void write_record(const char *status, const char *exit_code) {
     add_word("\ndirectory=", directory); /* of those that are not */
     for (struct given *g = given; g->option; g++)
         if (!g->option->is_passing)
-            add_word(text("\n%s=", g->option->name), g->value ? g->value : "yes");
+            add_word(text("\n%s=", g->option->name),
+                     g->value ? g->value : "yes");
 #if WITH_VOLUMES
     for (char **variable = opt.variables; *variable; variable++)
         add_word("\nenv=", *variable);
@@ -3547,13 +3569,16 @@ static void write_record(const char *status, const char *exit_code) {
     size_t options = draft_length;            /* the end of those */
     for (char **word = box.argv; *word; word++) /* last: see read_record() */
         add_word(word == box.argv ? "\ncommand=" : " ", *word);
-    if (!box.is_kept && draft_length >= sizeof(draft) - 1 && options < sizeof(draft)) {
-        draft_length = options;               /* nobody will start it again, so it */
+    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
+        options < sizeof(draft)) {
+        /* nobody will start it again, so it */
+        draft_length = options;
         add("\ncommand=...");           /* need not hold all words */
     }
     add("\n");
     step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
-    require(draft_length < sizeof(draft) - 1, E2BIG); /* its reader would say so */
+    /* its reader would say so */
+    require(draft_length < sizeof(draft) - 1, E2BIG);
     int fd = open_new_record(0);        /* it may have room already */
     ssize_t written = must(write(fd, draft, strlen(draft)));
     require(written == (ssize_t)strlen(draft), ENOSPC);
@@ -3645,7 +3670,8 @@ static ssize_t take_output(void) {
     ssize_t got = read(output[0], buffer, sizeof(buffer));
     if (got < 0)
         give_up_output();
-    if (got > 0 && lseek(logfile, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
+    if (got > 0 &&
+        lseek(logfile, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
         renameat(folder, "log", folder, "log.1");
         close(logfile);                 /* it is log.1 now */
         logfile = -1;
@@ -3753,9 +3779,12 @@ static void begin_record(void) {
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
-    if (box.is_kept) {                      /* when it ends the disk may be full, */
-        step(13, text("fallocate(%s/config.new)", box.name), NULL); /* of its files even */
-        close(open_new_record((off_t)draft_length + 64));     /* a little longer */
+    /* when it ends the disk may be full, */
+    if (box.is_kept) {
+        /* of its files even */
+        step(13, text("fallocate(%s/config.new)", box.name), NULL);
+        /* a little longer */
+        close(open_new_record((off_t)draft_length + 64));
         if (!opt.detach)
             keep_box();                 /* else once it runs */
     }
@@ -4270,8 +4299,8 @@ static int next_letter(int argc, char **argv, const char *letters) {
     return letter;
 }
 
-/* Call ACT for each of NAMES, one after the other, in a process each, so that no
- * failure keeps it from the next.  Returns the status for main(). */
+/* Call ACT for each of NAMES, one after the other, in a process each, so that
+ * no failure keeps it from the next.  Returns the status for main(). */
 static int for_each_name(char **names, void (*act)(const char *name)) {
     int status, result = 0;
 
@@ -4356,8 +4385,8 @@ static void end_box(int seconds) {
 static unsigned long long stop_seconds = 10;    /* before it is killed */
 
 /* whalebox stop: the box may clean up, which takes time, but has no choice.  We
- * hold its processes, not their numbers, and so need not keep others from acting
- * on the box while we wait. */
+ * hold its processes, not their numbers, and so need not keep others from
+ * acting on the box while we wait. */
 static void stop_box(const char *name) {
     int dir = open_box(name, LOCK_EX);
     const char *status = need_status(dir, name);        /* or it is refused */
@@ -4423,8 +4452,9 @@ static int rm_main(int argc, char **argv) {
     return for_each_name(argv + optind, remove_one);
 }
 
-/* Set the options that are in the record: they stand between the folder in which
- * their paths begin and the command.  One that this build has not is refused. */
+/* Set the options that are in the record: they stand between the folder in
+ * which their paths begin and the command.  One that this build has not is
+ * refused. */
 static void set_recorded(void) {
     for (char *line = value_of("directory"); line;) {
         line += strlen(line) + 1;       /* the next one */
@@ -4663,9 +4693,9 @@ static void wait_until_made(int dir, const char *name) {
     close(upper_fd);
 }
 
-/* Whom the visitor enters: PID 1 of the box NAME, whose number is PID, or, for a
- * user whose box has an init, that one's child, since who may not look into our
- * program may not enter it either. */
+/* Whom the visitor enters: PID 1 of the box NAME, whose number is PID, or, for
+ * a user whose box has an init, that one's child, since who may not look into
+ * our program may not enter it either. */
 static int open_host(const char *pid) {
     if (!opt.init || host_root)
         return open_box_process();
@@ -4778,7 +4808,7 @@ static const char *find_interpreter(const char *file) {
 }
 
 /* In the process that has failed: the fix, if the doctor knows it, or NULL. */
-static const char *find_cause(int error) {
+TOOL const char *find_cause(int error) {
     const struct hint *h = causes;
     if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
         access(box.argv[0], F_OK) == 0)
@@ -4789,8 +4819,8 @@ static const char *find_cause(int error) {
     return h->fix;
 }
 
-/* What the helper, and the child that it makes, tell the doctor: they share this
- * memory.  NULL unless the doctor looks. */
+/* What the helper, and the child that it makes, tell the doctor: they share
+ * this memory.  NULL unless the doctor looks. */
 static struct finding {
     int seen[LAST_CHAPTER + 1];         /* the child took a step of it */
     int failed;                         /* the chapter, or -1 */
@@ -4817,6 +4847,7 @@ static void note_failure(const char *why, const char *fix) {
 static _Noreturn void try_a_box(const int *off) {
     static char root[] = "/", *argv[] = { root, NULL };
 
+    (void)off;                          /* no chapter can be off */
     opt = (struct options){ .name = NULL };
     told = open("/dev/null", O_WRONLY | O_CLOEXEC);     /* the doctor says it */
 #if WITH_USER
@@ -4835,8 +4866,8 @@ static _Noreturn void try_a_box(const int *off) {
     exit(run_box(argv));                /* it refuses, or execve does */
 }
 
-/* Try a box, and see how far it gets.  Returns the chapter that failed, or -1 if
- * it was the execve that is to fail. */
+/* Try a box, and see how far it gets.  Returns the chapter that failed, or -1
+ * if it was the execve that is to fail. */
 static int examine(const int *off) {
     int status;
 
@@ -4858,10 +4889,10 @@ static int examine(const int *off) {
 }
 
 /*
- * whalebox doctor: check the host by making a box and looking how far that gets.
- * What fails is the very step, with the very hint, that a run fails with.  A
- * chapter that the others can do without is left out then, and the rest tried
- * again.
+ * whalebox doctor: check the host by making a box and looking how far that
+ * gets. What fails is the very step, with the very hint, that a run fails
+ * with.  A chapter that the others can do without is left out then, and the
+ * rest tried again.
  */
 static int doctor_main(int argc, char **argv) {
     const char *why[LENGTH(chapters)] = { NULL };       /* NULL: all is well */
@@ -4901,7 +4932,7 @@ static int doctor_main(int argc, char **argv) {
     return is_sick;                     /* 0: every chapter works */
 }
 
-static const struct command doctor_commands[2] = {
+TOOL const struct command doctor_commands[2] = {
     { "doctor", "", "check what works here, and why not",
       .run = doctor_main },
 };
@@ -4962,8 +4993,8 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [14] = "exec",
 };
 
-/* Refuse WORD, an option or a command, if it belongs to a chapter that this build
- * leaves out. */
+/* Refuse WORD, an option or a command, if it belongs to a chapter that this
+ * build leaves out. */
 static void refuse_left_out(const char *word) {
     const char *key = text(" %.*s ", (int)strcspn(word, "="), word);
 
@@ -4998,8 +5029,8 @@ static const struct option *need_option(const char *word) {
            "there is no option %s", word);
 }
 
-/* Set the options that ARGV begins with, and return what follows them: an option
- * of the command's own stands after it, and is left alone. */
+/* Set the options that ARGV begins with, and return what follows them: an
+ * option of the command's own stands after it, and is left alone. */
 static char **parse_options(char **argv) {
     while (*argv && argv[0][0] == '-' && argv[0][1]) {
         char *word = *argv++;
