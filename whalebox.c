@@ -426,16 +426,6 @@ static char *read_file(int dir, const char *file) {
     return all ? all : none + 1;
 }
 
-/* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
- * it; FLAGS as O_CREAT.  Returns 0, or -1 with errno. */
-TOOL int write_file(int dir, const char *file, const char *value, int flags) {
-    int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | flags, 0644);
-    ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
-    if (fd >= 0)
-        close(fd);
-    return written < 0 ? -1 : 0;
-}
-
 /* Does FILE have this TEXT in it?  "\n0\n" is a whole line. */
 static int has_text(const char *file, const char *words) {
     const char *all = try_to_read(AT_FDCWD, file);
@@ -466,12 +456,6 @@ static _Noreturn void die(void) {
     refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
 }
 
-/* The step failed, but we go on: we are cleaning up. */
-TOOL void complain(void) {
-    tell(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
-            visible(now.call), strerror(errno));
-}
-
 /* printf to standard output, which may be closed, or full. */
 PRINTF(1) static void print(const char *format, ...) {
     va_list args;
@@ -499,91 +483,6 @@ TOOL void require(int holds, int error) {
     die();
 }
 
-/* Call TASK for each entry of the folder DIR, regular FILES among them or not,
- * until one returns other than 0; returns that, else 0, or -1 (errno). */
-TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
-    _Alignas(struct dirent) char buffer[4096];
-    struct dirent *entry;               /* the one at hand */
-    long length = 0, result = 0;        /* of entries in the buffer; TASK's */
-    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
-        return -1;
-    while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
-                                            sizeof(buffer))) > 0)
-        for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
-            entry = (struct dirent *)(buffer + at);
-            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-                (files || entry->d_type != DT_REG))     /* DT_UNKNOWN, too */
-                result = task(dir, entry->d_name);
-        }
-    return length < 0 ? -1 : (int)result;
-}
-
-/* A whalebox tells that it lives by a lock on its box's folders, which the
- * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
- * flock(2)'s, do not go on to children, which may outlive us.  A folder can
- * only be opened for reading, and so be locked only by F_RDLCK.  0, or -1
- * (errno). */
-TOOL int lock_folder(int dir_fd) {
-    struct flock lock = { .l_type = F_RDLCK };
-    return fcntl(dir_fd, F_SETLK, &lock);
-}
-
-/* Does nobody have that lock?  If it cannot be told, somebody may. */
-TOOL int is_abandoned(int dir_fd) {
-    struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
-    return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
-}
-
-/* Call LOOK for 64 of the folders in DIR, or for all if there are no more.
- * They begin at a random one, so that each has its turn in some run, and no run
- * has to look at hundreds. */
-static unsigned long long chance;       /* drawn by each run */
-static unsigned long long folders, at_folder;
-static int (*look_into)(int dir_fd, const char *name);
-
-static int count_folder(int dir_fd, const char *name) {
-    (void)dir_fd, (void)name;
-    folders++;
-    return 0;
-}
-
-static int look_in_turn(int dir_fd, const char *name) {
-    unsigned long long first = chance % folders;
-
-    if ((at_folder++ + folders - first) % folders < 64)
-        look_into(dir_fd, name);
-    return 0;
-}
-
-TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
-    folders = at_folder = 0;
-    look_into = look;
-    if (for_each(dir_fd, 0, count_folder) == 0 && folders > 0)
-        for_each(dir_fd, 0, look_in_turn);
-}
-
-/* Is FD still what is called NAME in the folder DIR_FD? */
-TOOL int is_same_file(int fd, int dir_fd, const char *name) {
-    struct stat ours, there;
-    return fstat(fd, &ours) == 0 &&
-           fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
-}
-
-/* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
- * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
-TOOL int parse_number(const char *s, unsigned long long low,
-                      unsigned long long high, unsigned long long *into) {
-    const char *start = s;              /* to see whether there was a digit */
-    for (*into = 0; *s >= '0' && *s <= '9'; s++) {
-        unsigned int digit = (unsigned int)(*s - '0');
-        if (*into > (high - digit) / 10)
-            return -1;                  /* it would pass HIGH */
-        *into = *into * 10 + digit;
-    }
-    return s == start || *s || *into < low ? -1 : 0;
-}
-
 /* The setters: each checks a value of one kind, and stores it. */
 static _Noreturn void refuse_value(const struct option *o, const char *value) {
     refuse(text("--%s %s  %s", o->name, o->value, o->help),
@@ -601,27 +500,6 @@ TOOL void set_text(const struct option *o, const char *value) {
     *(const char **)o->into = value;    /* not copied: it lasts */
 }
 
-TOOL void set_number(const struct option *o, const char *value) {
-    if (parse_number(value, o->low, o->high, o->into) < 0)
-        refuse_value(o, value);
-}
-
-/* Bytes: digits, and then a unit or none. */
-TOOL void set_size(const struct option *o, const char *value) {
-    static const char units[] = "bkmg"; /* each is 1,024 of the one before */
-    char *digits = text("%s", value);
-    char *end = digits + strspn(digits, "0123456789");
-    const char *unit = *end ? strchr(units, *end) : units;
-    int shift = unit ? 10 * (int)(unit - units) : 0;
-
-    if (!unit || (*end && end[1]))      /* as in 1x and 1mb */
-        refuse_value(o, value);
-    *end = '\0';
-    if (parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
-        refuse_value(o, value);
-    *(unsigned long long *)o->into <<= shift;
-}
-
 /* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
 static void set_name(const struct option *o, const char *value) {
     size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -629,13 +507,6 @@ static void set_name(const struct option *o, const char *value) {
     if (value[good] || good > 63 || strchr("_.-", *value))
         refuse_value(o, value);
     set_text(o, value);
-}
-
-/* "host": share that namespace with the host after all. */
-TOOL void set_host(const struct option *o, const char *value) {
-    if (strcmp(value, "host") != 0)
-        refuse_value(o, value);
-    *(int *)o->into = 1;
 }
 
 static void set_help(const struct option *o, const char *value);
@@ -890,8 +761,6 @@ static const struct hint mount_hints[] = {
     { "mount(proc", EPERM, .fix = "the host's /proc is partly hidden, as in "
       "docker: run the outer container with --privileged" },
     { "", EPERM, .fix = "mounting takes root or a user namespace" },
-    { "openat2", ELOOP, .fix = "a symbolic link in the rootfs leads the mount "
-      "elsewhere: make it a plain folder" },
     { 0 }
 };
 
@@ -902,66 +771,36 @@ static void make_mounts_private(void) {
     must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
-/* In the child: a descriptor of the folder TARGET, made if missing, to mount
- * on.  No symbolic link on the way: the rootfs may be a stranger's, and its
- * "proc" a link to our /etc (CVE-2019-19921).  openat2(2). */
-static int open_target(const char *target) {
-    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                            .resolve = RESOLVE_NO_SYMLINKS };
-    step(4, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
-         text("mkdir -p %s", target));
-    if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
-        die();
-    return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
-}
-
-/* A copy of the mount at PATH that is nowhere yet: a descriptor, to change and
- * then attach.  FLAGS: AT_RECURSIVE, or 0.  open_tree(2), Linux 5.2. */
-static int clone_tree(const char *path, unsigned int flags) {
-    step(4, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
-    return must(syscall(SYS_open_tree, AT_FDCWD, path,
-                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-}
-
-/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
- * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
-static void attach_tree(int tree, const char *from, int place, const char *to) {
-    step(4, text("move_mount(%s, %s)", from, to),
-         text("mount --bind %s %s", from, to));
-    must(syscall(SYS_move_mount, tree, "", place, "",
-                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(tree);                        /* its place holds the mount now */
-    close(place);                       /* move_mount needed it, no more */
-}
-
-/* In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
- * user namespace has to own; and /proc and /sys take that the host's, in sight
- * still, hide nothing.  If that is the host's, its own is shown, with FLAGS. */
-static void mount_fresh(const char *type, const char *target, unsigned long
-                        shows, unsigned long flags, const char *data) {
-    struct mount_attr attr = { .attr_set = flags }; /* for the host's */
-    const char *host = text("/%s", target); /* the host's own instance */
-    int place = open_target(target);    /* what it is mounted on */
-    if ((box.flags & shows) == shows) {
-        step(4, text("mount(%s, %s)", type, target),
-             text("mount -t %s -o nosuid%s%s%s%s%s %s %s", type,
-                  flags & MS_RDONLY ? ",ro" : "",
-                  flags & MS_NODEV ?
-             ",nodev" : "",
-                  flags & MS_NOEXEC ? ",noexec" : "",
-                  *data ? "," :
-             "", data, type, target));
-        must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
-        close(place);
-        return;
-    }
-    int tree = clone_tree(host, AT_RECURSIVE); /* with what is in it */
-    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
-                 &attr, sizeof(attr)));
-    attach_tree(tree, host, place, target);
+/* In the child: at PLACE a /proc that shows its own processes, in place of the
+ * host's.  Nothing in it is ever a program or a device, so none is taken for
+ * one.  proc(5). */
+static void mount_proc(const char *place) {
+    step(4, text("mount(proc, %s)", place), "mount -t proc proc /proc");
+    must(mount("proc", place, "proc", SAFE, NULL));
 }
 #endif /* WITH_MOUNT */
+#if WITH_USER || WITH_NET || WITH_CGROUP || WITH_LAYERS
+/* --- Tools of the chapters from 5 on ---------------------------------------
+ */
+
+/* "host": share that namespace with the host after all. */
+TOOL void set_host(const struct option *o, const char *value) {
+    if (strcmp(value, "host") != 0)
+        refuse_value(o, value);
+    *(int *)o->into = 1;
+}
+
+/* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
+ * it; FLAGS as O_CREAT.  Returns 0, or -1 with errno. */
+TOOL int write_file(int dir, const char *file, const char *value, int flags) {
+    int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | flags, 0644);
+    ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
+    if (fd >= 0)
+        close(fd);
+    return written < 0 ? -1 : 0;
+}
+#endif
+
 #if WITH_USER
 /* === Chapter 5: its own users ==============================================
  *
@@ -1170,6 +1009,126 @@ static void bring_up_loopback(void) {
     close(fd);
 }
 #endif /* WITH_NET */
+#if WITH_CGROUP || WITH_LAYERS || WITH_LOCKS || WITH_VOLUMES
+/* --- Tools of the chapters from 7 on: numbers, and folders of folders -------
+ */
+
+/* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
+ * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
+TOOL int parse_number(const char *s, unsigned long long low,
+                      unsigned long long high, unsigned long long *into) {
+    const char *start = s;              /* to see whether there was a digit */
+    for (*into = 0; *s >= '0' && *s <= '9'; s++) {
+        unsigned int digit = (unsigned int)(*s - '0');
+        if (*into > (high - digit) / 10)
+            return -1;                  /* it would pass HIGH */
+        *into = *into * 10 + digit;
+    }
+    return s == start || *s || *into < low ? -1 : 0;
+}
+
+TOOL void set_number(const struct option *o, const char *value) {
+    if (parse_number(value, o->low, o->high, o->into) < 0)
+        refuse_value(o, value);
+}
+
+/* Bytes: digits, and then a unit or none. */
+TOOL void set_size(const struct option *o, const char *value) {
+    static const char units[] = "bkmg"; /* each is 1,024 of the one before */
+    char *digits = text("%s", value);
+    char *end = digits + strspn(digits, "0123456789");
+    const char *unit = *end ? strchr(units, *end) : units;
+    int shift = unit ? 10 * (int)(unit - units) : 0;
+
+    if (!unit || (*end && end[1]))      /* as in 1x and 1mb */
+        refuse_value(o, value);
+    *end = '\0';
+    if (parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+        refuse_value(o, value);
+    *(unsigned long long *)o->into <<= shift;
+}
+
+/* The step failed, but we go on: we are cleaning up. */
+TOOL void complain(void) {
+    tell(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
+            visible(now.call), strerror(errno));
+}
+
+/* Call TASK for each entry of the folder DIR, regular FILES among them or not,
+ * until one returns other than 0; returns that, else 0, or -1 (errno). */
+TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
+    _Alignas(struct dirent) char buffer[4096];
+    struct dirent *entry;               /* the one at hand */
+    long length = 0, result = 0;        /* of entries in the buffer; TASK's */
+    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
+        return -1;
+    while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
+                                            sizeof(buffer))) > 0)
+        for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
+            entry = (struct dirent *)(buffer + at);
+            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+                (files || entry->d_type != DT_REG))     /* DT_UNKNOWN, too */
+                result = task(dir, entry->d_name);
+        }
+    return length < 0 ? -1 : (int)result;
+}
+
+/* A whalebox tells that it lives by a lock on its box's folders, which the
+ * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
+ * flock(2)'s, do not go on to children, which may outlive us.  A folder can
+ * only be opened for reading, and so be locked only by F_RDLCK.  0, or -1
+ * (errno). */
+TOOL int lock_folder(int dir_fd) {
+    struct flock lock = { .l_type = F_RDLCK };
+    return fcntl(dir_fd, F_SETLK, &lock);
+}
+
+/* Does nobody have that lock?  If it cannot be told, somebody may. */
+TOOL int is_abandoned(int dir_fd) {
+    struct flock lock = { .l_type = F_WRLCK };  /* would it be granted? */
+    return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+/* Call LOOK for 64 of the folders in DIR, or for all if there are no more.
+ * They begin at a random one, so that each has its turn in some run, and no run
+ * has to look at hundreds. */
+static unsigned long folders, first_folder, at_folder;
+static int (*look_into)(int dir_fd, const char *name);
+
+static int count_folder(int dir_fd, const char *name) {
+    (void)dir_fd, (void)name;
+    folders++;
+    return 0;
+}
+
+static int look_in_turn(int dir_fd, const char *name) {
+    if ((at_folder++ + folders - first_folder) % folders < 64)
+        look_into(dir_fd, name);
+    return 0;
+}
+
+TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
+    unsigned int chance;
+
+    folders = at_folder = 0;
+    look_into = look;
+    if (for_each(dir_fd, 0, count_folder) < 0 || folders == 0)
+        return;
+    step(now.chapter, "getrandom()", NULL);
+    must(getentropy(&chance, sizeof(chance)));
+    first_folder = chance % folders;
+    for_each(dir_fd, 0, look_in_turn);
+}
+
+/* Is FD still what is called NAME in the folder DIR_FD? */
+TOOL int is_same_file(int fd, int dir_fd, const char *name) {
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 &&
+           fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+#endif
+
 #if WITH_CGROUP
 /* === Chapter 7: limits =====================================================
  *
@@ -1419,6 +1378,30 @@ static void enter_cgroup_namespace(void) {
     must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
 }
 #endif /* WITH_CGROUP */
+#if WITH_ROOT || WITH_LOCKS
+/* --- Tools of the chapters from 8 on: mounts that are held ------------------
+ */
+
+/* A copy of the mount at PATH that is nowhere yet: a descriptor, to change and
+ * then attach.  FLAGS: AT_RECURSIVE, or 0.  open_tree(2), Linux 5.2. */
+TOOL int clone_tree(const char *path, unsigned int flags) {
+    step(8, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
+    return must(syscall(SYS_open_tree, AT_FDCWD, path,
+                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+}
+
+/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
+ * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
+TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
+    step(8, text("move_mount(%s, %s)", from, to),
+         text("mount --bind %s %s", from, to));
+    must(syscall(SYS_move_mount, tree, "", place, "",
+                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+    close(tree);                        /* its place holds the mount now */
+    close(place);                       /* move_mount needed it, no more */
+}
+#endif
+
 #if WITH_ROOT
 /* === Chapter 8: its own root ===============================================
  *
@@ -1443,7 +1426,9 @@ static const struct option root_options[] = {
     { 0 }
 };
 static const struct hint root_hints[] = {
-    { "open", 0, .fix = "name one with --rootfs, or make one: "
+    { "openat2", ELOOP, .fix = "a symbolic link in the rootfs leads the mount "
+      "elsewhere: make it a plain folder" },
+    { "open(", 0, .fix = "name one with --rootfs, or make one: "
       "./busybox-rootfs.sh" },
     { "pivot_root", EINVAL, .fix = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
@@ -1452,6 +1437,75 @@ static const struct hint root_hints[] = {
       "one on ext4, xfs or btrfs, or --userns host" },
     { 0 }
 };
+
+/* In the child: a descriptor of the folder TARGET, made if missing, to mount
+ * on.  No symbolic link on the way: the rootfs may be a stranger's, and its
+ * "proc" a link to our /etc (CVE-2019-19921).  openat2(2). */
+static int open_target(const char *target) {
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS };
+    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
+         text("mkdir -p %s", target));
+    if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
+        die();
+    return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
+}
+
+/* The options of a mount, as mount(8) writes them. */
+static const char *mount_options(unsigned long flags, const char *data) {
+    return text("nosuid%s%s%s%s%s",
+                flags & MS_RDONLY ? ",ro" : "",
+                flags & MS_NODEV ? ",nodev" : "",
+                flags & MS_NOEXEC ? ",noexec" : "",
+                *data ? "," : "", data);
+}
+
+/* In the child: show the host's own instance of TARGET there, with FLAGS, on
+ * the descriptor PLACE, which is closed then. */
+static void bind_from_host(const char *target, int place, unsigned long flags) {
+    struct mount_attr attr = { .attr_set = flags };
+    const char *host = text("/%s", target);
+
+    int tree = clone_tree(host, AT_RECURSIVE);  /* with what is in it */
+    step(8, text("mount_setattr(%s)", host), NULL);
+    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+                 &attr, sizeof(attr)));
+    attach_tree(tree, host, place, target);
+}
+
+/* In the child: mount a file system that the kernel makes up at TARGET, below
+ * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
+ * user namespace has to own, and /sys takes that the host's, in sight still,
+ * hides nothing.  If that is the host's, its own is shown. */
+static void mount_fresh(const char *type, const char *target,
+                        unsigned long shows, unsigned long flags,
+                        const char *data) {
+    int place = open_target(target);    /* what it is mounted on */
+
+    if ((box.flags & shows) != shows) {
+        bind_from_host(target, place, flags);
+        return;
+    }
+    step(8, text("mount(%s, %s)", type, target),
+         text("mount -t %s -o %s %s %s", type, mount_options(flags, data), type,
+              target));
+    must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
+    close(place);
+}
+
+/* In the child: the /proc of chapter 4, in the new root, while the host's is in
+ * sight still: the kernel gives a user namespace no /proc that shows more than
+ * the one it has. */
+static void mount_root_proc(void) {
+    int place = open_target("proc");
+
+    if (box.flags & CLONE_NEWPID) {
+        mount_proc(text("/proc/self/fd/%d", place));
+        close(place);
+    } else {
+        bind_from_host("proc", place, SAFE);
+    }
+}
 
 /* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file. */
 static struct tree *open_folder(const char *name, unsigned int flags) {
@@ -4071,12 +4125,12 @@ static void child(void) {
 #else
     attach_rootfs();            /* "." is the rootfs, and the new root */
 #endif
-    mount_fresh("proc", "proc", CLONE_NEWPID, SAFE, "");
+    mount_root_proc();
     mount_sys();
     mount_dev();                /* with devices of the old root */
     pivot_to_rootfs();          /* the host is gone */
 #else
-    mount_fresh("proc", "/proc", CLONE_NEWPID, SAFE, "");
+    mount_proc("/proc");
 #endif
 #if WITH_LOCKS
     cover_paths();              /* before a volume can take their place */
@@ -4181,7 +4235,6 @@ static int run_box(char **argv) {
     hold_signals();
     step(0, "getrandom(64 bits)", NULL);
     must(getentropy(&bits, sizeof(bits)));
-    chance = bits;                      /* which folders to sweep */
     box.id = box.id ? box.id : text("%012llx", bits >> 16);
     box.name = opt.name ? opt.name : box.id;
     box.argv = argv;                    /* what the child will become */
