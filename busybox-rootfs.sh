@@ -11,16 +11,16 @@ set -eu
 umask 022
 
 die() {
-    echo "busybox-rootfs.sh: $1" >&2
-    [ $# -lt 2 ] || echo "  hint: $2" >&2
-    exit 1
+	echo "busybox-rootfs.sh: $1" >&2
+	[ $# -lt 2 ] || echo "  hint: $2" >&2
+	exit 1
 }
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
-    exit
-    ;;
+	sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+	exit
+	;;
 -*) die "there is no option $1" "./$1 names a folder" ;;
 esac
 
@@ -37,18 +37,18 @@ dir=${dir%/}
 busybox=
 dynamic=
 for candidate in /bin/busybox /usr/bin/busybox /bin/busybox.static \
-                 /usr/bin/busybox.static /usr/lib/initcpio/busybox; do
-    [ -x "$candidate" ] || continue
-    if grep -q '/ld-[a-z0-9_.-]*\.so' "$candidate"; then
-        dynamic=$candidate
-    else
-        busybox=$candidate
-        break
-    fi
+    /usr/bin/busybox.static /usr/lib/initcpio/busybox; do
+	[ -x "$candidate" ] || continue
+	if grep -q '/ld-[a-z0-9_.-]*\.so' "$candidate"; then
+		dynamic=$candidate
+	else
+		busybox=$candidate
+		break
+	fi
 done
 [ -n "$busybox" ] ||
-    die "no static busybox${dynamic:+: $dynamic needs shared libraries}" \
-        "./install.sh run, or your distribution's package busybox-static"
+	die "no static busybox${dynamic:+: $dynamic needs shared libraries}" \
+	    "./install.sh run, or your distribution's package busybox-static"
 
 # Everything is made in a folder beside DIR and then renamed: a half-made root
 # never carries the name of a whole one.
@@ -59,7 +59,7 @@ trap 'exit 1' HUP INT TERM
 chmod 755 "$new"
 
 mkdir -p "$new/bin" "$new/etc" "$new/usr" "$new/var" "$new/dev" "$new/proc" \
-         "$new/sys" "$new/home/guest"
+    "$new/sys" "$new/home/guest"
 mkdir -m 700 "$new/root"
 mkdir -m 1777 "$new/tmp" "$new/var/tmp"
 
@@ -72,22 +72,22 @@ ln -s ../bin "$new/usr/sbin"
 cp "$busybox" "$new/bin/busybox"
 chmod 755 "$new/bin/busybox"
 for applet in $("$busybox" --list); do
-    [ "$applet" = busybox ] || ln -s busybox "$new/bin/$applet"
+	[ "$applet" = busybox ] || ln -s busybox "$new/bin/$applet"
 done
 
 # The kernel knows users by number alone; the names come from here.
-cat > "$new/etc/passwd" <<'END'
+cat >"$new/etc/passwd" <<'END'
 root:x:0:0:root:/root:/bin/sh
 guest:x:1000:1000:guest:/home/guest:/bin/sh
 nobody:x:65534:65534:nobody:/:/bin/false
 END
-cat > "$new/etc/group" <<'END'
+cat >"$new/etc/group" <<'END'
 root:x:0:
 tty:x:5:
 guest:x:1000:
 nogroup:x:65534:
 END
-cat > "$new/etc/profile" <<'END'
+cat >"$new/etc/profile" <<'END'
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 END
 

@@ -8,15 +8,15 @@ set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
 die() {
-    echo "install.sh: $1" >&2
-    exit 1
+	echo "install.sh: $1" >&2
+	exit 1
 }
 
 # A row: the purpose; what it needs; and the package that has it on Debian
 # (apt-get), Fedora (dnf), Alpine (apk) and Arch (pacman). What is needed is a
 # file by its path, or a command, or one of the names that is_there knows.
 print_table() {
-    cat <<'END'
+	cat <<'END'
 run   make                       make             make                 make               make
 run   cc                         gcc              gcc                  gcc                gcc
 run   musl                       musl-tools       musl-gcc             musl-dev           musl
@@ -52,60 +52,60 @@ END
 }
 
 is_there() {
-    case $1 in
-    /*) [ -e "$1" ] ;;
-    musl)
-        # On Alpine every compiler is musl's, once the headers are there.
-        if [ -e /etc/alpine-release ]; then
-            [ -e /usr/include/stdio.h ]
-        else
-            command -v musl-gcc > /dev/null
-        fi ;;
-    static-busybox)
-        # A dynamic program names its loader, and would not start in a box.
-        for busybox in /bin/busybox /usr/bin/busybox /bin/busybox.static \
-                       /usr/bin/busybox.static /usr/lib/initcpio/busybox; do
-            [ -x "$busybox" ] || continue
-            grep -q '/ld-[a-z0-9_.-]*\.so' "$busybox" || return 0
-        done
-        return 1 ;;
-    libfuzzer)
-        # It comes with clang, and yet not always.
-        set -- "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer-* \
-               "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer.a
-        [ -e "$1" ] || [ -e "$2" ] ;;
-    gnu-tail) tail --version > /dev/null 2>&1 ;;
-    *) command -v "$1" > /dev/null ;;
-    esac
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	musl)
+		# On Alpine every compiler is musl's, once the headers are there.
+		if [ -e /etc/alpine-release ]; then
+			[ -e /usr/include/stdio.h ]
+		else
+			command -v musl-gcc >/dev/null
+		fi ;;
+	static-busybox)
+		# A dynamic program names its loader, and would not start in a box.
+		for busybox in /bin/busybox /usr/bin/busybox /bin/busybox.static \
+		    /usr/bin/busybox.static /usr/lib/initcpio/busybox; do
+			[ -x "$busybox" ] || continue
+			grep -q '/ld-[a-z0-9_.-]*\.so' "$busybox" || return 0
+		done
+		return 1 ;;
+	libfuzzer)
+		# It comes with clang, and yet not always.
+		set -- "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer-* \
+		    "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer.a
+		[ -e "$1" ] || [ -e "$2" ] ;;
+	gnu-tail) tail --version >/dev/null 2>&1 ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
 }
 
 # Sets manager, the column of the table that is its own, and its install line.
 find_manager() {
-    for manager in apt-get dnf apk pacman; do
-        command -v "$manager" > /dev/null || continue
-        case $manager in
-        apt-get) column=1 install="apt-get install -y --no-install-recommends" ;;
-        dnf)     column=2 install="dnf install -y" ;;
-        apk)     column=3 install="apk add" ;;
-        pacman)  column=4 install="pacman -S --needed --noconfirm" ;;
-        esac
-        return
-    done
-    die "missing:$missing; and there is no apt-get, dnf, apk or pacman to install it"
+	for manager in apt-get dnf apk pacman; do
+		command -v "$manager" >/dev/null || continue
+		case $manager in
+		apt-get) column=1 install="apt-get install -y --no-install-recommends" ;;
+		dnf)     column=2 install="dnf install -y" ;;
+		apk)     column=3 install="apk add" ;;
+		pacman)  column=4 install="pacman -S --needed --noconfirm" ;;
+		esac
+		return
+	done
+	die "missing:$missing; and there is no apt-get, dnf, apk or pacman to install it"
 }
 
 # Sets the list of packages that have what is missing, each of them once.
 name_packages() {
-    packages=
-    for thing in $missing; do
-        package=$(print_table |
-                  awk -v thing="$thing" -v column="$column" \
-                      '$2 == thing { print $(column + 2); exit }')
-        case " $packages " in
-        *" $package "*) ;;
-        *) packages="$packages $package" ;;
-        esac
-    done
+	packages=
+	for thing in $missing; do
+		package=$(print_table |
+		    awk -v thing="$thing" -v column="$column" \
+		    '$2 == thing { print $(column + 2); exit }')
+		case " $packages " in
+		*" $package "*) ;;
+		*) packages="$packages $package" ;;
+		esac
+	done
 }
 
 case ${1:-} in
@@ -116,9 +116,9 @@ esac
 
 missing=
 while read -r purpose thing _; do
-    case " $purposes " in
-    *" $purpose "*) is_there "$thing" || missing="$missing $thing" ;;
-    esac
+	case " $purposes " in
+	*" $purpose "*) is_there "$thing" || missing="$missing $thing" ;;
+	esac
 done <<END
 $(print_table)
 END
@@ -128,11 +128,11 @@ find_manager
 name_packages
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
-    sudo="sudo "
-    # sudo can ask for a password where there is a terminal, and nowhere else.
-    if ! command -v sudo > /dev/null || ! { [ -t 0 ] || sudo -n true; }; then
-        die "missing:$missing; only root can install it: $sudo$install$packages"
-    fi
+	sudo="sudo "
+	# sudo can ask for a password where there is a terminal, and nowhere else.
+	if ! command -v sudo >/dev/null || ! { [ -t 0 ] || sudo -n true; }; then
+		die "missing:$missing; only root can install it: $sudo$install$packages"
+	fi
 fi
 
 echo "install.sh: missing:$missing"
@@ -140,16 +140,16 @@ echo "install.sh: $sudo$install$packages"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086  # $sudo, $install and $packages are lists of words
 if [ "$manager" = apt-get ]; then
-    # A fresh machine has no package lists, and an old one has stale lists.
-    ls /var/lib/apt/lists/*_Packages* > /dev/null 2>&1 || ${sudo}apt-get -qq update
-    $sudo$install $packages || {
-        ${sudo}apt-get -qq update
-        $sudo$install $packages
-    }
+	# A fresh machine has no package lists, and an old one has stale lists.
+	ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || ${sudo}apt-get -qq update
+	$sudo$install $packages || {
+		${sudo}apt-get -qq update
+		$sudo$install $packages
+	}
 else
-    $sudo$install $packages
+	$sudo$install $packages
 fi
 
 for thing in $missing; do
-    is_there "$thing" || die "$thing is still missing"
+	is_there "$thing" || die "$thing is still missing"
 done

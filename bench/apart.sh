@@ -5,18 +5,18 @@
 # are removed.  Sets project, and in there tmp; the rest is in "$@".
 
 die() {
-    echo "${0##*/}: $1" >&2
-    exit 1
+	echo "${0##*/}: $1" >&2
+	exit 1
 }
 
 project=$(cd "$(dirname "$0")/.." && pwd)
 if [ "${1-}" != --inside ]; then
-    [ "$(id -u)" = 0 ] || die "needs root: what is measured is root's box"
-    tmp=$(mktemp -d)
-    trap 'rm -rf --one-file-system "$tmp"' EXIT
-    trap 'exit 1' HUP INT TERM
-    unshare --mount "$project/bench/${0##*/}" --inside "$tmp" "$@"
-    exit
+	[ "$(id -u)" = 0 ] || die "needs root: what is measured is root's box"
+	tmp=$(mktemp -d)
+	trap 'rm -rf --one-file-system "$tmp"' EXIT
+	trap 'exit 1' HUP INT TERM
+	unshare --mount "$project/bench/${0##*/}" --inside "$tmp" "$@"
+	exit
 fi
 tmp=$2
 shift 2
