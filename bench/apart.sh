@@ -21,3 +21,16 @@ fi
 tmp=$2
 shift 2
 [ -x "$project/whalebox" ] || die "no whalebox to measure: run make first"
+
+# compile PROGRAM...: makes $built/PROGRAM of bench/PROGRAM.c.  Where there is no
+# make, it has to be there.
+built=$project/build/bench
+compile() {
+	for program; do
+		if command -v make >/dev/null; then
+			make -s -C "$project" "build/bench/$program"
+		fi
+		[ -x "$built/$program" ] ||
+			die "no make, and no build/bench/$program"
+	done
+}

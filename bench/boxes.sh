@@ -16,7 +16,6 @@ case $boxes in
 *[!0-9]* | 0* | ?) die "$boxes: not a number of boxes from 10" ;;
 esac
 
-built=$project/build/bench
 w=$project/whalebox
 mount --make-rshared /
 
@@ -34,18 +33,7 @@ trap end_all EXIT
 trap 'exit 1' HUP INT TERM
 
 # In the VM there is no compiler: VM_FILES=build/bench/timer takes it there.
-mkdir -p "$built"
-cc=cc
-! command -v musl-gcc >/dev/null || cc=musl-gcc
-if command -v "$cc" >/dev/null; then
-	"$cc" -std=c11 -Os -static -s \
-	    -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
-	    -idirafter /usr/include \
-	    -idirafter "/usr/include/$("$cc" -print-multiarch)" \
-	    -o "$built/timer" "$project/bench/timer.c"
-elif [ ! -x "$built/timer" ]; then
-	die "no compiler, and no build/bench/timer"
-fi
+compile timer
 
 # ---- Figures ----------------------------------------------------------------
 

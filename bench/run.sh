@@ -20,8 +20,6 @@ case $rounds in
 *[!0-9]* | 0*) die "$rounds: not a number of rounds" ;;
 esac
 
-built=$project/build/bench
-
 # Mounts are shared, as they are under systemd: where nothing is shared,
 # nothing leaks. And cgroup v2 stands where today's machines have it: some
 # runtimes refuse a mix of v1 and v2.
@@ -56,17 +54,6 @@ make_disk() {
 }
 
 # ---- The contenders ---------------------------------------------------------
-
-# build NAME: static, and against musl, as whalebox is.
-build() {
-	cc=cc
-	! command -v musl-gcc >/dev/null || cc=musl-gcc
-	"$cc" -std=c11 -Os -static -s \
-	    -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
-	    -idirafter /usr/include \
-	    -idirafter "/usr/include/$("$cc" -print-multiarch)" \
-	    -o "$built/$1" "$project/bench/$1.c"
-}
 
 # The default bundle of an OCI runtime, with what the other boxes have too: a
 # user namespace, a writable root, no terminal, no filter on devices (in a user
@@ -253,9 +240,7 @@ measure_leftovers() {
 
 # ---- The measurement --------------------------------------------------------
 
-mkdir -p "$built"
-build minimal
-build timer
+compile timer minimal
 
 echo "## Launching /bin/true"
 echo
