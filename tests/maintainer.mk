@@ -102,7 +102,7 @@ lint: | $(BUILD)                ## static analysis; says nothing when all is wel
 	@$(MAKE) -s shellcheck
 
 SCRIPTS := $(wildcard *.sh tests/*.sh tests/*/*.sh tutorial/*/*.sh bench/*.sh \
-           completion.bash .ci/run)
+           extra/completion.bash .ci/run)
 .PHONY: shellcheck
 shellcheck:                     ## static analysis of the scripts alone
 	@shellcheck $(SCRIPTS)
