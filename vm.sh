@@ -1,26 +1,27 @@
 #!/bin/sh
 # vm.sh: a throw-away machine to break things in, with whalebox inside.
 #
-#   ./vm.sh                 a root shell in it; exit or ctrl-D switches it off
-#   ./vm.sh COMMAND...      one command, its output, its errors, its exit status
+#	./vm.sh                 a root shell in it; exit or ctrl-D switches it off
+#	./vm.sh COMMAND...      one command, its output, its errors, its exit status
+#	./vm.sh -h, --help      this text
 #
 # 125 is this script's own failure: no boot, or no time left. What can be set:
 #
-#   VM_IN=FILE        the command's standard input (otherwise /dev/null)
-#   VM_TIMEOUT=600    seconds for a command, the boot included
-#   VM_CGROUP=v2      or v1, or hybrid: how /sys/fs/cgroup is laid out
-#   VM_ROOT=disk      or initramfs: there pivot_root is refused
-#   VM_MEM=1024 VM_CPUS=2 VM_ACCEL=tcg     MiB, processors, or kvm
-#   VM_APPEND=...     more kernel parameters
-#   VM_FILES="a b"    more files of this folder to take along, out of build/ say
-#   KERNEL=FILE MODULES=/lib/modules/VERSION    another kernel than Debian's
+#	VM_IN=FILE        the command's standard input (otherwise /dev/null)
+#	VM_TIMEOUT=600    seconds for a command, the boot included
+#	VM_CGROUP=v2      or v1, or hybrid: how /sys/fs/cgroup is laid out
+#	VM_ROOT=disk      or initramfs: there pivot_root is refused
+#	VM_MEM=1024 VM_CPUS=2 VM_ACCEL=tcg     MiB, processors, or kvm
+#	VM_APPEND=...     more kernel parameters
+#	VM_FILES="a b"    more files of this folder to take along, out of build/ say
+#	KERNEL=FILE MODULES=/lib/modules/VERSION    another kernel than Debian's
 #
 # A Linux machine is less than one thinks. It is a kernel; an initramfs, which
 # is a cpio archive that the kernel unpacks and whose /init it runs; a disk
 # with a folder tree on it; and one program, process 1, that mounts /proc and
-# its like and starts all else. This script makes the last three, and none of
-# it needs root. The first half of this file is what runs inside the machine,
-# the second half is what runs here.
+# its like and starts all else. This script makes the initramfs and the disk,
+# and none of it needs root. What runs inside, process 1 above all, is in
+# tests/vm/.
 
 set -eu
 umask 022
@@ -49,121 +50,7 @@ case ${1:-} in
 -*) die "there is no option $1" "./vm.sh --help" ;;
 esac
 
-# ---- Inside: the initramfs's /init, the first program of all ----------------
-# A disk is seen only through its driver, and the driver is a file on a disk:
-# that is the knot which an initramfs cuts. This one loads the drivers, mounts
-# the disk and makes it the root. If it ends, the kernel panics, and qemu ends.
-
-print_initramfs_init() {
-	cat <<'END'
-#!/bin/busybox sh
-set -e
-/bin/busybox mount -t devtmpfs dev /dev
-while read -r module; do
-	/bin/busybox insmod "$module"
-done </modules
-/bin/busybox mount -t ext4 -o noatime /dev/vda /disk
-/bin/busybox umount /dev
-exec /bin/busybox switch_root /disk /init
-END
-}
-
-# ---- Inside: the disk's /init, process 1 ------------------------------------
-# What systemd does on a large machine, as far as it matters here.
-
-print_init() {
-	cat <<'END'
-#!/bin/busybox sh
-export PATH=/bin
-. /etc/vm
-
-# What programs expect to find in any Linux machine.
-mount -t proc -o nosuid,nodev,noexec proc /proc
-mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
-mount -t devtmpfs -o nosuid dev /dev
-mkdir /dev/pts /dev/shm /dev/mqueue
-mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
-mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
-mount -t mqueue mqueue /dev/mqueue
-mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
-ln -s /proc/self/fd /dev/fd
-ln -s /proc/self/fd/0 /dev/stdin
-ln -s /proc/self/fd/1 /dev/stdout
-ln -s /proc/self/fd/2 /dev/stderr
-
-while read -r module; do
-	name=${module##*/}
-	[ -d "/sys/module/${name%.ko}" ] || insmod "$module"
-done </lib/modules/order
-
-case $cgroup in
-v2)
-	mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup ;;
-v1 | hybrid)
-	mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /sys/fs/cgroup
-	sed 1d /proc/cgroups | while read -r controller _ _ enabled; do
-		[ "$enabled" = 1 ] || continue
-		mkdir "/sys/fs/cgroup/$controller"
-		mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
-	done
-	if [ "$cgroup" = hybrid ]; then
-		mkdir /sys/fs/cgroup/unified
-		mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-	fi ;;
-esac
-
-# systemd makes every mount shared: what is mounted in one mount namespace then
-# appears in the others. The kernel's own default is private, and would hide
-# the fault of a runtime that forgets about it.
-mount --make-rshared /
-hostname vm
-ip link set lo up
-
-# The tree was made by who ran vm.sh; here it belongs to whom it should.
-if [ "$builder" != 0 ]; then
-	find / -xdev -user "$builder" -exec chown -h root:root {} +
-fi
-chown -R learner:learner /home/learner
-chown -R plain:plain /home/plain
-chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap /usr/bin/mount /usr/bin/umount
-
-cd /whalebox
-export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root USER=root
-if [ -n "$terminal" ]; then
-	# A session of its own with the line as its controlling terminal: without
-	# one there is no ctrl-C and no job control. A serial line cannot tell the
-	# size of the window at its other end.
-	export TERM="$terminal"
-	setsid -c /bin/sh -c "stty rows $rows cols $cols; exec bash -l" \
-	    </dev/ttyS1 >/dev/ttyS1 2>&1
-	status=$?
-else
-	# The ports to the outside can be opened only once each. Behind a pipe,
-	# "echo hello > /dev/stderr" works, by whatever user.
-	mkfifo -m 666 /run/stdout /run/stderr
-	cat /run/stdout >/dev/vport0p1 &
-	copy_out=$!
-	cat /run/stderr >/dev/vport0p2 &
-	copy_err=$!
-	setsid /bin/sh /etc/vm.command </etc/vm.input >/run/stdout 2>/run/stderr
-	status=$?
-	# What was left running in the background holds the pipes open: it ends
-	# with the machine. kill tells of those that are gone already.
-	for process in /proc/[0-9]*; do
-		case ${process#/proc/} in
-		1 | "$copy_out" | "$copy_err") ;;
-		*) kill -KILL "${process#/proc/}" 2>/dev/null ;;
-		esac
-	done
-	wait "$copy_out" "$copy_err"
-fi
-echo "$status" >/dev/vport0p3
-sleep 0.1    # a moment for qemu to take what stands in the ports' queues
-poweroff -nf
-END
-}
-
-# ---- Here: the kernel -------------------------------------------------------
+# ---- The kernel -------------------------------------------------------------
 # Debian's cloud kernel: small, and with drivers for a virtual machine. It is
 # fetched once and unpacked under build/, never installed.
 
@@ -208,7 +95,7 @@ fetch_kernel() {
 	mv build/kernel.new build/kernel
 }
 
-# ---- Here: the modules ------------------------------------------------------
+# ---- The modules ------------------------------------------------------------
 
 disk_modules="virtio_pci virtio_blk ext4"
 late_modules="virtio_pci virtio_console overlay veth bridge"
@@ -280,7 +167,7 @@ copy_modules() {
 	rm "$tree/$list.packed"
 }
 
-# ---- Here: the tree of files ------------------------------------------------
+# ---- The tree of files ------------------------------------------------------
 
 # busybox is the base. What it lacks, or does less well, comes from this machine
 # with the shared libraries that ldd names, and stands first in PATH.
@@ -304,23 +191,6 @@ find_tools() {
 	done
 }
 
-# What a reader, and the tests, run a chapter's experiments in.
-print_afresh() {
-	cat <<'END'
-#!/bin/sh
-# afresh [USER [COMMAND...]]: a shell, or COMMAND, in namespaces of its own: what
-# it leaves running or mounted ends with it. USER is root, unless told, or learner.
-user=${1:-root}
-[ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- bash -l
-[ "$user" = root ] ||
-	set -- setpriv --reuid "$user" --regid "$user" --clear-groups \
-	    --inh-caps=-all env HOME="/home/$user" USER="$user" \
-	    WHALEBOX_ROOTFS="/home/$user/rootfs" "$@"
-exec unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc \
-    sh -c 'mount --make-rshared / && ip link set lo up && exec "$@"' sh "$@"
-END
-}
 
 make_base() {
 	./busybox-rootfs.sh "$1"
@@ -340,8 +210,7 @@ make_base() {
 	done | sort -u | xargs cp -L --parents -t "$1"
 	[ -z "$plugins" ] || cp -RL --parents "$plugins" "$1"
 
-	print_init >"$1/init"
-	chmod 755 "$1/init"
+	install -m 755 tests/vm/init.sh "$1/init"
 	# shellcheck disable=SC2086  # a list of names
 	copy_modules "$1" /lib/modules/order $late_modules
 
@@ -360,8 +229,7 @@ make_base() {
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 PS1='vm:\w\$ '
 END
-	print_afresh >"$1/usr/bin/afresh"
-	chmod 755 "$1/usr/bin/afresh"
+	install -m 755 tests/vm/afresh.sh "$1/usr/bin/afresh"
 }
 
 make_initramfs() {
@@ -369,8 +237,7 @@ make_initramfs() {
 	cp "$2/bin/busybox" "$1/bin/"
 	# shellcheck disable=SC2086  # a list of names
 	copy_modules "$1" /modules $disk_modules
-	print_initramfs_init >"$1/init"
-	chmod 755 "$1/init"
+	install -m 755 tests/vm/initramfs-init.sh "$1/init"
 	pack "$1" >"$1.cpio"
 }
 
@@ -384,7 +251,7 @@ pack() {
 # the kernel and the tools are the same.
 make_cache() {
 	# shellcheck disable=SC2012,SC2086  # a fingerprint, and lists of paths
-	key=$(ls -lL "$self" busybox-rootfs.sh "$kernel" $tools)
+	key=$(ls -lL "$self" busybox-rootfs.sh tests/vm/* "$kernel" $tools)
 	[ ! -f build/vm/key ] || [ "$key" != "$(cat build/vm/key)" ] || return 0
 	rm -rf build/vm/key build/vm/base build/vm/initramfs
 	make_base build/vm/base
@@ -409,7 +276,7 @@ make_tree() {
 	chmod 700 "$1/whalebox/rootfs/root"
 }
 
-# ---- Here: the run ----------------------------------------------------------
+# ---- The run ----------------------------------------------------------------
 
 # The private folder of this run lies in build/vm, where the base can be linked
 # into it. Two machines at once share nothing but the base.
@@ -427,9 +294,12 @@ prepare() {
 
 # Leaves in the tree what process 1 has to know, and makes the disk of it.
 make_disk() {
-	cat >"$run/tree/etc/vm" <<END
+	cat >"$run/tree/etc/vm.settings" <<END
+# How /sys/fs/cgroup is laid out: v2, v1 or hybrid.
 cgroup=$cgroup
+# Who made the disk: what is theirs on it, is to be root's.
 builder=$(id -u)
+# The kind of terminal, and its size; without one, /etc/vm.command is run.
 terminal=$terminal
 rows=${size% *}
 cols=${size#* }
@@ -497,7 +367,7 @@ run_terminal() {
 	stty "$saved"
 }
 
-# ---- Here: the summary ------------------------------------------------------
+# ---- The summary ------------------------------------------------------------
 
 cgroup=${VM_CGROUP:-v2}
 root=${VM_ROOT:-disk}
