@@ -87,7 +87,7 @@
 #define WITH_VOLUMES (STAGE >= 11 && WITH_ROOT) /* 11: volumes, environment */
 #endif
 #ifndef WITH_TTY
-#define WITH_TTY (STAGE >= 12 && WITH_ROOT)     /* 12: a terminal of its own */
+#define WITH_TTY (STAGE >= 12 && WITH_ROOT)     /* 12: a session, a terminal */
 #endif
 #ifndef WITH_DETACH
 #define WITH_DETACH (STAGE >= 13 && WITH_LAYERS) /* 13: in the background */
