@@ -44,12 +44,15 @@ HEADERS := -idirafter /usr/include \
 # -Wundef: a mistyped WITH_X in an #if must not silently count as 0.
 CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
           $(HEADERS)
-# Small: no tables for C++'s exceptions; a fixed address, so nothing to relocate;
-# no symbols (-s), no function of libc that nobody calls; one segment less, and
-# no padding before the last.
-CFLAGS  += -fno-asynchronous-unwind-tables -fno-pie
+# Small: no function that nobody calls, no tables for C++'s exceptions; a fixed
+# address, so nothing to relocate; no symbols (-s); one segment less, no padding
+# before the last, and small variables side by side: without the latter two, a
+# program of chapters 0 to 9 would have over 64 KiB.
+CFLAGS  += -ffunction-sections -fdata-sections \
+           -fno-asynchronous-unwind-tables -fno-pie
 LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code \
-           -Wl,-z,norelro
+           -Wl,-z,norelro -Wl,-z,common-page-size=64 \
+           -Wl,--sort-section=alignment
 
 compile = $(CC) $(CFLAGS) $1 $(LDFLAGS) -o $@ $<
 
