@@ -899,7 +899,7 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
-    waitpid(helper, &status, 0);
+    must(waitpid(helper, &status, 0));
     errno = EPERM;                      /* it has said more itself */
     if (status != 0 &&
         poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)
@@ -4901,13 +4901,17 @@ static _Noreturn void try_a_box(const int *off) {
     static char root[] = "/", *argv[] = { root, NULL };
 
     (void)off;                          /* no chapter can be off */
-    opt = (struct options){ .name = NULL };
+    opt.name = NULL;                    /* nothing is to stay */
+    opt.explain = 0;
+#if WITH_DETACH
+    opt.detach = 0;
+#endif
     told = open("/dev/null", O_WRONLY | O_CLOEXEC);     /* the doctor says it */
 #if WITH_USER
-    opt.host_users = off[5];
+    opt.host_users |= off[5];
 #endif
 #if WITH_NET
-    opt.host_network = off[6];
+    opt.host_network |= off[6];
 #endif
 #if WITH_CGROUP
     if (!off[7]) {
@@ -4987,7 +4991,7 @@ static int doctor_main(int argc, char **argv) {
 
 TOOL const struct command doctor_commands[2] = {
     { "doctor", "", "check what works here, and why not",
-      .run = doctor_main },
+      .run = doctor_main, .has_run_options = 1 },
 };
 #endif /* WITH_DOCTOR */
 
@@ -4995,7 +4999,7 @@ TOOL const struct command doctor_commands[2] = {
 
 /* One line of --help: what is typed, and what for. */
 static void print_row(const char *typed, const char *help) {
-    print("  %-24s %s\n", typed, help);
+    print("  %-23s  %s\n", typed, help);
 }
 
 static const char *spell_option(const struct option *o) {
