@@ -1,26 +1,27 @@
 #!/bin/sh
 # vm.sh: a throw-away machine to break things in, with whalebox inside.
 #
-#   ./vm.sh                 a root shell in it; exit or ctrl-D switches it off
-#   ./vm.sh COMMAND...      one command, its output, its errors, its exit status
+#	./vm.sh                 a root shell in it; exit or ctrl-D switches it off
+#	./vm.sh COMMAND...      one command, its output, its errors, its exit status
+#	./vm.sh -h, --help      this text
 #
 # 125 is this script's own failure: no boot, or no time left. What can be set:
 #
-#   VM_IN=FILE        the command's standard input (otherwise /dev/null)
-#   VM_TIMEOUT=600    seconds for a command, the boot included
-#   VM_CGROUP=v2      or v1, or hybrid: how /sys/fs/cgroup is laid out
-#   VM_ROOT=disk      or initramfs: there pivot_root is refused
-#   VM_MEM=1024 VM_CPUS=2 VM_ACCEL=tcg     MiB, processors, or kvm
-#   VM_APPEND=...     more kernel parameters
-#   VM_FILES="a b"    more files of this folder to take along, out of build/ say
-#   KERNEL=FILE MODULES=/lib/modules/VERSION    another kernel than Debian's
+#	VM_IN=FILE        the command's standard input (otherwise /dev/null)
+#	VM_TIMEOUT=600    seconds for a command, the boot included
+#	VM_CGROUP=v2      or v1, or hybrid: how /sys/fs/cgroup is laid out
+#	VM_ROOT=disk      or initramfs: there pivot_root is refused
+#	VM_MEM=1024 VM_CPUS=2 VM_ACCEL=tcg     MiB, processors, or kvm
+#	VM_APPEND=...     more kernel parameters
+#	VM_FILES="a b"    more files of this folder to take along, out of build/ say
+#	KERNEL=FILE MODULES=/lib/modules/VERSION    another kernel than Debian's
 #
 # A Linux machine is less than one thinks. It is a kernel; an initramfs, which
 # is a cpio archive that the kernel unpacks and whose /init it runs; a disk
 # with a folder tree on it; and one program, process 1, that mounts /proc and
-# its like and starts all else. This script makes the last three, and none of
-# it needs root. The first half of this file is what runs inside the machine,
-# the second half is what runs here.
+# its like and starts all else. This script makes the initramfs and the disk,
+# and none of it needs root. What runs inside, process 1 above all, is in
+# tests/vm/.
 
 set -eu
 umask 022
@@ -35,418 +36,287 @@ status=125
 trap '[ -z "$run" ] || rm -rf "$run"; exit "$status"' EXIT
 
 die() {
-    echo "vm.sh: $1" >&2
-    [ $# -lt 2 ] || echo "  hint: $2" >&2
-    exit 125
+	echo "vm.sh: $1" >&2
+	[ $# -lt 2 ] || echo "  hint: $2" >&2
+	exit 125
 }
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,/^$/s/^# \{0,1\}//p' "$self"
-    status=0
-    exit
-    ;;
+	sed -n '2,/^$/s/^# \{0,1\}//p' "$self"
+	status=0
+	exit
+	;;
 -*) die "there is no option $1" "./vm.sh --help" ;;
 esac
 
-# ---- Inside: the initramfs's /init, the first program of all ----------------
-# A disk is seen only through its driver, and the driver is a file on a disk:
-# that is the knot which an initramfs cuts. This one loads the drivers, mounts
-# the disk and makes it the root. If it ends, the kernel panics, and qemu ends.
-
-print_initramfs_init() {
-    cat <<'END'
-#!/bin/busybox sh
-set -e
-/bin/busybox mount -t devtmpfs dev /dev
-while read -r module; do
-    /bin/busybox insmod "$module"
-done < /modules
-/bin/busybox mount -t ext4 -o noatime /dev/vda /disk
-/bin/busybox umount /dev
-exec /bin/busybox switch_root /disk /init
-END
-}
-
-# ---- Inside: the disk's /init, process 1 ------------------------------------
-# What systemd does on a large machine, as far as it matters here.
-
-print_init() {
-    cat <<'END'
-#!/bin/busybox sh
-export PATH=/bin
-. /etc/vm
-
-# What programs expect to find in any Linux machine.
-mount -t proc -o nosuid,nodev,noexec proc /proc
-mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
-mount -t devtmpfs -o nosuid dev /dev
-mkdir /dev/pts /dev/shm /dev/mqueue
-mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
-mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
-mount -t mqueue mqueue /dev/mqueue
-mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
-ln -s /proc/self/fd /dev/fd
-ln -s /proc/self/fd/0 /dev/stdin
-ln -s /proc/self/fd/1 /dev/stdout
-ln -s /proc/self/fd/2 /dev/stderr
-
-while read -r module; do
-    name=${module##*/}
-    [ -d "/sys/module/${name%.ko}" ] || insmod "$module"
-done < /lib/modules/order
-
-case $cgroup in
-v2)
-    mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup ;;
-v1 | hybrid)
-    mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /sys/fs/cgroup
-    sed 1d /proc/cgroups | while read -r controller _ _ enabled; do
-        [ "$enabled" = 1 ] || continue
-        mkdir "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
-    done
-    if [ "$cgroup" = hybrid ]; then
-        mkdir /sys/fs/cgroup/unified
-        mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-    fi ;;
-esac
-
-# systemd makes every mount shared: what is mounted in one mount namespace then
-# appears in the others. The kernel's own default is private, and would hide
-# the fault of a runtime that forgets about it.
-mount --make-rshared /
-hostname vm
-ip link set lo up
-
-# The tree was made by who ran vm.sh; here it belongs to whom it should.
-if [ "$builder" != 0 ]; then
-    find / -xdev -user "$builder" -exec chown -h root:root {} +
-fi
-chown -R learner:learner /home/learner
-chown -R plain:plain /home/plain
-chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap /usr/bin/mount /usr/bin/umount
-
-cd /whalebox
-export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root USER=root
-if [ -n "$terminal" ]; then
-    # A session of its own with the line as its controlling terminal: without
-    # one there is no ctrl-C and no job control. A serial line cannot tell the
-    # size of the window at its other end.
-    export TERM="$terminal"
-    setsid -c /bin/sh -c "stty rows $rows cols $cols; exec bash -l" \
-        < /dev/ttyS1 > /dev/ttyS1 2>&1
-    status=$?
-else
-    # The ports to the outside can be opened only once each. Behind a pipe,
-    # "echo hello > /dev/stderr" works, by whatever user.
-    mkfifo -m 666 /run/stdout /run/stderr
-    cat /run/stdout > /dev/vport0p1 &
-    copy_out=$!
-    cat /run/stderr > /dev/vport0p2 &
-    copy_err=$!
-    setsid /bin/sh /etc/vm.command < /etc/vm.input > /run/stdout 2> /run/stderr
-    status=$?
-    # What was left running in the background holds the pipes open: it ends
-    # with the machine. kill tells of those that are gone already.
-    for process in /proc/[0-9]*; do
-        case ${process#/proc/} in
-        1 | "$copy_out" | "$copy_err") ;;
-        *) kill -KILL "${process#/proc/}" 2> /dev/null ;;
-        esac
-    done
-    wait "$copy_out" "$copy_err"
-fi
-echo "$status" > /dev/vport0p3
-sleep 0.1    # a moment for qemu to take what stands in the ports' queues
-poweroff -nf
-END
-}
-
-# ---- Here: the kernel -------------------------------------------------------
+# ---- The kernel -------------------------------------------------------------
 # Debian's cloud kernel: small, and with drivers for a virtual machine. It is
 # fetched once and unpacked under build/, never installed.
 
 find_kernel() {
-    if [ -n "${KERNEL:-}" ]; then
-        kernel=$KERNEL
-        modules=${MODULES:-/lib/modules/$(uname -r)}
-        [ -f "$kernel" ] || die "KERNEL=$kernel: no such file"
-        [ -f "$modules/modules.dep" ] ||
-            die "MODULES=$modules: it has no modules.dep" \
-                "name the folder /lib/modules/VERSION that goes with $kernel"
-        return
-    fi
-    [ -d build/kernel ] || fetch_kernel
-    kernel=$(echo build/kernel/boot/vmlinuz-*)
-    modules=$(echo build/kernel/lib/modules/*)
+	if [ -n "${KERNEL:-}" ]; then
+		kernel=$KERNEL
+		modules=${MODULES:-/lib/modules/$(uname -r)}
+		[ -f "$kernel" ] || die "KERNEL=$kernel: no such file"
+		[ -f "$modules/modules.dep" ] ||
+			die "MODULES=$modules: it has no modules.dep" \
+			    "name the folder /lib/modules/VERSION that goes with $kernel"
+		return
+	fi
+	[ -d build/kernel ] || fetch_kernel
+	kernel=$(echo build/kernel/boot/vmlinuz-*)
+	modules=$(echo build/kernel/lib/modules/*)
 }
 
 fetch_kernel() {
-    command -v apt-get > /dev/null ||
-        die "Debian's kernel is fetched with apt-get, which is not here" \
-            "KERNEL=/boot/vmlinuz MODULES=/lib/modules/$(uname -r) ./vm.sh"
-    # Package lists that are missing, or old, name no package that is there.
-    if [ "$(id -u)" -eq 0 ]; then
-        apt-get -qq update >&2
-    fi
-    # The meta package only depends on the package of the day.
-    meta=linux-image-cloud-amd64
-    package=$(apt-cache depends "$meta" |
-              sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
-    [ -n "$package" ] || die "apt knows no package $meta" "sudo apt-get update"
+	command -v apt-get >/dev/null ||
+		die "Debian's kernel is fetched with apt-get, which is not here" \
+		    "KERNEL=/boot/vmlinuz MODULES=/lib/modules/$(uname -r) ./vm.sh"
+	# Package lists that are missing, or old, name no package that is there.
+	if [ "$(id -u)" -eq 0 ]; then
+		apt-get -qq update >&2
+	fi
+	# The meta package only depends on the package of the day.
+	meta=linux-image-cloud-amd64
+	package=$(apt-cache depends "$meta" |
+	    sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
+	[ -n "$package" ] || die "apt knows no package $meta" "sudo apt-get update"
 
-    echo "vm.sh: fetching the kernel $package, once" >&2
-    rm -rf build/kernel.new
-    mkdir build/kernel.new
-    (cd build/kernel.new &&
-     apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$package" >&2 &&
-     dpkg-deb -x ./*.deb . &&
-     rm ./*.deb &&
-     busybox depmod -b "$PWD" "$(basename lib/modules/*)") ||
-        die "cannot fetch the kernel" "sudo apt-get update"
-    mv build/kernel.new build/kernel
+	echo "vm.sh: fetching the kernel $package, once" >&2
+	rm -rf build/kernel.new
+	mkdir build/kernel.new
+	( cd build/kernel.new &&
+	  apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$package" >&2 &&
+	  dpkg-deb -x ./*.deb . &&
+	  rm ./*.deb &&
+	  busybox depmod -b "$PWD" "$(basename lib/modules/*)" ) ||
+		die "cannot fetch the kernel" "sudo apt-get update"
+	mv build/kernel.new build/kernel
 }
 
-# ---- Here: the modules ------------------------------------------------------
+# ---- The modules ------------------------------------------------------------
 
 disk_modules="virtio_pci virtio_blk ext4"
 late_modules="virtio_pci virtio_console overlay veth bridge"
 # What iptables and nft need to translate addresses, in either dialect.
 late_modules="$late_modules nf_tables nft_chain_nat nft_masq nft_nat nft_ct
-    nft_compat ip_tables iptable_filter iptable_nat xt_MASQUERADE xt_nat
-    xt_conntrack xt_comment xt_addrtype xt_tcpudp"
+	nft_compat ip_tables iptable_filter iptable_nat xt_MASQUERADE xt_nat
+	xt_conntrack xt_comment xt_addrtype xt_tcpudp"
 
 # Prints the files of the modules named, each after those it depends on: each
 # line of modules.dep is "file: the files it needs, the last one first".
 order_modules() {
-    awk -v names="$*" '
-        FILENAME ~ /builtin$/ {
-            builtin[name($1)] = 1
-            next
-        }
-        {
-            sub(/:$/, "", $1)
-            file[name($1)] = $1
-            for (i = NF; i > 1; i--)
-                needs[$1] = needs[$1] " " $i
-        }
-        END {
-            count = split(names, wanted, " ")
-            for (i = 1; i <= count; i++) {
-                if (wanted[i] in builtin)
-                    continue
-                if (!(wanted[i] in file)) {
-                    print "vm.sh: the kernel has no module " wanted[i] \
-                        > "/dev/stderr"
-                    exit 1
-                }
-                load(needs[file[wanted[i]]] " " file[wanted[i]])
-            }
-        }
-        function name(path) {
-            sub(/.*\//, "", path)
-            sub(/\.ko.*/, "", path)
-            gsub(/-/, "_", path)
-            return path
-        }
-        function load(list,    paths, n, i) {
-            n = split(list, paths, " ")
-            for (i = 1; i <= n; i++)
-                if (!(paths[i] in done)) {
-                    done[paths[i]] = 1
-                    print paths[i]
-                }
-        }' "$modules/modules.builtin" "$modules/modules.dep"
+	awk -v names="$*" '
+		FILENAME ~ /builtin$/ {
+			builtin[name($1)] = 1
+			next
+		}
+		{
+			sub(/:$/, "", $1)
+			file[name($1)] = $1
+			for (i = NF; i > 1; i--)
+				needs[$1] = needs[$1] " " $i
+		}
+		END {
+			count = split(names, wanted, " ")
+			for (i = 1; i <= count; i++) {
+				if (wanted[i] in builtin)
+					continue
+				if (!(wanted[i] in file)) {
+					print "vm.sh: the kernel has no module " wanted[i] \
+					    > "/dev/stderr"
+					exit 1
+				}
+				load(needs[file[wanted[i]]] " " file[wanted[i]])
+			}
+		}
+		function name(path) {
+			sub(/.*\//, "", path)
+			sub(/\.ko.*/, "", path)
+			gsub(/-/, "_", path)
+			return path
+		}
+		function load(list,    paths, n, i) {
+			n = split(list, paths, " ")
+			for (i = 1; i <= n; i++)
+				if (!(paths[i] in done)) {
+					done[paths[i]] = 1
+					print paths[i]
+				}
+		}' "$modules/modules.builtin" "$modules/modules.dep"
 }
 
 # copy_modules DIR LIST NAME...: copies the modules, unpacked, into the tree
 # DIR, and writes their paths in it, in the order of loading, to DIR/LIST.
 copy_modules() {
-    tree=$1 list=$2
-    shift 2
-    mkdir -p "$tree/lib/modules"
-    order_modules "$@" > "$tree/$list.packed" || exit 125
-    while read -r file; do
-        unpacked=/lib/modules/$(basename "$file")
-        case $file in
-        *.ko)  cat "$modules/$file" ;;
-        *.xz)  xz -dc "$modules/$file" ;;
-        *.zst) zstd -dqc "$modules/$file" ;;
-        *.gz)  gzip -dc "$modules/$file" ;;
-        esac > "$tree${unpacked%.ko*}.ko"
-        echo "${unpacked%.ko*}.ko"
-    done < "$tree/$list.packed" > "$tree/$list"
-    rm "$tree/$list.packed"
+	tree=$1 list=$2
+	shift 2
+	mkdir -p "$tree/lib/modules"
+	order_modules "$@" >"$tree/$list.packed" || exit 125
+	while read -r file; do
+		unpacked=/lib/modules/$(basename "$file")
+		case $file in
+		*.ko)  cat "$modules/$file" ;;
+		*.xz)  xz -dc "$modules/$file" ;;
+		*.zst) zstd -dqc "$modules/$file" ;;
+		*.gz)  gzip -dc "$modules/$file" ;;
+		esac >"$tree${unpacked%.ko*}.ko"
+		echo "${unpacked%.ko*}.ko"
+	done <"$tree/$list.packed" >"$tree/$list"
+	rm "$tree/$list.packed"
 }
 
-# ---- Here: the tree of files ------------------------------------------------
+# ---- The tree of files ------------------------------------------------------
 
 # busybox is the base. What it lacks, or does less well, comes from this machine
 # with the shared libraries that ldd names, and stands first in PATH.
 needed_tools="bash findmnt flock ip ipcmk ipcrm ipcs lsns mount mountpoint
-    newgidmap newuidmap nsenter pgrep prlimit ps pstree script setpriv setsid
-    sh strace taskset timeout umount unshare"
+	newgidmap newuidmap nsenter pgrep prlimit ps pstree script setpriv setsid
+	sh strace taskset timeout umount unshare"
 optional_tools="iptables nft"
 
 find_tools() {
-    tools=
-    for tool in $needed_tools; do
-        tools="$tools $(command -v "$tool")" ||
-            die "$tool is missing" "./install.sh test"
-    done
-    for tool in $optional_tools; do
-        tools="$tools $(command -v "$tool")" || continue
-    done
-    for tool in qemu-system-x86_64 mke2fs cpio; do
-        command -v "$tool" > /dev/null ||
-            die "$tool is missing" "./install.sh test"
-    done
+	tools=
+	for tool in $needed_tools; do
+		tools="$tools $(command -v "$tool")" ||
+			die "$tool is missing" "./install.sh test"
+	done
+	for tool in $optional_tools; do
+		tools="$tools $(command -v "$tool")" || continue
+	done
+	for tool in qemu-system-x86_64 mke2fs cpio; do
+		command -v "$tool" >/dev/null ||
+			die "$tool is missing" "./install.sh test"
+	done
 }
 
-# What a reader, and the tests, run a chapter's experiments in.
-print_afresh() {
-    cat <<'END'
-#!/bin/sh
-# afresh [USER [COMMAND...]]: a shell, or COMMAND, in namespaces of its own: what
-# it leaves running or mounted ends with it. USER is root, unless told, or learner.
-user=${1:-root}
-[ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- bash -l
-[ "$user" = root ] ||
-    set -- setpriv --reuid "$user" --regid "$user" --clear-groups \
-        --inh-caps=-all env HOME="/home/$user" USER="$user" \
-        WHALEBOX_ROOTFS="/home/$user/rootfs" "$@"
-exec unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc \
-    sh -c 'mount --make-rshared / && ip link set lo up && exec "$@"' sh "$@"
-END
-}
 
 make_base() {
-    ./busybox-rootfs.sh "$1"
-    # Two folders of commands, as PATH needs them: busybox's and this machine's.
-    rm "$1/usr/bin" "$1/usr/sbin"
-    mkdir "$1/usr/bin" "$1/run" "$1/home/learner" "$1/home/plain"
-    ln -s bin "$1/usr/sbin"
-    # The shell too: busybox's takes its own mount first, whatever PATH says.
-    ln -s /usr/bin/bash "$1/bin/bash"
-    ln -sf /usr/bin/sh "$1/bin/sh"
+	./busybox-rootfs.sh "$1"
+	# Two folders of commands, as PATH needs them: busybox's and this machine's.
+	rm "$1/usr/bin" "$1/usr/sbin"
+	mkdir "$1/usr/bin" "$1/run" "$1/home/learner" "$1/home/plain"
+	ln -s bin "$1/usr/sbin"
+	# The shell too: busybox's takes its own mount first, whatever PATH says.
+	ln -s /usr/bin/bash "$1/bin/bash"
+	ln -sf /usr/bin/sh "$1/bin/sh"
 
-    # shellcheck disable=SC2086  # a list of paths
-    cp -L $tools "$1/usr/bin/"
-    plugins=$(find /usr/lib -type d -name xtables)    # iptables dlopens these
-    for file in $tools ${plugins:+"$plugins"/*.so}; do
-        ldd "$file" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p'
-    done | sort -u | xargs cp -L --parents -t "$1"
-    [ -z "$plugins" ] || cp -RL --parents "$plugins" "$1"
+	# shellcheck disable=SC2086  # a list of paths
+	cp -L $tools "$1/usr/bin/"
+	plugins=$(find /usr/lib -type d -name xtables)    # iptables dlopens these
+	for file in $tools ${plugins:+"$plugins"/*.so}; do
+		ldd "$file" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p'
+	done | sort -u | xargs cp -L --parents -t "$1"
+	[ -z "$plugins" ] || cp -RL --parents "$plugins" "$1"
 
-    print_init > "$1/init"
-    chmod 755 "$1/init"
-    # shellcheck disable=SC2086  # a list of names
-    copy_modules "$1" /lib/modules/order $late_modules
+	install -m 755 tests/vm/init.sh "$1/init"
+	# shellcheck disable=SC2086  # a list of names
+	copy_modules "$1" /lib/modules/order $late_modules
 
-    # learner may use a range of ids beside its own one, plain may not.
-    rmdir "$1/home/guest"
-    sed -i 's/guest/learner/g
-        /^learner/a plain:x:1001:1001:plain:/home/plain:/bin/sh' "$1/etc/passwd"
-    sed -i 's/guest/learner/g
-        /^learner/a plain:x:1001:' "$1/etc/group"
-    echo learner:200000:65536 > "$1/etc/subuid"
-    echo learner:200000:65536 > "$1/etc/subgid"
-    echo vm > "$1/etc/hostname"
-    echo "127.0.0.1 localhost vm" > "$1/etc/hosts"
-    ln -s /proc/self/mounts "$1/etc/mtab"
-    cat > "$1/etc/profile" <<'END'
+	# learner may use a range of ids beside its own one, plain may not.
+	rmdir "$1/home/guest"
+	sed -i 's/guest/learner/g
+		/^learner/a plain:x:1001:1001:plain:/home/plain:/bin/sh' "$1/etc/passwd"
+	sed -i 's/guest/learner/g
+		/^learner/a plain:x:1001:' "$1/etc/group"
+	echo learner:200000:65536 >"$1/etc/subuid"
+	echo learner:200000:65536 >"$1/etc/subgid"
+	echo vm >"$1/etc/hostname"
+	echo "127.0.0.1 localhost vm" >"$1/etc/hosts"
+	ln -s /proc/self/mounts "$1/etc/mtab"
+	cat >"$1/etc/profile" <<'END'
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 PS1='vm:\w\$ '
 END
-    print_afresh > "$1/usr/bin/afresh"
-    chmod 755 "$1/usr/bin/afresh"
+	install -m 755 tests/vm/afresh.sh "$1/usr/bin/afresh"
 }
 
 make_initramfs() {
-    mkdir -p "$1/bin" "$1/dev" "$1/disk"
-    cp "$2/bin/busybox" "$1/bin/"
-    # shellcheck disable=SC2086  # a list of names
-    copy_modules "$1" /modules $disk_modules
-    print_initramfs_init > "$1/init"
-    chmod 755 "$1/init"
-    pack "$1" > "$1.cpio"
+	mkdir -p "$1/bin" "$1/dev" "$1/disk"
+	cp "$2/bin/busybox" "$1/bin/"
+	# shellcheck disable=SC2086  # a list of names
+	copy_modules "$1" /modules $disk_modules
+	install -m 755 tests/vm/initramfs-init.sh "$1/init"
+	pack "$1" >"$1.cpio"
 }
 
 # The kernel's format for an initramfs is cpio's "newc"; -R makes root of all
 # owners, whoever packs.
 pack() {
-    (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0)
+	( cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 )
 }
 
 # The base and the initramfs are kept in build/vm, for as long as this script,
 # the kernel and the tools are the same.
 make_cache() {
-    # shellcheck disable=SC2012,SC2086  # a fingerprint, and lists of paths
-    key=$(ls -lL "$self" busybox-rootfs.sh "$kernel" $tools)
-    [ ! -f build/vm/key ] || [ "$key" != "$(cat build/vm/key)" ] || return 0
-    rm -rf build/vm/key build/vm/base build/vm/initramfs
-    make_base build/vm/base
-    make_initramfs build/vm/initramfs build/vm/base
-    echo "$key" > build/vm/key
+	# shellcheck disable=SC2012,SC2086  # a fingerprint, and lists of paths
+	key=$(ls -lL "$self" busybox-rootfs.sh tests/vm/* "$kernel" $tools)
+	[ ! -f build/vm/key ] || [ "$key" != "$(cat build/vm/key)" ] || return 0
+	rm -rf build/vm/key build/vm/base build/vm/initramfs
+	make_base build/vm/base
+	make_initramfs build/vm/initramfs build/vm/base
+	echo "$key" >build/vm/key
 }
 
 # The base with the project in it: all of this folder, of build/ what the tests run.
 make_tree() {
-    ./busybox-rootfs.sh
-    cp -RlP --preserve=mode build/vm/base "$1"    # links, not copies: nothing here writes to them
-    mkdir "$1/whalebox"
-    for file in * build/whalebox-* build/tests/* ${VM_FILES:-}; do
-        case $file in
-        build | *"*") continue ;;    # the latter: there is none
-        esac
-        mkdir -p "$1/whalebox/$(dirname "$file")"
-        cp -R --preserve=mode,links "$file" "$1/whalebox/$(dirname "$file")/"
-    done
-    cp -R --preserve=mode,links rootfs "$1/home/learner/rootfs"
-    chmod -R a+rX "$1/whalebox"
-    chmod 700 "$1/whalebox/rootfs/root"
+	./busybox-rootfs.sh
+	cp -RlP --preserve=mode build/vm/base "$1"    # links, not copies: nothing here writes to them
+	mkdir "$1/whalebox"
+	for file in * build/whalebox-* build/tests/* ${VM_FILES:-}; do
+		case $file in
+		build | *"*") continue ;;    # the latter: there is none
+		esac
+		mkdir -p "$1/whalebox/$(dirname "$file")"
+		cp -R --preserve=mode,links "$file" "$1/whalebox/$(dirname "$file")/"
+	done
+	cp -R --preserve=mode,links rootfs "$1/home/learner/rootfs"
+	chmod -R a+rX "$1/whalebox"
+	chmod 700 "$1/whalebox/rootfs/root"
 }
 
-# ---- Here: the run ----------------------------------------------------------
+# ---- The run ----------------------------------------------------------------
 
 # The private folder of this run lies in build/vm, where the base can be linked
 # into it. Two machines at once share nothing but the base.
 prepare() {
-    mkdir -p build/vm
-    exec 9> build/vm/lock
-    flock 9
-    find_tools
-    find_kernel
-    make_cache
-    run=$(mktemp -d build/vm/run.XXXXXX)
-    make_tree "$run/tree"
-    exec 9>&-
+	mkdir -p build/vm
+	exec 9>build/vm/lock
+	flock 9
+	find_tools
+	find_kernel
+	make_cache
+	run=$(mktemp -d build/vm/run.XXXXXX)
+	make_tree "$run/tree"
+	exec 9>&-
 }
 
 # Leaves in the tree what process 1 has to know, and makes the disk of it.
 make_disk() {
-    cat > "$run/tree/etc/vm" <<END
+	cat >"$run/tree/etc/vm.settings" <<END
+# How /sys/fs/cgroup is laid out: v2, v1 or hybrid.
 cgroup=$cgroup
+# Who made the disk: what is theirs on it, is to be root's.
 builder=$(id -u)
+# The kind of terminal, and its size; without one, /etc/vm.command is run.
 terminal=$terminal
 rows=${size% *}
 cols=${size#* }
 END
-    printf '%s\n' "$*" > "$run/tree/etc/vm.command"
-    cat "${VM_IN:-/dev/null}" > "$run/tree/etc/vm.input"
+	printf '%s\n' "$*" >"$run/tree/etc/vm.command"
+	cat "${VM_IN:-/dev/null}" >"$run/tree/etc/vm.input"
 
-    initramfs=build/vm/initramfs.cpio
-    if [ "$root" = initramfs ]; then
-        initramfs=$run/initramfs
-        pack "$run/tree" > "$initramfs"
-    fi
-    # -d fills the new file system from a folder: no mount, and no root, needed.
-    # The 4 GiB are a hole in the file: only what is written takes room.
-    truncate -s 4G "$run/disk"
-    mke2fs -q -t ext4 -O ^has_journal -d "$run/tree" "$run/disk"
-    rm -rf "$run/tree"
+	initramfs=build/vm/initramfs.cpio
+	if [ "$root" = initramfs ]; then
+		initramfs=$run/initramfs
+		pack "$run/tree" >"$initramfs"
+	fi
+	# -d fills the new file system from a folder: no mount, and no root, needed.
+	# The 4 GiB are a hole in the file: only what is written takes room.
+	truncate -s 4G "$run/disk"
+	mke2fs -q -t ext4 -O ^has_journal -d "$run/tree" "$run/disk"
+	rm -rf "$run/tree"
 }
 
 # A machine with one disk, two serial lines (the kernel's messages, and the
@@ -454,50 +324,50 @@ END
 # ports. It becomes the process that calls it.  norandmaps: an emulator translates
 # a program again at each address where it finds it, so let there be but one.
 boot() {
-    parameters="console=ttyS0 panic=-1 quiet mitigations=off norandmaps"
-    [ "$cgroup" != v2 ] || parameters="$parameters cgroup_no_v1=all"
-    for port in stdout stderr status; do
-        set -- "$@" -chardev "file,id=$port,path=$run/$port" \
-                    -device "virtserialport,chardev=$port"
-    done
-    exec timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
-        -nodefaults -display none -no-reboot -bios qboot.rom \
-        -accel "$accel" -cpu "$cpu" -smp "${VM_CPUS:-2}" -m "${VM_MEM:-1024}" \
-        -kernel "$kernel" -initrd "$initramfs" \
-        -append "$parameters ${VM_APPEND:-}" \
-        -drive "file=$run/disk,format=raw,if=virtio,cache=unsafe" \
-        -chardev "file,id=console,path=$run/console" -serial chardev:console \
-        -chardev "$line,id=line" -serial chardev:line \
-        -device virtio-serial-pci "$@" 2> "$run/qemu"
+	parameters="console=ttyS0 panic=-1 quiet mitigations=off norandmaps"
+	[ "$cgroup" != v2 ] || parameters="$parameters cgroup_no_v1=all"
+	for port in stdout stderr status; do
+		set -- "$@" -chardev "file,id=$port,path=$run/$port" \
+		    -device "virtserialport,chardev=$port"
+	done
+	exec timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
+	    -nodefaults -display none -no-reboot -bios qboot.rom \
+	    -accel "$accel" -cpu "$cpu" -smp "${VM_CPUS:-2}" -m "${VM_MEM:-1024}" \
+	    -kernel "$kernel" -initrd "$initramfs" \
+	    -append "$parameters ${VM_APPEND:-}" \
+	    -drive "file=$run/disk,format=raw,if=virtio,cache=unsafe" \
+	    -chardev "file,id=console,path=$run/console" -serial chardev:console \
+	    -chardev "$line,id=line" -serial chardev:line \
+	    -device virtio-serial-pci "$@" 2>"$run/qemu"
 }
 
 # Passes on what comes in a file until the machine has ended. A file, as qemu
 # then never waits for a slow reader, and loses nothing when it ends before
 # that reader does. Whoever closed our output wants no more of the command.
 follow() {
-    tail -s 0.1 -c +1 -f --pid="$vm" "$1" || kill "$vm"
+	tail -s 0.1 -c +1 -f --pid="$vm" "$1" || kill "$vm"
 }
 
 run_command() {
-    boot &
-    vm=$!
-    trap 'status=130; kill "$vm"; exit' HUP INT TERM
-    follow "$run/stdout" &
-    out=$!
-    follow "$run/stderr" >&2 &
-    wait "$vm" || ended=$?
-    wait "$out" "$!"
+	boot &
+	vm=$!
+	trap 'status=130; kill "$vm"; exit' HUP INT TERM
+	follow "$run/stdout" &
+	out=$!
+	follow "$run/stderr" >&2 &
+	wait "$vm" || ended=$?
+	wait "$out" "$!"
 }
 
 run_terminal() {
-    echo "vm.sh: the machine starts; exit or ctrl-D switches it off" >&2
-    # qemu puts the terminal in raw mode, so that each key goes to the machine.
-    saved=$(stty -g)
-    (boot) || ended=$?
-    stty "$saved"
+	echo "vm.sh: the machine starts; exit or ctrl-D switches it off" >&2
+	# qemu puts the terminal in raw mode, so that each key goes to the machine.
+	saved=$(stty -g)
+	( boot ) || ended=$?
+	stty "$saved"
 }
 
-# ---- Here: the summary ------------------------------------------------------
+# ---- The summary ------------------------------------------------------------
 
 cgroup=${VM_CGROUP:-v2}
 root=${VM_ROOT:-disk}
@@ -520,18 +390,18 @@ kvm) cpu=host ;;
 esac
 # This machine's own programs are to run in it.
 [ "$(uname -m)" = x86_64 ] ||
-    die "it is an x86-64 machine that is emulated, and this is none"
+	die "it is an x86-64 machine that is emulated, and this is none"
 [ -x whalebox ] || die "there is no ./whalebox" "run make first"
 
 if [ $# -gt 0 ]; then
-    terminal='' size='0 0' line=null limit=${VM_TIMEOUT:-600}
+	terminal='' size='0 0' line=null limit=${VM_TIMEOUT:-600}
 else
-    if [ ! -t 0 ] || [ ! -t 1 ]; then
-        die "no terminal here, and no command" "./vm.sh COMMAND"
-    fi
-    # signal=off: ctrl-C is the machine's, not qemu's. No limit: 0.
-    terminal=${TERM:-linux} size=$(stty size) line=stdio,signal=off
-    limit=${VM_TIMEOUT:-0}
+	if [ ! -t 0 ] || [ ! -t 1 ]; then
+		die "no terminal here, and no command" "./vm.sh COMMAND"
+	fi
+	# signal=off: ctrl-C is the machine's, not qemu's. No limit: 0.
+	terminal=${TERM:-linux} size=$(stty size) line=stdio,signal=off
+	limit=${VM_TIMEOUT:-0}
 fi
 
 prepare
@@ -539,24 +409,24 @@ make_disk "$@"
 touch "$run/stdout" "$run/stderr" "$run/status" "$run/console"
 ended=0
 if [ -n "$terminal" ]; then
-    run_terminal
+	run_terminal
 else
-    run_command
+	run_command
 fi
 if [ -s "$run/status" ]; then
-    status=$(cat "$run/status")
-    exit
+	status=$(cat "$run/status")
+	exit
 fi
 
 # The command's status never came.
 {
-    cat "$run/qemu"
-    tail -n 20 "$run/console" | tr -d '\r'
+	cat "$run/qemu"
+	tail -n 20 "$run/console" | tr -d '\r'
 } >&2
 case $ended in
 124 | 137)
-    die "no time left after $limit s: the machine is switched off" \
-        "VM_TIMEOUT=SECONDS gives it more" ;;
+	die "no time left after $limit s: the machine is switched off" \
+	    "VM_TIMEOUT=SECONDS gives it more" ;;
 *)
-    die "the machine ended before its command did" ;;
+	die "the machine ended before its command did" ;;
 esac

@@ -194,22 +194,21 @@ static size_t printable(const char *from) {
 }
 
 /* FROM, with whatever a terminal would obey as \xNN: a name may be a
- * stranger's, and a line in it forge one of ours.  Lasts until four more are
- * asked for. */
+ * stranger's, and a line in it forge one of ours.  The result lasts. */
 static char *visible(const char *from) {
-    static char rooms[4][8 * PATH_MAX]; /* each byte may become four */
-    static size_t turn;                 /* which room is next */
-    char *room = rooms[turn++ % LENGTH(rooms)], *to = room;
+    char *result = malloc(4 * strlen(from) + 1), *to = result;
 
-    while (*from && to < room + sizeof(*rooms) - 5) {
+    if (!result)
+        _exit(125);                     /* no memory, not even to say so */
+    while (*from) {
         size_t count = printable(from);
         if (count == 0)
             to += sprintf(to, "\\x%02x", (unsigned char)*from++);
-        while (count-- > 0 && *from)
+        while (count-- > 0)
             *to++ = *from++;
     }
     *to = '\0';
-    return room;
+    return result;
 }
 
 /* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
@@ -232,16 +231,34 @@ static int write_all(int fd, const char *bytes, size_t length) {
     return 0;
 }
 
+/* vprintf to FD, in one piece where that can be, so that it is not mixed with
+ * what others write there.  Returns 0, or -1 with errno. */
+static int tell_all(int fd, const char *format, va_list args) {
+    char *line;
+    int length = vasprintf(&line, format, args);        /* never freed */
+
+    return length < 0 ? -1 : write_all(fd, line, (size_t)length);
+}
+
+/* The same with arguments as printf has them. */
+PRINTF(2) static int tell(int fd, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    int result = tell_all(fd, format, args);
+    va_end(args);
+    return result;
+}
+
 /* Refuse what was asked for, say what mends it, and leave. */
 PRINTF(2) static _Noreturn void refuse(const char *mend, const char *fmt, ...) {
-    static char why[2 * PATH_MAX], all[17 * PATH_MAX];  /* room for any */
+    static char why[2 * PATH_MAX];      /* room for any */
     va_list args;                       /* what the dots stand for */
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    int length = snprintf(all, sizeof(all), "whalebox: %s%s%s\n", visible(why),
-                          mend ? "\n  hint: " : "", visible(mend ? mend : ""));
-    write_all(told, all, (size_t)length);       /* at once, so unmixed */
+    tell(told, "whalebox: %s%s%s\n", visible(why), mend ? "\n  hint: " : "",
+         visible(mend ? mend : ""));
     write(refusal, "", 1);              /* 13: if somebody wants to know */
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -276,7 +293,7 @@ PRINTF(2) static void step(int chapter, const char *format, ...) {
     if (shell)
         *shell = '\0';                  /* cut in two */
     if (explaining)                     /* --explain */
-        dprintf(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
+        tell(told, "[%d %-6s] %-40s%s%s\n", chapter, who,
                 visible(now.call), shell ? " # " : "",
                 visible(shell ? shell + 3 : ""));
 }
@@ -346,8 +363,20 @@ static _Noreturn void die(void) {
 
 /* The step failed, but we go on: we are cleaning up. */
 TOOL void complain(void) {
-    dprintf(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
+    tell(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
             visible(now.call), strerror(errno));
+}
+
+/* printf to standard output, which may be closed, or full. */
+PRINTF(1) static void print(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    if (tell_all(1, format, args) < 0) {
+        step(0, "write(standard output)");
+        die();
+    }
+    va_end(args);
 }
 
 /* The result of the step's system call, unless it failed. */
@@ -871,13 +900,15 @@ static void answer_as_box(int is_over) {
     if (!is_over) {
         unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
                                                 10);
+        step(5, "prctl(PR_SET_SECUREBITS)");
         bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        step(5, "setresuid(-1, %u, -1)", id);
         must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+        step(5, "setresuid(-1, %u, -1)", id);
         must(syscall(SYS_setresuid, -1, id, -1));
     } else {
         step(5, "setresuid(-1, 0, -1)");
         must(syscall(SYS_setresuid, -1, 0, -1));
+        step(5, "prctl(PR_SET_SECUREBITS)");
         must(prctl(PR_SET_SECUREBITS, bits));
     }
 }
@@ -1245,7 +1276,7 @@ static void drop_cgroup(void) {
     for (char *c = events; (c = strchr(c, '\n')); )
         *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        dprintf(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
+        tell(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
                 " a limit; -m gives more\n", limits.memory, events);
     remove_cgroup(boxes, box.name);     /* its processes are gone */
@@ -1477,10 +1508,11 @@ static unsigned long long start_time(int pid) {
     return field ? (unsigned long long)atoll(field) : 0;
 }
 
-/* What tells this boot from any other: numbers of processes begin anew. */
+/* What tells this boot from any other: numbers of processes begin anew.  "-" if
+ * /proc hides it: then the start time alone tells them apart. */
 static char *boot_id(void) {
-    const char *file = "/proc/sys/kernel/random/boot_id";
-    return text("%.36s", read_file(AT_FDCWD, file));
+    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+    return text("%.36s", *id ? id : "-");
 }
 
 /* What tells our numbers of processes from those that a container's processes
@@ -1526,7 +1558,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
     int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  st.st_uid == geteuid();
+                  st.st_uid == getuid();
     ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
 
     close(fd);
@@ -1538,7 +1570,7 @@ static int read_mark(int dir_fd, struct mark *mark) {
 
     const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
     const char *boot = strsep(&rest, " "), *namespace = rest;
-    if (!namespace || strlen(boot) != 36 ||
+    if (!namespace || !*boot || strlen(boot) > 36 ||
         parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
         parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
         return -1;
@@ -1560,10 +1592,10 @@ static int ends(int pidfd, int seconds) {
     return ended;
 }
 
-/* Does whoever the mark of the folder DIR_FD names still live?  With that process
- * all others of the box have ended.  The process is held by its pidfd before it
- * is looked at, so that no other can take its number meanwhile.  Sets *PIDFD, to
- * -1 unless it lives. */
+/* Does whoever the mark of the folder DIR_FD names still live?  With that
+ * process all others of the box have ended.  The process is held by its pidfd
+ * before it is looked at, so that no other can take its number meanwhile.  Sets
+ * *PIDFD, to -1 unless it lives. */
 enum residence { NOBODY, SOMEBODY, UNKNOWN };
 static enum residence find_resident(int dir_fd, int *pidfd) {
     struct mark mark;
@@ -1590,9 +1622,9 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
     return has_ended ? NOBODY : UNKNOWN;
 }
 
-/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it was
- * to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so may the
- * program itself.  Returns whether nobody lives there any more. */
+/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it
+ * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
+ * may the program itself.  Returns whether nobody lives there any more. */
 static int end_resident(int dir_fd) {
     int pidfd;
     enum residence found = find_resident(dir_fd, &pidfd);
@@ -1860,7 +1892,7 @@ static void check_owner(int fd, const char *path, mode_t open) {
 
     step(9, "fstat(%s) # stat %s", path, path);
     must(fstat(fd, &st));
-    if (st.st_uid != geteuid())
+    if (st.st_uid != getuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
     if (st.st_mode & S_ISVTX)
@@ -1880,7 +1912,7 @@ static void open_containers(void) {
         : data && *data ? text("%s/whalebox", data)
         : text("%s/.local/share/whalebox", own ? own : "");
 
-    step(9, "mkdir(%s) # mkdir -p %s", path, path);
+    step(9, "mkdir(%s/containers) # mkdir -p %s/containers", path, path);
     for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = '\0';                  /* one folder of the path at a time */
         mkdir(path, 0700);              /* if it fails, so does the last */
@@ -1891,7 +1923,7 @@ static void open_containers(void) {
     int home_fd = (int)must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, "mkdir(%s/containers) # mkdir %s/containers", path, path);
+    step(9, "mkdir(%s/containers)", path);
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
     const char *folders_path = text("%s/containers", path);
@@ -2493,7 +2525,7 @@ static void take_doctor(const struct option *o, char *value) {
         why[0][0] = '\0';               /* the execve that was to fail */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (n == 0 || chapters[n].flag || chapters[n].options)
-            printf("chapter %2zu: %s\n", n, *why[n] ? why[n]
+            print("chapter %2zu: %s\n", n, *why[n] ? why[n]
                    : failed < 0 || seen[n] ? "works"
                    : "not tried: mend that first");
     exit(sick);                         /* 0: every chapter works */
@@ -3816,9 +3848,7 @@ static void fork_supervisor(void) {
     leaving = 2;                        /* what to undo is not ours any more */
     close(ready[1]);                    /* or its read would never end */
     if (must(read(ready[0], &byte, 1)) == 1) {
-        step(13, "write(standard output)");     /* it runs */
-        puts(box.name);
-        must(fflush(stdout) | -ferror(stdout)); /* it may be closed, or full */
+        print("%s\n", box.name);        /* it runs */
         exit(0);                        /* the box is the supervisor's */
     }
     must(waitpid(pid, &status, 0));     /* it has said why, if */
@@ -4318,8 +4348,9 @@ static void remove_one(const struct option *o, char *name) {
 
     if (supervisor >= 0 && !has_exited && !letters['f'])
         refuse(o->help, "%s is running", name); /* see -f */
-    if (supervisor < 0 && !letters['f'] &&
-        find_resident(dir, &resident_pidfd) == SOMEBODY)
+    if (supervisor < 0 && !letters['f'] &&      /* it may be about to end */
+        find_resident(dir, &resident_pidfd) == SOMEBODY &&
+        !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
     if (read_mark(dir, &mark) < 0)
@@ -4417,17 +4448,18 @@ static int list_box(int parent, const char *name) {
     close(dir);
     if (*status == '\0' || (!letters['a'] && strcmp(status, "running") != 0))
         return 0;
-    if (letters['q'] || strcmp(status, "corrupt") == 0)
-        printf(letters['q'] ? "%s\n" : "%-16s -        corrupt\n",
-               visible(name));
+    if (letters['q'])
+        print("%s\n", visible(name));
+    else if (strcmp(status, "corrupt") == 0)
+        print("%-16s -        corrupt\n", visible(name));
     else
-        printf("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
-               strcmp(status, "running") == 0 ? value_of("pid") : "-",
-               strcmp(status, "exited") == 0
-               ? text("exited (%s)", value_of("exit_code")) : status,
-               age(atoll(value_of("created"))),
-               visible(text("%.60s", value_of("command"))),
-               visible(value_of("image")));
+        print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
+              strcmp(status, "running") == 0 ? value_of("pid") : "-",
+              strcmp(status, "exited") == 0
+              ? text("exited (%s)", value_of("exit_code")) : status,
+              age(atoll(value_of("created"))),
+              visible(text("%.60s", value_of("command"))),
+              visible(value_of("image")));
     return 0;
 }
 
@@ -4436,8 +4468,8 @@ static void list_boxes(const struct option *o, char *name) {
     (void)o, (void)name;
     open_containers();
     if (!letters['q'])                  /* -q: nothing but names */
-        printf("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
-               "AGE", "COMMAND", "IMAGE");
+        print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
+              "AGE", "COMMAND", "IMAGE");
     if (for_each(containers, 0, list_box) < 0) {
         step(13, "getdents64(%s)", home);
         die();
@@ -4459,11 +4491,11 @@ static void inspect_box(const struct option *o, char *name) {
         if (key && strcmp(key, "command") != 0) /* whose words stay apart */
             take_word(line + end + 1);
         if (!key)
-            puts(visible(line));
+            print("%s\n", visible(line));
         else if (isatty(1))             /* a program gets it as it is */
-            puts(visible(line + end + 1));
+            print("%s\n", visible(line + end + 1));
         else
-            puts(line + end + 1);
+            print("%s\n", line + end + 1);
         printed = 1;
     }
     if (!printed)                       /* no line began so */
@@ -4586,14 +4618,12 @@ static int run_boxes_command(const struct option *o, char **argv) {
         if (helper == 0) {
             must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
             o->take(o, *name);          /* or it refuses, or exits */
-            puts(visible(*name));       /* as was asked for */
+            print("%s\n", visible(*name));      /* as was asked for */
             break;                      /* the one name was ours */
         }
         must(waitpid(helper, &status, 0));
         failed = failed || status != 0; /* and on with the next */
     }
-    step(13, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
     return failed ? failure : 0;
 }
 static int (*run_command)(const struct option *o, char **argv) =
@@ -4655,24 +4685,30 @@ static void visit_box(const struct option *o, char *name) {
 #endif /* WITH_EXEC */
 
 /* === The command line =================================================== */
-/* Print the version, which INTO is, or all options, from their own rows. */
-static void take_help(const struct option *o, char *value) {
-    value = o->into;
-    puts(value ? value : "Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-         "Run COMMAND in a box, with a view of the system of its own.\n");
-    for (size_t n = 0; n < LENGTH(chapters) && !value; n++) {
-        o = chapters[n].options;
+/* Print all options, from their own rows. */
+static void print_help(void) {
+    print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
+          "Run COMMAND in a box, with a view of the system of its own.\n\n");
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const struct option *o = chapters[n].options;
         if (o)
-            printf("Chapter %zu:\n", n);
+            print("Chapter %zu:\n", n);
         for (; o && o->help; o++)
-            printf("  %s\n", o->help);
+            print("  %s\n", o->help);
     }
-    if (!value)
-        puts("\nWHALEBOX_HOME names the folder where boxes are kept.\nExit "
-             "status: the command's own; 128+N when signal N ended it; 127 not "
-             "found;\n126 found but not executable; 125 whalebox failed.");
-    step(0, "write(standard output)");
-    must(fflush(stdout) | -ferror(stdout));     /* it may be closed, or full */
+    print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
+          "Exit status: the command's own; 128+N when signal N ended it; "
+          "127 not found;\n"
+          "126 found but not executable; 125 whalebox failed.\n");
+}
+
+/* --help, or --version, which INTO is then. */
+static void take_help(const struct option *o, char *value) {
+    (void)value;
+    if (o->into)
+        print("%s\n", (const char *)o->into);
+    else
+        print_help();
     exit(0);                            /* no box was made */
 }
 

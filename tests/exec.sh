@@ -29,11 +29,12 @@ visit() {
 }
 
 # naively COMMAND...: run it in that box, in the weaker way.
+# shellcheck disable=SC2086 # words
 naively() {
 	run $slowly nsenter --target "$("$WHALEBOX" inspect one pid)" \
 	    $users --mount --pid "$@"
 }
-slowly= users="--user --preserve-credentials"
+slowly="" users="--user --preserve-credentials"
 
 # foreign: the program peep, in that box, has seen what is not of the box.
 foreign() {

@@ -81,7 +81,12 @@ scratch=$(mktemp -d) || exit 1
 # By this we know the processes that come of this script, boxes and what has
 # left its parent included, from those of any other: a limit which the kernel
 # does not heed, and every child inherits, has a value of its own.
-mark=$(printf '%s' "$scratch" | cksum | cut -d ' ' -f 1)
+mark=$(echo "$scratch" | awk '{
+	letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for (i = 1; i <= length($0); i++)
+		n = (n * 62 + index(letters, substr($0, i, 1))) % 1000000007
+	print n + 1
+}')
 # shellcheck disable=SC3045 # which dash, bash and busybox have
 ulimit -S -m "$mark"
 
@@ -297,7 +302,7 @@ empty_cgroups() {
 		find "$m" -type d -path '*/whalebox/*' 2>/dev/null
 	done | while read -r cgroup; do
 		grep -qs "^populated 1" "$cgroup/cgroup.events" || echo "$cgroup"
-	done
+	done | sort
 }
 
 # Every namespace that some process of this script is in.  Processes that have
@@ -322,7 +327,7 @@ as_before() {
 	namespaces >namespaces.after
 	{
 		diff -u state.before state.after | grep '^[-+][^-+]'
-		grep -Fxvf cgroups.before cgroups.after | sed 's/^/+/'
+		diff -u cgroups.before cgroups.after | grep '^+[^+]'
 		grep -Fxvf namespaces.before namespaces.after
 	} >state.changes
 	[ ! -s state.changes ]

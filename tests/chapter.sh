@@ -1,0 +1,41 @@
+#!/bin/sh
+# chapter.sh N: prints whalebox.c as of chapter N, with nothing in it of what
+# comes later: the text that a reader of chapter N has to know.
+
+set -eu
+cd "$(dirname "$0")/.."
+
+die() {
+	echo "chapter.sh: $1" >&2
+	[ $# -lt 2 ] || echo "  hint: $2" >&2
+	exit 1
+}
+
+chapter=${1:-}
+last=$(tests/switches.sh | tail -n 1)
+seq 0 "${last% *}" | grep -Fxq -e "$chapter" ||
+	die "there is no chapter \"$chapter\"" "chapters are 0 to ${last% *}"
+command -v unifdef >/dev/null || die "unifdef is missing" "./install.sh test"
+
+# unifdef keeps, of each #if with a switch in it, what that switch selects, and
+# drops the #if.  Other conditions stay.  -x2: to have changed a text is no error.
+flags=-DSTAGE=$chapter
+while read -r number switch; do
+	on=0
+	[ "$number" -gt "$chapter" ] || on=1
+	flags="$flags -DWITH_$switch=$on"
+done <<END
+$(tests/switches.sh)
+END
+# shellcheck disable=SC2086 # a list of flags
+text=$(unifdef -x2 $flags whalebox.c)
+
+# Two kinds of lines are a later chapter's and stand outside its sections.
+# cat -s: where something went, the empty lines around it become one.
+printf '%s\n' "$text" | awk -v chapter="$chapter" '
+	# A row of the table of options that the whole program knows to refuse.
+	/^    \[[0-9]+\] = "/ && substr($0, 6) + 0 > chapter { next }
+	# A line that is marked: /* 13: for that chapter.
+	match($0, /\/\* [0-9]+: /) && substr($0, RSTART + 3) + 0 > chapter { next }
+	{ print }
+' | cat -s

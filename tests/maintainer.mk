@@ -1,0 +1,167 @@
+# What those use who work on whalebox: the tests' builds, analysis, measurement.
+# The Makefile includes this file, so `make lint` finds it; `make help` lists it.
+
+# The text of $(SRC) as of each chapter, and the program that it is.
+CHAPTERS := $(STAGES:%=$(BUILD)/chapter-%.c)
+$(CHAPTERS): $(BUILD)/chapter-%.c: $(SRC) tests/chapter.sh tests/switches.sh | $(BUILD)
+	@tests/chapter.sh $* >$@
+
+$(CHAPTERS:.c=): %: %.c
+	$(call compile,)
+
+.PHONY: chapters
+chapters: $(CHAPTERS:.c=)       ## build the source as of each chapter
+
+# What chapter N's check is run with: the lab as handed out, which must not
+# pass; the whole program in its place, which must; and LAB, a student's work.
+# Chapters that need chapter N are off in all three.
+LAB    := lab/whalebox.c
+lab    := $(STAGES:%=$(BUILD)/whalebox-lab-%)
+solved := $(STAGES:%=$(BUILD)/whalebox-solved-%)
+work   := $(STAGES:%=$(BUILD)/whalebox-work-%)
+compile_lab = $(call compile,$(call set,0,$(call needing,$(call switch,$*))))
+
+$(lab): $(BUILD)/whalebox-lab-%: $(BUILD)/lab-%.c
+	$(compile_lab)
+
+$(solved): $(BUILD)/whalebox-solved-%: $(SRC) Makefile | $(BUILD)
+	$(compile_lab)
+
+.PHONY: $(work)
+$(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
+	$(compile_lab)
+
+.PHONY: labs
+labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
+
+# What the tests take into a box: static, as a box has no libraries.
+vpath %.c tests/attacks tests/faults
+PROBES := $(notdir $(basename $(wildcard tests/attacks/*.c tests/faults/*.c)))
+PROBES := $(PROBES:%=$(BUILD)/tests/%)
+$(PROBES): $(BUILD)/tests/%: %.c Makefile
+	@mkdir -p $(@D)
+	$(call compile,)
+
+.PHONY: probes
+probes: $(PROBES)               ## build the tests' small programs
+
+.PHONY: test-faults
+test-faults:                    ## every fault at every step (an hour)
+	@./install.sh test
+	@$(MAKE) -s whalebox probes
+	@./busybox-rootfs.sh
+	@sh tests/faults.sh full
+
+# What bench/ measures with, and against: made as the other programs are, so that
+# it is a fair comparison.
+BENCHES := $(BUILD)/bench/timer $(BUILD)/bench/minimal
+$(BENCHES): $(BUILD)/bench/%: bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(call compile,)
+
+.PHONY: bench
+bench:                          ## measure against other runtimes
+	@./install.sh bench
+	@$(MAKE) -s whalebox $(BUILD)/whalebox-9
+	@./busybox-rootfs.sh
+	@bench/run.sh
+
+# What we do not take of clang-tidy's advice, and why.
+TIDY := -*,clang-analyzer-*,bugprone-*
+# Feature test macros are reserved names, and meant to be defined.
+TIDY := $(TIDY),-bugprone-reserved-identifier
+# Two numbers side by side are what system calls take, too.
+TIDY := $(TIDY),-bugprone-easily-swappable-parameters
+# As a condition, strcmp(a, b) is C's "a is not b".
+TIDY := $(TIDY),-bugprone-suspicious-string-compare
+# vfork(2) is what makes starting a program cheap; its child only calls exec.
+TIDY := $(TIDY),-clang-analyzer-unix.Vfork,-clang-analyzer-security.insecureAPI.vfork
+# C11's Annex K, memcpy_s and the like, is in no libc of Linux's.
+TIDY := $(TIDY),-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+# What lasts to the program's end needs no free(3), nor the code behind that.
+TIDY := $(TIDY),-clang-analyzer-unix.Malloc
+# strcpy(3) is right where the buffers are of one size; gcc warns where not.
+TIDY := $(TIDY),-clang-analyzer-security.insecureAPI.strcpy
+# gcc's analyser does not see that calls through chapters[] set what is NULL at
+# first; clang's looks for the same.
+ANALYZER := -fanalyzer -Wno-analyzer-null-dereference
+
+# The fuzzer's harness has the whole program in it: for gcc, once is enough.
+C_FILES := $(SRC) $(wildcard bench/*.c tests/*/*.c)
+.PHONY: lint
+lint: | $(BUILD)                ## static analysis; says nothing when all is well
+	@./install.sh lint
+	@for file in $(filter-out tests/fuzz/%,$(C_FILES)); do \
+		$(CC) $(CFLAGS) $(ANALYZER) -c -o /dev/null $$file || exit 1; \
+	done
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+	    --error-exitcode=1 $(C_FILES)
+	@clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' \
+	    $(C_FILES) -- -std=c11 2>$(BUILD)/lint.log || \
+	    { cat $(BUILD)/lint.log; exit 1; }
+	@$(MAKE) -s shellcheck
+
+SCRIPTS := $(wildcard *.sh tests/*.sh tests/*/*.sh tutorial/*/*.sh bench/*.sh \
+           extra/completion.bash .ci/run)
+.PHONY: shellcheck
+shellcheck:                     ## static analysis of the scripts alone
+	@shellcheck $(SCRIPTS)
+
+# Every stage with the address and undefined behaviour sanitizers: they end a
+# program at the first fault.  They come with gcc, and need a dynamic libc.
+ASAN := $(BUILD)/asan
+ASAN_BUILDS := $(STAGES:%=$(ASAN)/build/whalebox-%)
+$(ASAN_BUILDS): $(ASAN)/build/whalebox-%: $(SRC) tests/fuzz/sanitize.c Makefile
+	@mkdir -p $(@D)
+	gcc -std=c11 -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Werror \
+	    -fsanitize=address,undefined -fno-sanitize-recover=all \
+	    -DSTAGE=$* -o $@ $< tests/fuzz/sanitize.c
+
+$(BUILD)/whalebox-asan: $(ASAN)/build/whalebox-$(LAST)
+	cp $< $@
+
+# The host's half of the tests in a copy of this folder, with these in place of
+# the static ones, and their libraries in the rootfs for tests that take them
+# into a box.  tests/faults.sh is left out: it has the sanitizers' calls fail;
+# and the one test with no /proc of its own, which they need as well.
+.PHONY: sanitize
+sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) labs probes        ## run the host's tests under sanitizers
+	@./install.sh test
+	@./busybox-rootfs.sh
+	@rm -rf $(ASAN)/tests $(ASAN)/tutorial $(ASAN)/rootfs $(ASAN)/build/tests
+	@cp -R test.sh tests tutorial rootfs $(SRC) $(ASAN)
+	@rm $(ASAN)/tests/faults.sh
+	@sed -i "/it 'wants a .proc of its own/,/^	'/d" $(ASAN)/tests/doctor.sh
+	@ldd $< | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p' | \
+	    xargs cp -L --parents -t $(ASAN)/rootfs
+	@cp $< $(ASAN)/whalebox
+	@cp -R $(NO_BUILDS) $(lab) $(solved) $(BUILD)/tests $(ASAN)/build
+	@cd $(ASAN) && ./test.sh host 'host root' 'host user'
+
+# The targets of tests/fuzz/fuzz.c share the time: SECONDS, of all of them.  What
+# was found interesting is kept in $(BUILD)/fuzz, and is where the next run starts.
+SECONDS := 600
+TARGETS := $(patsubst tests/fuzz/%.txt,%,$(wildcard tests/fuzz/*.txt))
+FUZZ    := $(BUILD)/fuzz
+$(FUZZ)/fuzz: tests/fuzz/fuzz.c $(SRC) Makefile
+	@mkdir -p $(@D)
+	clang -std=c11 -O1 -g -Wall -Wextra -Werror \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $<
+
+.PHONY: fuzz
+fuzz:                           ## fuzz the parsers for SECONDS=600 in all
+	@./install.sh fuzz
+	@$(MAKE) -s $(FUZZ)/fuzz
+	@for target in $(TARGETS); do \
+		mkdir -p $(FUZZ)/$$target; \
+		ASAN_OPTIONS=detect_leaks=0 TARGET=$$target $(FUZZ)/fuzz \
+		    -max_total_time=$$(($(SECONDS) / $(words $(TARGETS)))) \
+		    -max_len=20000 -timeout=5 -close_fd_mask=1 -print_final_stats=1 \
+		    -seed_inputs=tests/fuzz/$$target.txt \
+		    -artifact_prefix=$(FUZZ)/$$target- \
+		    $(FUZZ)/$$target 2>$(FUZZ)/$$target.log || \
+		    { cat $(FUZZ)/$$target.log; exit 1; }; \
+		awk -v target=$$target '/number_of_exec/ { runs = $$2 } \
+		    /average_exec/ { print target ": " runs " runs, " $$2 "/s, 0 crashes" }' \
+		    $(FUZZ)/$$target.log; \
+	done
