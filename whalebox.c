@@ -935,7 +935,7 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
-    waitpid(helper, &status, 0);
+    must(waitpid(helper, &status, 0));
     errno = EPERM;                      /* it has said more itself */
     if (status != 0 &&
         poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)
