@@ -244,9 +244,9 @@ TOOL const struct command *our_command; /* what was asked for, or NULL */
 
 /* === Tools: the narration, the way out, files, numbers ================== */
 static const char *who = "parent";      /* which process this is */
-static int told = 2;                    /* where it speaks: standard error */
+static int told_fd = 2;                    /* where it speaks: standard error */
 #if WITH_DETACH
-static int refusal = -1;                /* a pipe: a byte for a failure */
+static int refusal_fd = -1;                /* a pipe: a byte for a failure */
 #endif
 static int failure = 125;               /* exit status when whalebox fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
@@ -351,13 +351,13 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(why, sizeof(why), fmt, args);
     va_end(args);
-    tell(told, "whalebox: %s%s%s\n", visible(why), fix ? "\n  hint: " : "",
+    tell(told_fd, "whalebox: %s%s%s\n", visible(why), fix ? "\n  hint: " : "",
          visible(fix ? fix : ""));
 #if WITH_DOCTOR
     note_failure(why, fix);
 #endif
 #if WITH_DETACH
-    write(refusal, "", 1);              /* if somebody wants to know */
+    write(refusal_fd, "", 1);              /* if somebody wants to know */
 #endif
     if (strcmp(who, "parent") == 0)
         undo();                         /* only it made things */
@@ -388,10 +388,10 @@ static void step(int chapter, const char *call, const char *shell) {
     note_step(chapter);
 #endif
     if (opt.explain && shell)
-        tell(told, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
+        tell(told_fd, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
              visible(shell));
     else if (opt.explain)
-        tell(told, "[%2d %-6s] %s\n", chapter, who, visible(call));
+        tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
 }
 
 /* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
@@ -1050,7 +1050,7 @@ TOOL void set_size(const struct option *o, const char *value) {
 
 /* The step failed, but we go on: we are cleaning up. */
 TOOL void complain(void) {
-    tell(told, "whalebox: chapter %d: %s: %s\n", now.chapter,
+    tell(told_fd, "whalebox: chapter %d: %s: %s\n", now.chapter,
             visible(now.call), strerror(errno));
 }
 
@@ -1140,7 +1140,8 @@ TOOL int is_same_file(int fd, int dir_fd, const char *name) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
-static int base = -1, boxes = -1;       /* the folder "whalebox", and above */
+/* the folder "whalebox", and above */
+static int base_fd = -1, boxes_fd = -1;
 static const char *base_path = "";      /* the latter's, or "" */
 
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
@@ -1281,16 +1282,16 @@ static void open_boxes(void) {
         return;
 
     step(7, text("mkdir(%s/whalebox)", base_path), "mkdir -p");
-    base = open(base_path, FOLDER);     /* the folder above */
-    for (int tries = 0; base >= 0 && tries < 100; tries++) {
-        if (mkdirat(base, "whalebox", 0711) < 0 && errno != EEXIST)
+    base_fd = open(base_path, FOLDER);     /* the folder above */
+    for (int tries = 0; base_fd >= 0 && tries < 100; tries++) {
+        if (mkdirat(base_fd, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
-        boxes = openat(base, "whalebox", FOLDER);
-        if (boxes >= 0 && flock(boxes, LOCK_EX) == 0 &&
-            is_same_file(boxes, base, "whalebox"))
+        boxes_fd = openat(base_fd, "whalebox", FOLDER);
+        if (boxes_fd >= 0 && flock(boxes_fd, LOCK_EX) == 0 &&
+            is_same_file(boxes_fd, base_fd, "whalebox"))
             return;
-        close(boxes);                   /* it is gone: once more */
-        boxes = -1;
+        close(boxes_fd);                   /* it is gone: once more */
+        boxes_fd = -1;
     }
 }
 
@@ -1298,20 +1299,20 @@ static void open_boxes(void) {
  * box.cgroup at -1 with errno. */
 static void make_cgroup_folder(void) {
     open_boxes();
-    if (boxes < 0)
+    if (boxes_fd < 0)
         return;
-    sweep_cgroup(boxes, box.name);
-    look_at_some(boxes, sweep_cgroup);
+    sweep_cgroup(boxes_fd, box.name);
+    look_at_some(boxes_fd, sweep_cgroup);
 
     step(7, text("mkdir(%s/whalebox/%s)", base_path, box.name), "mkdir -p");
-    if (mkdirat(boxes, box.name, 0755) < 0)
+    if (mkdirat(boxes_fd, box.name, 0755) < 0)
         return;
-    box.cgroup = openat(boxes, box.name, FOLDER);
+    box.cgroup = openat(boxes_fd, box.name, FOLDER);
     if (box.cgroup < 0 || lock_folder(box.cgroup) < 0) {
         int why = errno;
         close(box.cgroup);
         box.cgroup = -1;
-        unlinkat(boxes, box.name, AT_REMOVEDIR);        /* it is new */
+        unlinkat(boxes_fd, box.name, AT_REMOVEDIR);        /* it is new */
         errno = why;
     }
 }
@@ -1329,13 +1330,13 @@ static void make_cgroup(void) {
         die();
     if (box.cgroup < 0)                 /* none, then */
         box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-    if (boxes >= 0)
-        flock(boxes, LOCK_UN);          /* its turn, whoever is next */
+    if (boxes_fd >= 0)
+        flock(boxes_fd, LOCK_UN);          /* its turn, whoever is next */
     if (*wanted) {                      /* some limit */
         step(7, text("write(cgroup.subtree_control, %s)", wanted),
              text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
-        must(write_file(base, "cgroup.subtree_control", wanted, 0));
-        must(write_file(boxes, "cgroup.subtree_control", wanted, 0));
+        must(write_file(base_fd, "cgroup.subtree_control", wanted, 0));
+        must(write_file(boxes_fd, "cgroup.subtree_control", wanted, 0));
         write_limits();                 /* their files are there now */
     }
 }
@@ -1344,11 +1345,12 @@ static void make_cgroup(void) {
 /* For whalebox rm: the cgroup of the box NAME, if its supervisor was killed. */
 static void drop_dead_cgroup(const char *name) {
     open_boxes();
-    if (boxes < 0)
+    if (boxes_fd < 0)
         return;                         /* no box has a cgroup here */
-    sweep_cgroup(boxes, name);
-    unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
-    close(boxes);                       /* and with it the lock */
+    sweep_cgroup(boxes_fd, name);
+    /* fails if others are in it */
+    unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
+    close(boxes_fd);                       /* and with it the lock */
 }
 #endif
 
@@ -1357,17 +1359,18 @@ static void drop_dead_cgroup(const char *name) {
 static void drop_cgroup(void) {
     if (box.cgroup < 0)
         return;
-    if (boxes < 0)
+    if (boxes_fd < 0)
         return;                         /* nor is this ours to take away */
     char *events = read_file(box.cgroup, "memory.events");
     for (char *c = events; (c = strchr(c, '\n')); )
         *c = c[1] ? ' ' : '\0';         /* all of it in one line */
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        tell(told, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
+        tell(told_fd, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
                 "  hint: what does not fit is killed, for no swap stands behind"
                 " a limit; -m gives more\n", opt.memory, events);
-    remove_cgroup(boxes, box.name);     /* its processes are gone */
-    unlinkat(base, "whalebox", AT_REMOVEDIR);   /* fails if others are in it */
+    remove_cgroup(boxes_fd, box.name);     /* its processes are gone */
+    /* fails if others are in it */
+    unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
 
 /* In the child, born in its cgroup: have that as top.  cgroup_namespaces(7). */
@@ -1648,8 +1651,9 @@ static void pivot_to_rootfs(void) {
 #include <linux/fs.h>            /* RENAME_NOREPLACE */
 
 static const char *storage;             /* what stacks the layers */
-static int containers = -1;             /* the folder of all boxes' folders */
-static int folder = -1;                 /* this box's, with upper and work */
+/* the folder of all boxes' folders */
+static int containers_fd = -1;
+static int folder_fd = -1;                 /* this box's, with upper and work */
 static struct tree *layers;             /* the same, to be mounted */
 static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
@@ -1828,7 +1832,7 @@ static void name_resident(void) {
 
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
     require(start != 0, ESRCH);
-    write_mark(folder, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
+    write_mark(folder_fd, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
                start);
 }
 
@@ -1980,7 +1984,7 @@ static int clear_by_helper(int dir_fd, int seconds) {
 static int remove_new_folder(void) {
     struct mark mark;
     struct stat st;
-    int dir_fd = openat(containers, ".new", FOLDER | O_NOFOLLOW);
+    int dir_fd = openat(containers_fd, ".new", FOLDER | O_NOFOLLOW);
 
     if (dir_fd < 0)
         return errno == ENOENT ? 0 : -1;
@@ -1994,31 +1998,31 @@ static int remove_new_folder(void) {
             unlinkat(dir_fd, "box", 0); /* else it is a foreign folder's */
     }
     close(dir_fd);
-    return unlinkat(containers, ".new", AT_REMOVEDIR);
+    return unlinkat(containers_fd, ".new", AT_REMOVEDIR);
 }
 
 /* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
  * If NAME has become another folder's meanwhile, that stays.  Returns 0, or -1
  * with errno. */
 static int remove_emptied(int dir_fd, const char *name) {
-    if (flock(containers, LOCK_EX) < 0)
+    if (flock(containers_fd, LOCK_EX) < 0)
         return -1;
 
     int result = 0;
-    if (!is_same_file(dir_fd, containers, ".new")) {
+    if (!is_same_file(dir_fd, containers_fd, ".new")) {
         result = remove_new_folder();
-        if (result == 0 && !is_same_file(dir_fd, containers, name)) {
+        if (result == 0 && !is_same_file(dir_fd, containers_fd, name)) {
             errno = ESTALE;
             result = -1;
         }
         if (result == 0)
-            result = renameat(containers, name, containers, ".new");
+            result = renameat(containers_fd, name, containers_fd, ".new");
     }
     if (result == 0)
         result = remove_new_folder();
 
     int why = errno;
-    flock(containers, LOCK_UN);
+    flock(containers_fd, LOCK_UN);
     errno = why;
     return result;
 }
@@ -2114,8 +2118,8 @@ static void open_containers(void) {
     const char *folders_path = text("%s/containers", path);
     step(9, text("open(%s, O_NOFOLLOW)", folders_path),
          text("ls -d %s", folders_path));
-    containers = must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
-    check_owner(containers, folders_path, 077);
+    containers_fd = must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
+    check_owner(containers_fd, folders_path, 077);
     if (!realpath(folders_path, home))
         die();
     close(home_fd);
@@ -2124,31 +2128,32 @@ static void open_containers(void) {
 /* Make this box's folder, with its own layer in it and its mark, and then give
  * it its name.  Only one at a time is made. */
 static void make_folder(void) {
-    must(flock(containers, LOCK_EX));
+    must(flock(containers_fd, LOCK_EX));
     step(9, text("mkdir(%s/.new)", home), text("mkdir -p %s/.new/upper", home));
     must(remove_new_folder());
-    must(mkdirat(containers, ".new", 0755));
-    folder = must(openat(containers, ".new", FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder));
-    write_mark(folder, "0", 0);         /* first: what has none is not ours */
-    must(mkdirat(folder, "upper", 0755));       /* what the box writes */
-    must(mkdirat(folder, "work", 0755));        /* overlay's own workshop */
+    must(mkdirat(containers_fd, ".new", 0755));
+    folder_fd = must(openat(containers_fd, ".new", FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder_fd));
+    /* first: what has none is not ours */
+    write_mark(folder_fd, "0", 0);
+    must(mkdirat(folder_fd, "upper", 0755));       /* what the box writes */
+    must(mkdirat(folder_fd, "work", 0755));        /* overlay's own workshop */
 
     step(9, text("renameat2(.new, %s, RENAME_NOREPLACE)", box.name),
          text("mv -n %s/.new %s/%s", home, home, box.name));
-    int result = (int)syscall(SYS_renameat2, containers, ".new", containers,
+    int result = (int)syscall(SYS_renameat2, containers_fd, ".new", containers_fd,
                               box.name, RENAME_NOREPLACE);
     if (result < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
-    flock(containers, LOCK_UN);
+    flock(containers_fd, LOCK_UN);
 }
 
 /* The folder that was made before, for a box that was kept and is run again. */
 static void open_old_folder(void) {
     step(9, text("open(%s/%s)", home, box.name), NULL);
-    folder = must(openat(containers, box.name, FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder));
+    folder_fd = must(openat(containers_fd, box.name, FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder_fd));
 }
 
 /* Which file system stacks the layers: --storage, or what the kernel has. */
@@ -2167,8 +2172,8 @@ static void choose_storage(void) {
 static void make_layers(void) {
     choose_storage();
     open_containers();                  /* sets home */
-    sweep_box(containers, box.name);    /* the dead make room */
-    look_at_some(containers, sweep_box);
+    sweep_box(containers_fd, box.name);    /* the dead make room */
+    look_at_some(containers_fd, sweep_box);
     if (box.has_folder)
         open_old_folder();
     else
@@ -2184,11 +2189,11 @@ static void make_layers(void) {
 static void drop_layers(void) {
     struct stat st = { 0 };
 
-    if (folder < 0)
+    if (folder_fd < 0)
         return;                         /* there is none of ours */
-    if (fstat(folder, &st) == 0 && (st.st_mode & S_ISVTX))
+    if (fstat(folder_fd, &st) == 0 && (st.st_mode & S_ISVTX))
         return;                         /* it is to be kept */
-    remove_box(folder, box.name, 60);
+    remove_box(folder_fd, box.name, 60);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not. */
@@ -2225,7 +2230,8 @@ static void mount_layers(void) {
     attach_folder(rootfs, "lower");     /* the rootfs */
     step(9, text("fstat(%s)", layers->path), NULL);
     const char *top = strcmp(storage, "aufs") == 0 ? "upper" : ".";
-    require(is_same_file(layers->fd, folder, top), ESTALE); /* it was moved */
+    /* it was moved */
+    require(is_same_file(layers->fd, folder_fd, top), ESTALE);
     attach_folder(layers, "box");       /* upper and work, or upper alone */
     step(9, text("mount(%s, merged, \"%s\")", type, options),
          text("mount -t %s -o %s %s merged", type, options, type));
@@ -3497,12 +3503,15 @@ static void end_relay(void) {
 
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
 static long long created, started;      /* seconds since 1970 */
-static int launcher = -1;               /* a pipe: one byte when the box runs */
-static int refusals[2], output[2];      /* pipes: see refusal; what it prints */
-static int signals, logfile = -1;       /* a signalfd; the file log */
-static int turn = -1;                   /* a folder: it is ours to act on */
-static int supervisor = -1;             /* a pidfd: see find_status() */
-static int making;                      /* the folder upper: it is being made */
+/* a pipe: one byte when the box runs */
+static int launcher_fd = -1;
+/* pipes: see refusal; what it prints */
+static int refusal_fds[2], output_fds[2];
+static int signal_fd, log_fd = -1;       /* a signalfd; the file log */
+static int turn_fd = -1;                   /* a folder: it is ours to act on */
+static int supervisor_pidfd = -1;             /* a pidfd: see find_status() */
+/* the folder upper: it is being made */
+static int making_fd;
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
@@ -3594,7 +3603,7 @@ static char *take_word(char *from) {
 /* The file that is to be the next record, with ROOM on the disk, in bytes: a
  * descriptor. */
 static int open_new_record(off_t room) {
-    int fd = must(openat(folder, "config.new", O_WRONLY | O_CREAT |
+    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
                               O_NOFOLLOW | O_CLOEXEC, 0600));
     errno = room ? posix_fallocate(fd, 0, room) : 0;
     require(errno == 0 || errno == EOPNOTSUPP, errno);  /* as on old NFS */
@@ -3640,16 +3649,16 @@ static void write_record(const char *status, const char *exit_code) {
     if (box.is_kept)
         must(fsync(fd));                /* on the disk before it has its name */
     close(fd);
-    must(renameat(folder, "config.new", folder, "config"));
+    must(renameat(folder_fd, "config.new", folder_fd, "config"));
 }
 
 /* At exit(3), when all else is done. */
 static void record_end(void) {
     struct stat st;                     /* its mode: see keep_box() */
-    if (folder < 0)                     /* no box was made */
+    if (folder_fd < 0)                     /* no box was made */
         return;
     step(13, text("fstat(%s)", box.name), NULL);
-    must(fstat(folder, &st));
+    must(fstat(folder_fd, &st));
     if (st.st_mode & S_ISVTX)
         write_record("exited", text("%d", exit_status(box.status)));
 }
@@ -3709,11 +3718,11 @@ static int read_record(int dir, const char *name) {
 /* What the box prints cannot be read: say so in the log, where who misses it
  * will look, and let the box know, by EPIPE, that nobody reads. */
 static void give_up_output(void) {
-    told = logfile >= 0 ? logfile : told;
+    told_fd = log_fd >= 0 ? log_fd : told_fd;
     step(13, "read(output)", NULL);
     complain();
-    close(output[0]);
-    output[0] = -1;
+    close(output_fds[0]);
+    output_fds[0] = -1;
 }
 
 /* Write to the log what the box has printed; returns 0 when no more can come.
@@ -3721,38 +3730,39 @@ static void give_up_output(void) {
  * the disk is full, a part is lost: the box is not to wait for it. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
-    ssize_t got = read(output[0], buffer, sizeof(buffer));
+    ssize_t got = read(output_fds[0], buffer, sizeof(buffer));
     if (got < 0)
         give_up_output();
     if (got > 0 &&
-        lseek(logfile, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
-        renameat(folder, "log", folder, "log.1");
-        close(logfile);                 /* it is log.1 now */
-        logfile = -1;
+        lseek(log_fd, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
+        renameat(folder_fd, "log", folder_fd, "log.1");
+        close(log_fd);                 /* it is log.1 now */
+        log_fd = -1;
     }
-    if (got > 0 && logfile < 0)         /* or there was no room for it before */
-        logfile = openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+    if (got > 0 && log_fd < 0)         /* or there was no room for it before */
+        log_fd = openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
                          O_NOFOLLOW | O_CLOEXEC, 0600);
     if (got > 0)
-        write(logfile, buffer, (size_t)got);    /* or less, on a full disk */
+        write(log_fd, buffer, (size_t)got);    /* or less, on a full disk */
     return got;
 }
 
 /* The box is to stay when it ends, and its record to tell how. */
 static void keep_box(void) {
     step(13, text("fchmod(%s, S_ISVTX)", box.name), "chmod +t");
-    must(fchmod(folder, S_ISVTX | 0755));       /* remove_box() looks at it */
+    /* remove_box() looks at it */
+    must(fchmod(folder_fd, S_ISVTX | 0755));
 }
 
 /* Send the launcher its byte.  Without it that would take the box for failed,
  * and wait for our end: so it is to fail, and a new one to leave nothing.  If
  * somebody killed the launcher, the box runs on. */
 static void say_it_runs(void) {
-    if (write(launcher, "", 1) == 1 || errno == EPIPE)
+    if (write(launcher_fd, "", 1) == 1 || errno == EPIPE)
         return;
     int error = errno;                  /* of the write */
     if (!box.has_folder)
-        fchmod(folder, 0755);           /* no longer to be kept */
+        fchmod(folder_fd, 0755);           /* no longer to be kept */
     step(13, "write(ready)", NULL);
     errno = error;
     die();
@@ -3764,9 +3774,10 @@ static void say_it_runs(void) {
  * is held: not its terminal, nor its pipes, nor its folder. */
 static void tell_launcher(void) {
     char byte;
-    close(refusal);                     /* the child alone has this end now */
-    refusal = -1;
-    ssize_t got = read(refusals[0], &byte, 1);
+    /* the child alone has this end now */
+    close(refusal_fd);
+    refusal_fd = -1;
+    ssize_t got = read(refusal_fds[0], &byte, 1);
     if (got < 0) {                      /* nobody knows how it is */
         step(13, "read(refusals)", NULL);
         die();
@@ -3775,14 +3786,14 @@ static void tell_launcher(void) {
     if (runs && box.is_kept)                /* what never ran is removed */
         keep_box();
     if (!runs)                          /* nor is its output waited for: its */
-        logfile = -1;                   /* relay has the pipe open, still */
-    flock(turn, LOCK_UN);               /* start's; to close it would undo */
+        log_fd = -1;                   /* relay has the pipe open, still */
+    flock(turn_fd, LOCK_UN);               /* start's; to close it would undo */
     if (runs)                           /* the lock by which we live */
         say_it_runs();
-    close(launcher);
-    launcher = -1;                      /* it has been told */
-    close(told);                        /* the caller's standard error */
-    told = 2;                           /* where nobody listens, as yet */
+    close(launcher_fd);
+    launcher_fd = -1;                      /* it has been told */
+    close(told_fd);                        /* the caller's standard error */
+    told_fd = 2;                           /* where nobody listens, as yet */
     must(dup2(0, 1));                   /* /dev/null; and the box alone has */
     must(dup2(0, 2));                   /* the other end of output */
     must(chdir("/"));
@@ -3790,9 +3801,9 @@ static void tell_launcher(void) {
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    struct pollfd from[2] = { { .fd = output[0], .events = POLLIN },
-                              { .fd = signals, .events = POLLIN } };
-    if (launcher >= 0)                  /* the first time */
+    struct pollfd from[2] = { { .fd = output_fds[0], .events = POLLIN },
+                              { .fd = signal_fd, .events = POLLIN } };
+    if (launcher_fd >= 0)                  /* the first time */
         tell_launcher();
     while (!from[1].revents) {          /* no signal */
         if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
@@ -3805,14 +3816,14 @@ static void keep_log(void) {
 /* After the end: take what is still on its way, for two seconds at most, as
  * somebody may hold the other end.  What we say from now on is in the log. */
 static void end_output(void) {
-    struct pollfd from = { .fd = output[0], .events = POLLIN };
+    struct pollfd from = { .fd = output_fds[0], .events = POLLIN };
     int ready = 1;
-    while (logfile >= 0 && ready > 0 && from.fd >= 0) {
+    while (log_fd >= 0 && ready > 0 && from.fd >= 0) {
         ready = poll(&from, 1, 2000);
         if (ready > 0 && take_output() <= 0)
             from.fd = -1;
     }
-    told = logfile >= 0 ? logfile : told;
+    told_fd = log_fd >= 0 ? log_fd : told_fd;
     if (ready < 0) {                    /* some of it may be lost */
         step(13, "poll(output)", NULL);
         complain();
@@ -3823,13 +3834,13 @@ static void end_output(void) {
  * it becomes the command: until then the box is being made, and not visited. */
 static void begin_making(void) {
     step(13, "flock(upper)", NULL);
-    making = must(openat(folder, "upper", FOLDER | O_NOFOLLOW));
-    must(flock(making, LOCK_EX));
+    making_fd = must(openat(folder_fd, "upper", FOLDER | O_NOFOLLOW));
+    must(flock(making_fd, LOCK_EX));
 }
 
 /* The child is at the gate: write the box's first record. */
 static void begin_record(void) {
-    close(making);                      /* the child's alone */
+    close(making_fd);                      /* the child's alone */
     started = time(NULL);               /* this time; created: the first */
     created = created ? created : started;
     write_record("running", "");        /* before it does run */
@@ -3845,26 +3856,27 @@ static void begin_record(void) {
     if (!opt.detach)                      /* its output goes to the caller */
         return;
     step(13, "open(log)", NULL);
-    logfile = must(openat(folder, "log", O_WRONLY | O_CREAT | O_APPEND |
+    log_fd = must(openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
                                O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
 /* In the supervisor, before it makes a box: leave the caller's session, and
  * have one pipe as both of the box's outputs, which keeps lines in order. */
 static void leave_caller(void) {
-    told = must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
+    told_fd = must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
     must(setsid());                     /* no terminal can hang us up */
-    must(pipe2(refusals, O_CLOEXEC));   /* execve(2) closes it */
-    refusal = refusals[1];              /* refuse() writes there */
-    must(pipe2(output, O_CLOEXEC));
-    must(fchmod(output[1], 0666));      /* the box opens it as /dev/stdout */
-    must(dup2(output[1], 1));           /* the child inherits them */
-    must(dup2(output[1], 2));
-    close(output[1]);                   /* 1 and 2 are enough */
+    must(pipe2(refusal_fds, O_CLOEXEC));   /* execve(2) closes it */
+    refusal_fd = refusal_fds[1];              /* refuse() writes there */
+    must(pipe2(output_fds, O_CLOEXEC));
+    /* the box opens it as /dev/stdout */
+    must(fchmod(output_fds[1], 0666));
+    must(dup2(output_fds[1], 1));           /* the child inherits them */
+    must(dup2(output_fds[1], 2));
+    close(output_fds[1]);                   /* 1 and 2 are enough */
     must(dup2(must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
     signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
     hold_signals();                     /* is passed on */
-    signals = must(signalfd(-1, &awaited, SFD_CLOEXEC));
+    signal_fd = must(signalfd(-1, &awaited, SFD_CLOEXEC));
     until_signal = keep_log;            /* for wait_for_box() */
 }
 
@@ -3890,7 +3902,7 @@ static void fork_supervisor(void) {
     pid_t pid = must(fork());
     if (pid == 0) {                     /* in the supervisor */
         close(ready[0]);                /* the launcher's end */
-        launcher = ready[1];
+        launcher_fd = ready[1];
         leave_caller();
         return;
     }
@@ -3929,9 +3941,9 @@ static void fork_supervisor(void) {
 #include <sys/mman.h>            /* memfd_create */
 #include <sys/sendfile.h>        /* to copy a file */
 
-static int target = -1;                 /* a pidfd: PID 1 of the box */
+static int host_pidfd = -1;                 /* a pidfd: PID 1 of the box */
 static unsigned long entered;           /* its namespaces: CLONE_NEW* */
-static int handback[2];                 /* a pipe: the visitor's number */
+static int handback_fds[2];                 /* a pipe: the visitor's number */
 
 static void move_in(void);
 static int exec_main(int argc, char **argv);
@@ -3957,7 +3969,7 @@ static void enter_box(void) {
     box.flags = entered;                /* now they are those we are in */
     forget_caller();                    /* our child's command line is ours */
     step(14, text("setns(pidfd, 0x%lx)", entered), "nsenter --all");
-    must(setns(target, (int)entered));  /* all at once, or none */
+    must(setns(host_pidfd, (int)entered));  /* all at once, or none */
 #if WITH_USER
     become_box_root();
 #endif
@@ -3967,7 +3979,7 @@ static void enter_box(void) {
     step(14, "clone3(CLONE_PARENT)", NULL);
     pid_t visitor = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (visitor > 0) {
-        must(write(handback[1], &visitor, sizeof(visitor)));
+        must(write(handback_fds[1], &visitor, sizeof(visitor)));
         _exit(0);                       /* exec's child is the other */
     }
     start_child();                      /* the gate's second byte is for us */
@@ -3995,11 +4007,11 @@ static void pass_to_visitor(const siginfo_t *info) {
 static int send_visitor(void) {
     pid_t visitor = 0;                  /* none yet */
     step(14, "pipe2(handback)", NULL);
-    must(pipe2(handback, O_CLOEXEC));
+    must(pipe2(handback_fds, O_CLOEXEC));
     clone_child(enter_box);             /* into the box's cgroup */
-    close(handback[1]);                 /* or the read would never end */
+    close(handback_fds[1]);                 /* or the read would never end */
     open_gate();                        /* and with it the usher goes on */
-    must(read(handback[0], &visitor, sizeof(visitor)));
+    must(read(handback_fds[0], &visitor, sizeof(visitor)));
     must(waitpid(box.pid, &box.status, 0)); /* the usher */
     box.pid = visitor;                  /* ours to wait for, so at worst a */
     if (visitor > 0) {                  /* zombie: the number is still its */
@@ -4311,8 +4323,9 @@ static const char *find_status(int dir, const char *name) {
 
     step(13, text("fstat(%s)", name), NULL);
     must(fstat(dir, &st));
-    close(supervisor);                  /* of the box before */
-    supervisor = open_supervisor(dir);  /* first: its last act is the record */
+    close(supervisor_pidfd);                  /* of the box before */
+    /* first: its last act is the record */
+    supervisor_pidfd = open_supervisor(dir);
     int is_bad = read_record(dir, name) < 0 || read_mark(dir, &mark) < 0;
     if (is_bad) {                       /* it is no box yet, or no more */
         record[0] = '\0';               /* nobody is to be signalled by it */
@@ -4320,7 +4333,7 @@ static const char *find_status(int dir, const char *name) {
                ((st.st_mode & S_ISVTX) && read_mark(dir, &mark) == 0)
                ? "corrupt" : "";
     }
-    if (strcmp(value_of("status"), "running") != 0 || supervisor >= 0)
+    if (strcmp(value_of("status"), "running") != 0 || supervisor_pidfd >= 0)
         return value_of("status");
     return st.st_mode & S_ISVTX ? "dead" : "";  /* a later run sweeps it */
 }
@@ -4390,14 +4403,14 @@ static int open_box(const char *name, int operation) {
     if (*name == '\0' || *name == '.' || strchr(name, '/'))
         refuse_name(name);              /* no box can be called so */
     step(13, text("open(%s)", name), NULL);
-    int dir = openat(containers, name, FOLDER | O_NOFOLLOW);
+    int dir = openat(containers_fd, name, FOLDER | O_NOFOLLOW);
     if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                     errno == ENAMETOOLONG))
         refuse_name(name);
     must(dir);
     step(13, text("flock(%s)", name), NULL);
     if (operation)
-        must(flock(turn = dir, operation));
+        must(flock(turn_fd = dir, operation));
     step(13, text("fstat(%s)", name), NULL);
     must(fstat(dir, &st));
     if (st.st_nlink == 0)
@@ -4421,7 +4434,7 @@ static const char *need_status(int dir, const char *name) {
  * end, that. */
 static void end_box(int seconds) {
     int process_fd = *record ? open_box_process() : -1;
-    int asked_fd = supervisor >= 0 ? supervisor : process_fd;
+    int asked_fd = supervisor_pidfd >= 0 ? supervisor_pidfd : process_fd;
 
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
@@ -4444,8 +4457,8 @@ static void stop_box(const char *name) {
     int dir = open_box(name, LOCK_EX);
     const char *status = need_status(dir, name);        /* or it is refused */
 
-    if (supervisor >= 0 || strcmp(status, "dead") == 0) {
-        flock(turn, LOCK_UN);
+    if (supervisor_pidfd >= 0 || strcmp(status, "dead") == 0) {
+        flock(turn_fd, LOCK_UN);
         end_box((int)stop_seconds);
     }
 }
@@ -4468,9 +4481,9 @@ static void remove_one(const char *name) {
     const char *status = find_status(dir, name);
     int has_exited = strcmp(status, "exited") == 0;
 
-    if (supervisor >= 0 && !has_exited && !is_forced)
+    if (supervisor_pidfd >= 0 && !has_exited && !is_forced)
         refuse(text("whalebox stop %s, or rm -f", name), "%s is running", name);
-    if (supervisor < 0 && !is_forced && /* it may be about to end */
+    if (supervisor_pidfd < 0 && !is_forced && /* it may be about to end */
         find_resident(dir, &resident_pidfd) == SOMEBODY &&
         !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
@@ -4479,7 +4492,7 @@ static void remove_one(const char *name) {
         refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
                "%s was not made by whalebox: its mark, the file box, is not "
                "there", name);
-    if (supervisor >= 0 && !(has_exited && ends(supervisor, 10)))
+    if (supervisor_pidfd >= 0 && !(has_exited && ends(supervisor_pidfd, 10)))
         end_box(0);                     /* which is not about to by itself */
 
     step(13, text("fstat(%s)", name), NULL);
@@ -4496,7 +4509,7 @@ static void remove_one(const char *name) {
 #if WITH_CGROUP
     drop_dead_cgroup(name);             /* which a killed supervisor left */
 #endif
-    for_each(containers, 0, sweep_box); /* who is at it looks at all */
+    for_each(containers_fd, 0, sweep_box); /* who is at it looks at all */
 }
 
 static int rm_main(int argc, char **argv) {
@@ -4530,7 +4543,7 @@ static void start_box(const char *name) {
 
     if (strcmp(need_status(dir, name), "running") == 0)
         return;                         /* as was asked for */
-    if (!ends(supervisor, 10))          /* as it is about to */
+    if (!ends(supervisor_pidfd, 10))          /* as it is about to */
         refuse("try again", "%s has not ended yet", name);
     if (!end_resident(dir))             /* who has outlived a supervisor */
         refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
@@ -4615,7 +4628,7 @@ static int ps_main(int argc, char **argv) {
     if (!names_alone)                  /* -q: nothing but names */
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
-    if (for_each(containers, 0, list_box) < 0) {
+    if (for_each(containers_fd, 0, list_box) < 0) {
         step(13, text("getdents64(%s)", home), NULL);
         die();
     }
@@ -4699,8 +4712,9 @@ static void print_log(const char *name, int is_followed) {
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
     for (;;) {
-        close(supervisor);
-        supervisor = open_supervisor(dir);      /* first: if there is none, */
+        close(supervisor_pidfd);
+        /* first: if there is none, */
+        supervisor_pidfd = open_supervisor(dir);
         must(fstat(fd, &ours));
         older = newer = ours;           /* if they are not there just now */
         look_at(dir, "log.1", &older);
@@ -4713,8 +4727,9 @@ static void print_log(const char *name, int is_followed) {
             if (next >= 0)
                 must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
             close(next);
-        } else if (is_followed && supervisor >= 0) {
-            poll(&(struct pollfd){ supervisor, POLLIN, 0 }, 1, 100); /* ms */
+        } else if (is_followed && supervisor_pidfd >= 0) {
+            /* ms */
+            poll(&(struct pollfd){ supervisor_pidfd, POLLIN, 0 }, 1, 100);
         } else {
             return;
         }
@@ -4786,8 +4801,8 @@ static int exec_main(int argc, char **argv) {
     int explain = opt.explain;
     opt = (struct options){ .explain = explain };
     set_recorded();
-    target = open_host(value_of("pid"));
-    if (target < 0)                     /* it has just ended */
+    host_pidfd = open_host(value_of("pid"));
+    if (host_pidfd < 0)                     /* it has just ended */
         refuse(text("whalebox start %s", name), "%s is not running", name);
 
     opt.volume_count = 0;               /* they have been mounted */
@@ -4906,7 +4921,8 @@ static _Noreturn void try_a_box(const int *off) {
 #if WITH_DETACH
     opt.detach = 0;
 #endif
-    told = open("/dev/null", O_WRONLY | O_CLOEXEC);     /* the doctor says it */
+    /* the doctor says it */
+    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 #if WITH_USER
     opt.host_users |= off[5];
 #endif
