@@ -3,53 +3,42 @@
  *
  * The kernel knows no containers.  It knows processes, and a process can be
  * born with views of its own: of hostname, processes, mounts, network.  A
- * container is such a process, closed in step by step before it becomes the
- * command it was made for.  Here each step is a chapter, which can be left out.
+ * container, here a box, is such a process.  It is closed in step by step, and
+ * then becomes the command that it was made for.
  *
  *   whalebox, the parent                in the host's namespaces, your rights
- *     |  every chapter prepares what it needs
- *     |  clone3(flags) ---------------> the child: new namespaces, PID 1
- *     |  writes the child's uid map         | waits at a pipe, the gate
+ *     |  prepares what the box needs
+ *     |  clone3(flags) ---------------> the child: in new namespaces
+ *     |  says who the child's users are     | waits at a pipe, the gate
  *     |  opens the gate ------------------> | closes the box around itself
  *     |  passes signals on, waits           | execve(COMMAND)
  *     |  <------------ exit status -------- | ends
- *     |  every chapter takes away what it made
+ *     |  takes away what it made
  *
+ * Each step is a chapter of the tutorial, a section of this file, and a switch.
  * Start reading at main(), at the end.  From there go to child(), the box being
  * closed, in order, and on to the chapters that it calls.  MIT licence.
  */
 #define _GNU_SOURCE
-#include <dirent.h>             /* struct dirent, as getdents64 fills it */
-#include <errno.h>              /* why a call failed */
-#include <fcntl.h>              /* open and its O_ flags */
-#include <limits.h>             /* PATH_MAX, LLONG_MAX */
-#include <net/if.h>             /* struct ifreq, IFF_UP */
-#include <poll.h>               /* has the other end hung up? */
-#include <sched.h>              /* unshare */
-#include <signal.h>             /* signals, sigwaitinfo */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>             /* PATH_MAX */
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>             /* functions like printf */
-#include <stdio.h>              /* messages */
-#include <stdlib.h>             /* getenv, realpath, exit */
-#include <string.h>             /* strings */
-#include <unistd.h>             /* read, write, fork, exec */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <sys/auxv.h>           /* what execve(2) tells a program */
-#include <sys/file.h>           /* flock */
-#include <sys/ioctl.h>          /* to bring up an interface */
-#include <sys/mman.h>           /* memory that processes share */
-#include <sys/mount.h>          /* mount and its MS_ flags */
-#include <sys/prctl.h>          /* PR_SET_PDEATHSIG */
-#include <sys/socket.h>         /* a socket, for that ioctl */
-#include <sys/stat.h>           /* what a file is */
-#include <sys/syscall.h>        /* numbers of calls musl has no name for */
-#include <sys/sysmacros.h>      /* makedev */
-#include <sys/wait.h>           /* waitpid */
-#include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
-#include <linux/openat2.h>      /* struct open_how */
-#include <linux/sched.h>        /* struct clone_args, CLONE_ flags */
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>        /* SYS_clone3: libc has no name for it */
+#include <sys/wait.h>
+#include <linux/sched.h>        /* struct clone_args, CLONE_* */
 
 /* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
- * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
- * A line marked with a chapter's number and a colon is there for that alone. */
+ * -DWITH_X=0 or 1 overrides one.  Chapter 0 is always there. */
 #ifndef STAGE
 #define STAGE 14
 #endif
@@ -108,10 +97,24 @@
 #error "layers, volumes and terminals are mounted in a private root"
 #endif
 
+#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS      /* for chapters 7 and up */
+#include <dirent.h>             /* struct dirent, as getdents64 fills it */
+#include <sched.h>              /* unshare, setns */
+#include <sys/file.h>           /* flock */
+#include <sys/ioctl.h>
+#include <sys/mman.h>           /* memory that processes share */
+#include <sys/mount.h>          /* mount and its MS_ flags */
+#include <sys/socket.h>
+#include <sys/sysmacros.h>      /* makedev */
+#include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
+#include <linux/openat2.h>      /* struct open_how */
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+
 #define TOOL static __attribute__((unused))     /* not used at every stage */
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define LAST_CHAPTER 14
 
 #if WITH_VOLUMES
 /* What -v asks for. */
@@ -122,7 +125,7 @@ struct volume {
 };
 #endif
 
-/* What was asked for on the command line, or by a record. */
+/* What was asked for on the command line. */
 static struct options {
     const char *name;                   /* --name */
     int explain;                        /* --explain */
@@ -172,12 +175,16 @@ static struct box {
     const char *id, *name;      /* twelve random hex digits; --name, or id */
     char **argv;                /* the command and its arguments */
     unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
-    int cgroup;                 /* the cgroup it is born in, or -1 */
-    int userns;                 /* its user namespace, to map files by, or -1 */
     int gate[2];                /* the pipe at which the child waits for us */
     int pidfd;                  /* the child: unlike pid, never reused */
     pid_t pid;                  /* the child's number out here, 0 for none */
     int status;                 /* how it ended, as from waitpid(2) */
+#if WITH_USER || WITH_ROOT
+    int userns;                 /* its user namespace, to map files by, or -1 */
+#endif
+#if WITH_CGROUP || WITH_LAYERS
+    int cgroup;                 /* the cgroup it is born in, or -1 */
+#endif
 #if WITH_LAYERS
     int is_kept;                /* its folder stays when it ends */
     int has_folder;             /* that was made before */
@@ -186,183 +193,72 @@ static struct box {
     int has_terminal;           /* it gets a terminal of its own */
     int is_on_terminal;         /* which is open, as streams 0 to 2 */
 #endif
-} box = { .cgroup = -1, .userns = -1, .pidfd = -1 };
+} box = {
+    .pidfd = -1,
+#if WITH_USER || WITH_ROOT
+    .userns = -1,
+#endif
+#if WITH_CGROUP || WITH_LAYERS
+    .cgroup = -1,
+#endif
+};
 
 /* An option of a run. */
 struct option {
-    char letter;                        /* 'm', or 0 */
-    const char *name;                   /* "memory" */
-    /* what --help calls its value, or NULL */
-    const char *value;
-    const char *help;                   /* what it is for */
-    /* check, store */
+    char letter;                /* 'm', or 0 */
+    const char *name;           /* "memory" */
+    const char *value;          /* what --help calls its value; NULL: a flag */
+    const char *help;           /* what it is for */
     void (*set)(const struct option *, const char *value);
-    void *into;                         /* where SET stores it */
+    void *into;                 /* where SET stores the value */
     unsigned long long low, high;       /* of a number */
-    int is_passing;                     /* it is for this run alone */
+    int is_passing;             /* for this run alone, as --explain is */
 };
 
-/* A command of whalebox's own. */
-struct command {
-    const char *name;                   /* "stop" */
-    /* what follows it: "[-t SEC] NAME..." */
-    const char *usage;
-    const char *help;                   /* what it does */
-    int (*run)(int argc, char **argv);  /* as main(): returns the status */
-    /* it takes those of a run, some of them */
-    int has_run_options;
-};
-
-/* What fixes a step that begins with CALL and fails with ERROR (0: any), if
- * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
+/* What fixes a step that begins with CALL and fails with ERROR. */
 struct hint {
-    const char *call;                   /* how the step begins */
-    int error;                          /* errno, or 0 */
-    const char *fix;                    /* what to do about it */
-    const char *file, *has;             /* one more condition, or NULL */
+    const char *call;
+    int error;                  /* errno; 0: any */
+    const char *fix;
+    const char *file, *has;     /* FILE must have this text; NULL: no matter */
 };
 
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
-    unsigned long flag;                 /* CLONE_NEW*, for the clone */
-    /* the option that leaves the flag out */
-    const int *is_shared;
-    void (*before)(void);               /* before the clone */
-    void (*born)(void);                 /* when the child waits at the gate */
-    void (*after)(void);                /* on every way out: undo it */
+    unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
+    const int *is_shared;       /* the option that leaves FLAG out, or NULL */
+    void (*before)(void);       /* before the clone */
+    void (*born)(void);         /* while the child waits at the gate */
+    void (*after)(void);        /* on every way out: take away what was made */
     const struct option *options;       /* the last has no name */
     const struct command *commands;     /* the last has no name */
     const struct hint *hints;           /* the last has no call */
 #if WITH_DOCTOR
-    /* what is wrong with the host */
-    const char *(*find_cause)(int error);
+    const char *(*find_cause)(int error);       /* what is wrong out here */
 #endif
 };
-#define LAST_CHAPTER 14
 static const struct chapter chapters[LAST_CHAPTER + 1];
-TOOL const struct command *our_command; /* what was asked for, or NULL */
 
-/* === Tools: the narration, the way out, files, numbers ================== */
+/* === The skeleton: what is told, and the way out ========================= */
 static const char *who = "parent";      /* which process this is */
-static int told_fd = 2;                    /* where it speaks: standard error */
-#if WITH_DETACH
-static int refusal_fd = -1;                /* a pipe: a byte for a failure */
-#endif
-static int failure = 125;               /* exit status when whalebox fails */
+static int told_fd = 2;                 /* where it speaks: standard error */
+static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
 static int undone;                      /* what we made is gone, or not ours */
 static void undo(void);
-static _Noreturn void die(void);
 #if WITH_DOCTOR
-static void note_step(int chapter);     /* the doctor wants to know */
+static void note_step(int chapter);
 static void note_failure(const char *why, const char *fix);
 #endif
-
-/* How many bytes the character has that FROM begins with, or 0 if a terminal
- * would obey it, or it is none: then it may do so with what follows.  utf-8(7).
- */
-static size_t printable(const char *from) {
-    /* The least that is worth so many bytes; what is below 0xa0 is control. */
-    static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
-    const unsigned char *byte = (const unsigned char *)from;
-    unsigned long code = byte[0];
-    size_t count = 1;
-
-    if (code >= 0xf0)
-        count = 4;
-    else if (code >= 0xe0)
-        count = 3;
-    else if (code >= 0x80)
-        count = 2;
-    if (count > 1)
-        code &= 0xffUL >> (count + 1);  /* the rest says how many there are */
-    for (size_t i = 1; i < count; i++) {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;                   /* it ends too early */
-        code = code << 6 | (byte[i] & 0x3f);
-    }
-    if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
-        code > 0x10ffff)
-        return 0;
-    return count;
-}
-
-/* FROM, with whatever a terminal would obey as \xNN: a name may be a
- * stranger's, and a line in it forge one of ours.  The result lasts. */
-static char *visible(const char *from) {
-    char *result = malloc(4 * strlen(from) + 1), *to = result;
-
-    if (!result)
-        _exit(125);                     /* no memory, not even to say so */
-    while (*from) {
-        size_t count = printable(from);
-        if (count == 0)
-            to += sprintf(to, "\\x%02x", (unsigned char)*from++);
-        while (count-- > 0)
-            *to++ = *from++;
-    }
-    *to = '\0';
-    return result;
-}
-
-/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
- * shares it has made it non-blocking, none for now: that is no error, but a
- * reason to wait.  Returns 0, or -1 with errno. */
-static int write_all(int fd, const char *bytes, size_t length) {
-    struct pollfd room = { .fd = fd, .events = POLLOUT };
-
-    while (length > 0) {
-        ssize_t written = write(fd, bytes, length);
-        if (written < 0 && errno != EAGAIN)
-            return -1;
-        if (written < 0) {
-            poll(&room, 1, -1);
-            continue;
-        }
-        bytes += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
-/* vprintf to FD, in one piece where that can be, so that it is not mixed with
- * what others write there.  Returns 0, or -1 with errno. */
-static int tell_all(int fd, const char *format, va_list args) {
-    char *line;
-    int length = vasprintf(&line, format, args);        /* never freed */
-
-    return length < 0 ? -1 : write_all(fd, line, (size_t)length);
-}
-
-/* The same with arguments as printf has them. */
-PRINTF(2) static int tell(int fd, const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    int result = tell_all(fd, format, args);
-    va_end(args);
-    return result;
-}
-
-/* Refuse what was asked for, say what fixes it, and leave. */
-PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
-    static char why[2 * PATH_MAX];      /* room for any */
-    va_list args;                       /* what the dots stand for */
-    va_start(args, fmt);
-    vsnprintf(why, sizeof(why), fmt, args);
-    va_end(args);
-    tell(told_fd, "whalebox: %s%s%s\n", visible(why), fix ? "\n  hint: " : "",
-         visible(fix ? fix : ""));
-#if WITH_DOCTOR
-    note_failure(why, fix);
-#endif
 #if WITH_DETACH
-    write(refusal_fd, "", 1);              /* if somebody wants to know */
+static int refusal_fd = -1;             /* a pipe: a byte for a failure */
 #endif
-    if (strcmp(who, "parent") == 0)
-        undo();                         /* only it made things */
-    _exit(failure);                     /* 125, unless execve(2) failed */
-}
+
+/* Four tools, which are explained where they stand: after chapter 0. */
+PRINTF(2) static int tell(int fd, const char *format, ...);
+static char *visible(const char *from);
+static char *read_file(int dir_fd, const char *file);
+static const char *find_fix(int error);
 
 /* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
  * takes a hundred steps, and ends. */
@@ -376,6 +272,32 @@ PRINTF(1) static char *text(const char *format, ...) {
     if (length < 0)
         _exit(125);                     /* no memory, not even to say so */
     return result;
+}
+
+/* Say why we leave, and what fixes it (or NULL).  Does not return. */
+PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
+    static char why[2 * PATH_MAX];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(why, sizeof(why), fmt, args);
+    va_end(args);
+    if (fix)
+        tell(told_fd, "whalebox: %s\n  hint: %s\n", visible(why), visible(fix));
+    else
+        tell(told_fd, "whalebox: %s\n", visible(why));
+
+#if WITH_DOCTOR
+    note_failure(why, fix);
+#endif
+#if WITH_DETACH
+    write(refusal_fd, "", 1);           /* if somebody wants to know */
+#endif
+
+    /* The child has made nothing that outlives it. */
+    if (strcmp(who, "parent") == 0)
+        undo();
+    _exit(failure);
 }
 
 /* Say what is done next: the system call as C has it, and what does the same in
@@ -394,78 +316,12 @@ static void step(int chapter, const char *call, const char *shell) {
         tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
 }
 
-/* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
- * until the next call, with a '\n' just before it; or NULL, with errno.  In a
- * DIR there is no symbolic link that is meant to be followed. */
-static char *try_to_read(int dir, const char *file) {
-    static char buffer[1 << 18] = "";   /* mounts can be many */
-    size_t total = 1;                   /* bytes of it in use */
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
-                    (dir == AT_FDCWD ? 0 : O_NOFOLLOW));
-    ssize_t n = fd;                     /* bytes of this read, or -1 */
-    while (n >= 0 && (n = read(fd, buffer + total,
-                               sizeof(buffer) - 1 - total)) > 0)
-        total += (size_t)n;             /* /proc gives a page at a time */
-    int error = errno;                  /* which close(2) may set */
-    close(fd);
-    buffer[0] = '\n';                   /* so that "\n" begins every line */
-    buffer[total] = '\0';
-    errno = error;
-    return n < 0 ? NULL : buffer + 1;
-}
-
-/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
- * for empty, it might make another box. */
-static char *read_file(int dir, const char *file) {
-    static char none[2] = "\n";         /* "", with a '\n' just before it */
-    char *all = try_to_read(dir, file);
-    if (!all && errno != ENOENT && errno != ESRCH && !undone) {
-        step(now.chapter, text("read(%s)", file), NULL);
-        die();
-    }
-    return all ? all : none + 1;
-}
-
-/* Does FILE have this TEXT in it?  "\n0\n" is a whole line. */
-static int has_text(const char *file, const char *words) {
-    const char *all = try_to_read(AT_FDCWD, file);
-    return all && strstr(all - 1, words) != NULL;
-}
-
-/* Does hint H speak of the step that has just failed with ERROR? */
-static int is_about(const struct hint *h, int error) {
-    return strncmp(now.call, h->call, strlen(h->call)) == 0 &&
-           (h->error == 0 || h->error == error) &&
-           (!h->file || has_text(h->file, h->has));
-}
-
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
     int error = errno;                  /* before another call sets it */
-    const struct hint *h = chapters[now.chapter].hints;
-    const char *fix = NULL;
+    const char *fix = find_fix(error);
 
-#if WITH_DOCTOR
-    for (size_t n = 0; n < LENGTH(chapters) && !fix; n++)
-        if (chapters[n].find_cause)
-            fix = chapters[n].find_cause(error);
-#endif
-    for (; !fix && h && h->call; h++)
-        if (is_about(h, error))
-            fix = h->fix;
     refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
-}
-
-/* printf to standard output, which may be closed, or full. */
-PRINTF(1) static void print(const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    if (tell_all(1, format, args) < 0) {
-        step(0, "write(standard output)", NULL);
-        die();
-    }
-    va_end(args);
 }
 
 /* The result of the step's system call, unless it failed. */
@@ -475,55 +331,47 @@ static int must(long result) {
     return (int)result;
 }
 
-/* The step has failed with ERROR unless this HOLDS. */
-TOOL void require(int holds, int error) {
-    if (holds)
-        return;
-    errno = error;
-    die();
-}
+/* === Chapter 0: a plain process ============================================
+ *
+ * One process makes another: clone, execve, wait.  Whatever the box becomes, to
+ * the host it stays a process, with a number, signals and an exit status.
+ */
+static void set_help(const struct option *o, const char *value);
+static void set_version(const struct option *o, const char *value);
 
-/* The setters: each checks a value of one kind, and stores it. */
+/* Refuse the VALUE that option O was given, and say what O is for. */
 static _Noreturn void refuse_value(const struct option *o, const char *value) {
     refuse(text("--%s %s  %s", o->name, o->value, o->help),
            "--%s: not \"%s\"", o->name, value);
 }
 
+/* The setters: each checks a value of one kind, and stores it. */
 static void set_flag(const struct option *o, const char *value) {
-    (void)value;                        /* it has none */
+    (void)value;                        /* a flag has none */
     *(int *)o->into = 1;
 }
 
+/* The text is not copied: the command line lasts as long as we do. */
 TOOL void set_text(const struct option *o, const char *value) {
     if (!*value)
         refuse_value(o, value);
-    *(const char **)o->into = value;    /* not copied: it lasts */
+    *(const char **)o->into = value;
 }
 
 /* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
 static void set_name(const struct option *o, const char *value) {
     size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
+
     if (value[good] || good > 63 || strchr("_.-", *value))
         refuse_value(o, value);
     set_text(o, value);
 }
 
-static void set_help(const struct option *o, const char *value);
-static void set_version(const struct option *o, const char *value);
-
-/* === Chapter 0: a plain process ============================================
- *
- * One process makes another: clone, execve, wait.  Whatever the box becomes, to
- * the host it stays a process, with a number, signals and an exit status.
- */
 static const struct option process_options[] = {
-    { 'h', "help", NULL, "print this, and end",
-      .set = set_help },
-    { 0, "version", NULL, "print the version",
-      .set = set_version },
+    { 'h', "help", NULL, "print this, and end", .set = set_help },
+    { 0, "version", NULL, "print the version", .set = set_version },
     { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
-      /* a record has it anyway */
       .set = set_name, .into = &opt.name, .is_passing = 1 },
     { 0, "explain", NULL, "tell each step",
       .set = set_flag, .into = &opt.explain, .is_passing = 1 },
@@ -531,7 +379,7 @@ static const struct option process_options[] = {
 };
 static const struct hint process_hints[] = {
     { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
-      "/proc/sys/user/max_user_namespaces", "\n0\n" },
+      "/proc/sys/user/max_user_namespaces", "\n0\n" },  /* 0 on a whole line */
     { "clone3", EPERM, .fix = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
     { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
@@ -544,10 +392,10 @@ static const struct hint process_hints[] = {
 static sigset_t awaited;                /* signals that wait_for_box() takes */
 static int host_root;                   /* root, and in no user namespace */
 
-/* Nobody is to get more rights by running us.  Who may write our options may
- * have any folder of the host mounted, so a set-user-ID whalebox would make
- * everybody root.  AT_SECURE tells of capabilities of the file, too.  getauxval
- * (3). */
+/* Nobody is to get more rights by running us.  Whoever writes our options
+ * decides what we do with our rights, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE also tells of capabilities that the file gives.
+ * getauxval(3). */
 static void refuse_set_id(void) {
     if (getuid() == geteuid() && getgid() == getegid() &&
         getauxval(AT_SECURE) == 0)
@@ -557,15 +405,17 @@ static void refuse_set_id(void) {
 }
 
 /* A folder leads to the one above it, and so to all of the host, from whatever
- * root a box has (CVE-2024-21626), and so may what was opened with O_PATH. */
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH.  The
+ * box inherits the standard streams, so none of them may be one of these. */
 static void refuse_folders(void) {
     static const char *const streams[] = { "input", "output", "error" };
     struct stat st;
 
     for (int fd = 0; fd <= 2; fd++) {
-        step(0, text("fstat(standard %s)", streams[fd]), NULL);
+        step(0, text("fstat(standard %s), fcntl(F_GETFL)", streams[fd]), NULL);
         must(fstat(fd, &st));
         int flags = must(fcntl(fd, F_GETFL));
+
         if (S_ISDIR(st.st_mode) || (flags & O_PATH))
             refuse("redirect it from, or to, a file, a pipe or /dev/null",
                    "standard %s is a folder, or was opened with O_PATH: it "
@@ -573,138 +423,404 @@ static void refuse_folders(void) {
     }
 }
 
-/* Make this process a sound place to start from, whatever the caller left:
- * streams 0 to 2 open, or a file of ours would become "standard output", and
- * nothing else, which the box would inherit (CVE-2024-21626). */
+/* Make this process a sound place to start from, whatever the caller left. */
 static void prepare_process(void) {
+    /* open(2) takes the lowest number that is free.  Were one of the standard
+     * streams closed, a file of ours would become it, and be written to. */
     step(0, "open(/dev/null)", NULL);
     while (must(open("/dev/null", O_RDWR)) <= 2)
-        ;                               /* the lowest number free is taken */
+        ;
     refuse_folders();
+
+    /* Any other file that the caller left open would be the box's, too
+     * (CVE-2024-21626).  And there has to be room for those that we open: that
+     * one can have the number 64 shows it. */
     step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0)", "ulimit -n");
-    must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
-    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
+    must(fcntl(0, F_DUPFD, 64));
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
+
+    /* Without a /proc that is ours nothing goes well, and it is better to say
+     * so now.  Outside any user namespace the map is one of all 2^32-1 ids. */
     step(0, "read(/proc/self/uid_map)", NULL);
-    must(access("/proc/self/uid_map", R_OK));   /* or /proc is not ours */
-    host_root = geteuid() == 0 && strstr(read_file(AT_FDCWD,
-                "/proc/self/uid_map"), "4294967295");
+    must(access("/proc/self/uid_map", R_OK));
+    if (geteuid() == 0)
+        host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
+                           "4294967295") != NULL;
+
     umask(022);                         /* the caller's is for its own files */
-    signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
-    signal(SIGALRM, SIG_DFL);           /* and so may this */
+
+    /* Had the caller ignored these two, so would we: one tells that the box has
+     * ended, the other that a time is over. */
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGALRM, SIG_DFL);
 }
 
-/* Have signals wait, to be passed on, but for those that the caller ignores. */
+/* Have signals wait until wait_for_box() asks for them: one that came between
+ * its looks would be lost otherwise.  Those that the caller ignores, as
+ * nohup(1) has it, stay ignored, and are not passed on.  sigprocmask(2). */
 static void hold_signals(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
         SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
-    struct sigaction old;               /* the caller's choice */
+    struct sigaction old;
+
     signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
+
     sigemptyset(&awaited);
-    sigaddset(&awaited, SIGCHLD);       /* the child ended */
+    sigaddset(&awaited, SIGCHLD);       /* the child has ended */
     for (size_t i = 0; i < LENGTH(passed_on); i++)
         if (sigaction(passed_on[i], NULL, &old) == 0 &&
-            old.sa_handler != SIG_IGN)  /* the caller's wish */
+            old.sa_handler != SIG_IGN)
             sigaddset(&awaited, passed_on[i]);
-    must(sigprocmask(SIG_BLOCK, &awaited, NULL));       /* now they wait */
+
+    step(0, "sigprocmask(SIG_BLOCK)", NULL);
+    must(sigprocmask(SIG_BLOCK, &awaited, NULL));
 }
 
-/* One process becomes two, and the second calls MAIN, which does not return.
- * Without flags clone3 is fork(2); each CLONE_NEW* gives the child a new
- * namespace, and CLONE_INTO_CGROUP its limits before its first instruction.
- * Its cgroup namespace it makes later: now, its root would be *our* cgroup. */
-static void clone_child(void (*main)(void)) {
+/* One process becomes two, and the second calls MAIN_OF_CHILD, which does not
+ * return.  Without flags clone3 is fork(2); each CLONE_NEW* gives the child a
+ * new namespace.  Sets box.pid, box.pidfd and box.gate, of which the parent
+ * keeps the end to write to.  clone(2). */
+static void clone_child(void (*main_of_child)(void)) {
     struct clone_args args = {
-        .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP) |
-                 (box.cgroup < 0 ? 0 : CLONE_INTO_CGROUP),      /* Linux 5.7 */
-        .cgroup = box.cgroup < 0 ? 0 : (__u64)box.cgroup,
+        .flags = CLONE_PIDFD | box.flags,
         .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
         .exit_signal = SIGCHLD,         /* what we are sent when it ends */
     };
+
+#if WITH_CGROUP || WITH_LAYERS
+    /* The child's limits hold from its first instruction on.  Its cgroup
+     * namespace it makes later: if it were made now, its root would be our
+     * cgroup. */
+    args.flags &= ~(__u64)CLONE_NEWCGROUP;
+    if (box.cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;        /* Linux 5.7 */
+        args.cgroup = (__u64)box.cgroup;
+    }
+#endif
+
     step(0, "pipe2(gate, O_CLOEXEC)", NULL);
     must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
+
     step(0, text("clone3(0x%llx)", args.flags), "unshare --fork");
     box.pid = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (box.pid == 0) {
-        who = "child";          /* in new namespaces, with the host's files */
-        main();
+        /* Here is the child: in new namespaces, with the host's files. */
+        who = "child";
+        main_of_child();
     }
     close(box.gate[0]);                 /* the child's end */
 }
 
-/* Let the child at the gate go on.  If it is dead, waiting for it tells why. */
+/* Let the child at the gate go on.  If it is dead (EPIPE), that is no error
+ * here: waiting for it tells why. */
 static void open_gate(void) {
     step(0, "write(gate)", NULL);
-    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
+    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE)
         die();
 }
 
-/* In the child, the box being closed: become the command.  A mask and ignored
- * signals would survive execve(2).  127: not found, 126: cannot be run. */
+/* In the child, once the box is closed: become the command.  A signal mask and
+ * ignored signals would survive execve(2), so they are taken back first.  127
+ * and 126 are what shells say of a command that is not there, or cannot be
+ * executed. */
 static _Noreturn void become_command(void) {
-    step(0, "sigaction(SIG_DFL)", NULL);
-    for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
-        if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
-            require(signal(sig, SIG_DFL) != SIG_ERR, errno);
+    step(0, "sigaction(SIG_DFL), sigprocmask(SIG_SETMASK)", NULL);
+    for (int sig = 1; sig < NSIG; sig++) {
+        if (sig == SIGKILL || sig == SIGSTOP)
+            continue;                   /* nobody can change these */
+        if (sig >= 32 && sig < SIGRTMIN)
+            continue;                   /* libc's own */
+        if (signal(sig, SIG_DFL) == SIG_ERR)
+            die();
+    }
+    must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL));     /* none */
+
     step(0, text("execve(%s)", box.argv[0]), text("exec %s", box.argv[0]));
-    must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL)); /* blocks none */
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
-    failure = errno == ENOENT ? 127 : 126; /* as shells do */
+    failure = 126;
+    if (errno == ENOENT)
+        failure = 127;
     die();
 }
+
+/* Send SIG to a process by its descriptor; nothing happens if it is gone. */
 static void send_signal(int pidfd, int sig) {
     syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
-TOOL int is_stop(int sig) {             /* ^Z, and the other two like it */
+/* Is SIG what a terminal stops a process with, as ^Z does?  termios(3). */
+TOOL int is_stop(int sig) {
     return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
 }
 
-/* Stop, as SIG stops a process that does not hold it.  It does nothing to a
+/* Stop, as SIG stops a process that does not hold it.  The signal waits, being
+ * blocked, until it is let through: then we sleep.  The kernel drops it in a
  * group that no shell could continue. */
 static void stop_ourselves(int sig) {
-    sigset_t one = { 0 };               /* that signal alone */
+    sigset_t one = { 0 };
+
     sigaddset(&one, sig);
-    raise(sig);                         /* it waits, */
-    sigprocmask(SIG_UNBLOCK, &one, NULL);       /* and here it stops us */
+    raise(sig);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);       /* here we stop */
     sigprocmask(SIG_BLOCK, &one, NULL);
 }
 
-/* Pass on a signal that was sent to us.  The box is in our own group: what the
- * terminal sends (SI_KERNEL) has reached it already, and must not come twice;
- * but SIGHUP, to the leader of a session.  PID 1 is immune to ^Z, and not to
- * SIGSTOP from outside, so we stop it, and then ourselves. */
+/* Pass on a signal that was sent to us.  The box is in our own group, so what
+ * the terminal sends (SI_KERNEL) has reached it already, and must not come
+ * twice.  SIGHUP is another matter: that goes to the leader of a session. */
 static void pass_on(const siginfo_t *info) {
     int sig = info->si_signo;
+
+    /* PID 1 of a box is immune to ^Z, and not to SIGSTOP from outside, so we
+     * stop it, and then ourselves. */
     if (is_stop(sig)) {
         send_signal(box.pidfd, SIGSTOP);
         stop_ourselves(sig);
         send_signal(box.pidfd, SIGCONT);
-    } else if (sig == SIGHUP ||
-               (sig != SIGCHLD && info->si_code != SI_KERNEL)) {
-        send_signal(box.pidfd, sig);
+        return;
     }
-}
-/* What wait_for_box() does with a signal, and, if there is such a thing, until
- * one comes. */
-static void (*take_signal)(const siginfo_t *info) = pass_on;
-static void (*until_signal)(void) = NULL;
 
-/* Wait for the box to end, and deal with the signals that we get meanwhile. */
+    if (sig == SIGHUP || (sig != SIGCHLD && info->si_code != SI_KERNEL))
+        send_signal(box.pidfd, sig);
+}
+
+/* What wait_for_box() does with a signal. */
+static void (*take_signal)(const siginfo_t *info) = pass_on;
+#if WITH_DETACH
+/* What it does until one comes, or NULL. */
+static void (*until_signal)(void) = NULL;
+#endif
+
+/* Wait for the box to end, and deal with the signals that we get meanwhile.
+ * Sets box.status. */
 static void wait_for_box(void) {
     siginfo_t info;                     /* which, who sent it, and why */
+
     step(0, text("waitpid(%d)", box.pid), "wait");
     do {
+#if WITH_DETACH
         if (until_signal)
             until_signal();
+#endif
         if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
             take_signal(&info);
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
-    box.pid = 0;                        /* nothing left to end */
+    box.pid = 0;                        /* it has no number any more */
 }
 
 /* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
 static int exit_status(int status) {
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (WIFSIGNALED(status))
+        return 128 + WTERMSIG(status);
+    return WEXITSTATUS(status);
+}
+
+/* --- Tools of the skeleton: what is written, and what is read ---------------
+ */
+
+/* A command of whalebox's own. */
+struct command {
+    const char *name;           /* "stop" */
+    const char *usage;          /* what follows it: "[-t SEC] NAME..." */
+    const char *help;           /* what it does */
+    int (*run)(int argc, char **argv);  /* as main(): returns the status */
+    int has_run_options;        /* it takes some options of a run */
+};
+TOOL const struct command *our_command; /* what was asked for, or NULL */
+
+/* The step has failed with ERROR unless this HOLDS. */
+TOOL void require(int holds, int error) {
+    if (holds)
+        return;
+    errno = error;
+    die();
+}
+
+/* How many bytes the character has that FROM begins with.  0 if it is none, or
+ * one that a terminal would obey.  utf-8(7). */
+static size_t printable(const char *from) {
+    /* The least that is worth so many bytes; what is below 0xa0 is control. */
+    static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
+    const unsigned char *byte = (const unsigned char *)from;
+    unsigned long code = byte[0];
+    size_t count = 1;
+
+    /* The first byte says how many there are, and has the code's first bits. */
+    if (code >= 0xf0)
+        count = 4;
+    else if (code >= 0xe0)
+        count = 3;
+    else if (code >= 0x80)
+        count = 2;
+    if (count > 1)
+        code &= 0xffUL >> (count + 1);
+
+    /* Each of the others has six bits. */
+    for (size_t i = 1; i < count; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;                   /* it ends too early */
+        code = code << 6 | (byte[i] & 0x3f);
+    }
+
+    if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
+        code > 0x10ffff)
+        return 0;
+    return count;
+}
+
+/* FROM, with whatever a terminal would obey as \xNN: a name may be a
+ * stranger's, and a line in it forge one of ours.  The result lasts. */
+static char *visible(const char *from) {
+    char *result = malloc(4 * strlen(from) + 1);
+    char *to = result;
+
+    if (!result)
+        _exit(125);                     /* no memory, not even to say so */
+
+    while (*from) {
+        size_t count = printable(from);
+        if (count == 0) {
+            to += sprintf(to, "\\x%02x", (unsigned char)*from);
+            from++;
+        }
+        while (count-- > 0)
+            *to++ = *from++;
+    }
+    *to = '\0';
+    return result;
+}
+
+/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
+ * shares it has made it non-blocking, none for now: that is no error, but a
+ * reason to wait.  Returns 0, or -1 with errno. */
+static int write_all(int fd, const char *bytes, size_t length) {
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EAGAIN)
+            return -1;
+        if (written < 0) {
+            poll(&room, 1, -1);         /* for as long as it takes */
+            continue;
+        }
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+/* vprintf to FD, in one piece where that can be, so that it is not mixed with
+ * what others write there.  Returns 0, or -1 with errno. */
+static int tell_all(int fd, const char *format, va_list args) {
+    char *line;
+    int length = vasprintf(&line, format, args);
+
+    if (length < 0)
+        return -1;
+    return write_all(fd, line, (size_t)length);
+}
+
+/* The same with arguments as printf has them. */
+PRINTF(2) static int tell(int fd, const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    int result = tell_all(fd, format, args);
+    va_end(args);
+    return result;
+}
+
+/* printf to standard output, which may be closed, or full. */
+PRINTF(1) static void print(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    int result = tell_all(1, format, args);
+    va_end(args);
+    if (result < 0) {
+        step(0, "write(standard output)", NULL);
+        die();
+    }
+}
+
+/* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
+ * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
+ * errno if it cannot be read. */
+static char *try_to_read(int dir_fd, const char *file) {
+    static char buffer[1 << 18];        /* mounts can be many */
+    size_t total = 1;                   /* bytes of it in use */
+    ssize_t count;
+
+    /* No symbolic link in a folder of ours is meant to be followed. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    if (dir_fd != AT_FDCWD)
+        flags |= O_NOFOLLOW;
+    int fd = openat(dir_fd, file, flags);
+    if (fd < 0)
+        return NULL;
+
+    /* /proc gives a page at a time. */
+    while ((count = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
+        total += (size_t)count;
+
+    int error = errno;                  /* which close(2) may set */
+    close(fd);
+    errno = error;
+    if (count < 0)
+        return NULL;
+
+    buffer[0] = '\n';
+    buffer[total] = '\0';
+    return buffer + 1;
+}
+
+/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
+ * for empty, it might make another box. */
+static char *read_file(int dir_fd, const char *file) {
+    static char none[2] = "\n";         /* "", with a '\n' just before it */
+    char *all = try_to_read(dir_fd, file);
+
+    if (all)
+        return all;
+    if (errno != ENOENT && errno != ESRCH && !undone) {
+        step(now.chapter, text("read(%s)", file), NULL);
+        die();
+    }
+    return none + 1;
+}
+
+/* Are these WORDS in FILE?  "\n0\n" is a whole line. */
+static int has_text(const char *file, const char *words) {
+    const char *all = try_to_read(AT_FDCWD, file);
+
+    return all && strstr(all - 1, words) != NULL;
+}
+
+/* Does hint H speak of the step that has just failed with ERROR? */
+static int is_about(const struct hint *h, int error) {
+    return strncmp(now.call, h->call, strlen(h->call)) == 0 &&
+           (h->error == 0 || h->error == error) &&
+           (!h->file || has_text(h->file, h->has));
+}
+
+/* What fixes the step that has just failed with ERROR, or NULL. */
+static const char *find_fix(int error) {
+#if WITH_DOCTOR
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        if (!chapters[n].find_cause)
+            continue;
+        const char *fix = chapters[n].find_cause(error);
+        if (fix)
+            return fix;
+    }
+#endif
+
+    const struct hint *h = chapters[now.chapter].hints;
+    for (; h && h->call; h++)
+        if (is_about(h, error))
+            return h->fix;
+    return NULL;
 }
 
 #if WITH_UTS
@@ -720,14 +836,17 @@ static const struct option uts_options[] = {
     { 0 }
 };
 
-/* In the child: needs CAP_SYS_ADMIN in the user namespace that owns this UTS
- * namespace, and that the box's PID 1 has.  sethostname(2). */
+/* In the child: call the box by its --hostname, or else by its name.  This
+ * takes CAP_SYS_ADMIN in the user namespace that owns the UTS namespace, which
+ * the box's PID 1 has.  sethostname(2). */
 static void set_hostname(void) {
     const char *name = opt.hostname ? opt.hostname : box.name;
+
     step(1, text("sethostname(%s)", name), text("hostname %s", name));
-    must(sethostname(name, strlen(name))); /* up to 64 bytes */
+    must(sethostname(name, strlen(name)));
 }
 #endif /* WITH_UTS */
+
 #if WITH_IPC
 /* === Chapter 2: its own mailboxes ==========================================
  *
@@ -737,6 +856,7 @@ static void set_hostname(void) {
  * flag stands in chapters[], near the end.  ipc_namespaces(7).
  */
 #endif /* WITH_IPC */
+
 #if WITH_PID
 /* === Chapter 3: its own process tree =======================================
  *
@@ -747,6 +867,7 @@ static void set_hostname(void) {
  * chapters[], is all the code there is.  pid_namespaces(7).
  */
 #endif /* WITH_PID */
+
 #if WITH_MOUNT
 /* === Chapter 4: its own mounts and /proc ===================================
  *
@@ -755,6 +876,8 @@ static void set_hostname(void) {
  * others.  Under systemd all are, so the child first cuts itself off.
  * mount_namespaces(7), proc(5).
  */
+#include <sys/mount.h>
+
 enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
@@ -779,6 +902,7 @@ static void mount_proc(const char *place) {
     must(mount("proc", place, "proc", SAFE, NULL));
 }
 #endif /* WITH_MOUNT */
+
 #if WITH_USER || WITH_NET || WITH_CGROUP || WITH_LAYERS
 /* --- Tools of the chapters from 5 on ---------------------------------------
  */
@@ -790,14 +914,19 @@ TOOL void set_host(const struct option *o, const char *value) {
     *(int *)o->into = 1;
 }
 
-/* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
+/* Write VALUE to FILE below DIR_FD in one write(2), as /proc and cgroupfs want
  * it; FLAGS as O_CREAT.  Returns 0, or -1 with errno. */
-TOOL int write_file(int dir, const char *file, const char *value, int flags) {
-    int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | flags, 0644);
-    ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
-    if (fd >= 0)
-        close(fd);
-    return written < 0 ? -1 : 0;
+TOOL int write_file(int dir_fd, const char *file, const char *value,
+                    int flags) {
+    int fd = openat(dir_fd, file, O_WRONLY | O_CLOEXEC | flags, 0644);
+    if (fd < 0)
+        return -1;
+
+    ssize_t written = write(fd, value, strlen(value));
+    close(fd);
+    if (written < 0)
+        return -1;
+    return 0;
 }
 #endif
 
@@ -828,124 +957,165 @@ static const struct hint user_hints[] = {
 /* The range of ids that FILE, /etc/subuid or /etc/subgid, grants to this user,
  * as "START COUNT", or NULL.  Its lines are NAME:START:COUNT.  subuid(5). */
 static char *find_range(const char *file) {
+    /* Our name is the first field of our line in /etc/passwd: "\nNAME:" is how
+     * a line of FILE that is about us begins. */
     char *passwd = read_file(AT_FDCWD, "/etc/passwd") - 1;
-    char *user = strstr(passwd, text(":x:%u:", geteuid()));
-    if (!user)                          /* it has no name */
+    char *rest = strstr(passwd, text(":x:%u:", geteuid()));
+    if (!rest)
+        return NULL;                    /* we have no name */
+    *rest = '\0';
+    const char *start = text("%s:", strrchr(passwd, '\n'));
+
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, start);
+    if (!line)
         return NULL;
-    *user = '\0';                       /* a line's first field is the name */
-    user = text("%s:", strrchr(passwd, '\n'));
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, user);
-    char *colon = line ? strpbrk(line += strlen(user), ":\n") : NULL;
+
+    char *range = line + strlen(start);
+    char *colon = strpbrk(range, ":\n");
     if (!colon || *colon != ':')
-        return NULL;                    /* no line of ours, or half of one */
-    *colon = ' ';                       /* START COUNT */
-    return text("%.*s", (int)strcspn(line, "\n"), line);
+        return NULL;                    /* half a line */
+    *colon = ' ';
+    return text("%.*s", (int)strcspn(range, "\n"), range);
 }
 
 /* The range in FILE that root's boxes have. */
 static char *root_range(const char *file) {
     char *range = find_range(file);
+
     return range ? range : text("100000 65536");
 }
 
-/*
- * Before the clone, and with IS_OVER after it: for the clone alone, root's
+/* Before the clone, and with IS_OVER after it: for the clone alone, root's
  * effective user is the one that the box's root is going to be.  The kernel
  * charges what is taken in a user namespace, such as inotify instances, POSIX
- * queues and pending signals, to whoever made it, too, and host root is to run
- * out of nothing that a box takes.  The capabilities stay meanwhile.
- */
+ * queues and pending signals, to the user who made that namespace, too, and
+ * host root is to run out of nothing that a box takes.  capabilities(7). */
 static void answer_as_box(int is_over) {
-    static unsigned long bits;          /* how a change of user was */
+    static unsigned long bits;          /* the securebits as they were */
+
     if (!host_root || !(box.flags & CLONE_NEWUSER))
         return;
-    if (!is_over) {
-        unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
-                                                10);
-        step(5, "prctl(PR_SET_SECUREBITS)", NULL);
-        bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-        step(5, text("setresuid(-1, %u, -1)", id), NULL);
-        must(syscall(SYS_setresuid, -1, id, -1));
-    } else {
+
+    if (is_over) {
         step(5, "setresuid(-1, 0, -1)", NULL);
         must(syscall(SYS_setresuid, -1, 0, -1));
         step(5, "prctl(PR_SET_SECUREBITS)", NULL);
         must(prctl(PR_SET_SECUREBITS, bits));
+        return;
     }
+
+    /* With this bit the capabilities outlast the change of user. */
+    step(5, "prctl(PR_GET_SECUREBITS, PR_SET_SECUREBITS)", NULL);
+    bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+
+    const char *range = root_range("/etc/subuid");
+    unsigned int id = (unsigned int)strtoul(range, NULL, 10);
+    step(5, text("setresuid(-1, %u, -1)", id), NULL);
+    must(syscall(SYS_setresuid, -1, id, -1));
+}
+
+/* Is the child still alive, 100 milliseconds from now?  If it is not, that it
+ * died is why we cannot write its maps, and it says itself why it died. */
+static int is_child_alive(void) {
+    struct pollfd child_end = { .fd = box.pidfd, .events = POLLIN };
+
+    return poll(&child_end, 1, 100) == 0;
 }
 
 /* Write MAP to FILE of the child's folder in /proc. */
 static void write_map(const char *file, const char *map) {
     const char *path = text("/proc/%d/%s", box.pid, file);
+
     step(5, text("write(%s, \"%s\")", file, map),
          text("echo %s > %s", map, path));
-    if (write_file(AT_FDCWD, path, map, 0) < 0 &&
-        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)    /* ms */
-        die();                          /* or the box is dead: it says why */
+    if (write_file(AT_FDCWD, path, map, 0) < 0 && is_child_alive())
+        die();
 }
 
 /* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
  * that we may not: box 0 is ID, and 1 and up are the RANGE granted. */
 static void run_map_tool(char *tool, unsigned int id, char *range) {
-    char *space = strchr(range, ' '), *argv[] = { tool, text("%d", box.pid),
-        "0", text("%u", id), "1", "1", range, space + 1, NULL };
-    int status = -1;                    /* if even waiting fails */
-    step(5, text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range),
-         text("%s", tool));
-    *space = '\0';                      /* range is START now */
-    pid_t helper = must(vfork()); /* cheap: it only calls exec */
-    if (helper == 0) {          /* outside the box, with the caller's rights */
+    const char *call = text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range);
+
+    /* RANGE is two arguments, its START and its COUNT. */
+    char *space = strchr(range, ' ');
+    *space = '\0';
+    char *argv[] = { tool, text("%d", box.pid), "0", text("%u", id), "1",
+                     "1", range, space + 1, NULL };
+
+    /* The tool runs outside the box, with the caller's rights.  vfork(2) is
+     * cheap, and enough: the copy does nothing but exec. */
+    step(5, "vfork()", NULL);
+    pid_t helper = must(vfork());
+    if (helper == 0) {
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
+
+    step(5, call, tool);
+    int status;
     must(waitpid(helper, &status, 0));
-    errno = EPERM;                      /* it has said more itself */
-    if (status != 0 &&
-        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)
-        die();                          /* as above */
+    require(status == 0 || !is_child_alive(), EPERM);   /* it said more */
 }
 
-/* The child is at the gate, and nobody: say who is who.  Root may write any
- * map.  A user may map its own id, and gid_map only once setgroups(2) is
+/* Root may map any id: box 0 is the first of a range that nobody else has. */
+static void write_maps_as_root(void) {
+    write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
+    write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
+
+    const char *link = text("/proc/%d/ns/user", box.pid);
+    step(5, text("open(%s)", link), NULL);
+    box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
+}
+
+/* A user may map its own id to box 0, and gid_map only once setgroups(2) is
  * denied: the box could else leave a group that some file's mode shuts out. */
-static void write_maps(void) {
-    if (!(box.flags & CLONE_NEWUSER))
-        return;
-    if (host_root) {                    /* it may map any id */
-        write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
-        write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
-        const char *link = text("/proc/%d/ns/user", box.pid);
-        step(5, text("open(%s)", link), NULL);
-        box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
-        return;
-    }
-    char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
-    write_map("setgroups", "deny");     /* before gid_map, or that is refused */
+static void write_maps_as_user(void) {
+    char *uids = find_range("/etc/subuid");
+    char *gids = find_range("/etc/subgid");
+
+    write_map("setgroups", "deny");
     if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
         run_map_tool("newuidmap", geteuid(), uids);
         run_map_tool("newgidmap", getegid(), gids);
     } else {
-        write_map("uid_map", text("0 %u 1", geteuid())); /* box 0 is us */
+        write_map("uid_map", text("0 %u 1", geteuid()));
         write_map("gid_map", text("0 %u 1", getegid()));
     }
 }
 
+/* The child is at the gate, and nobody: say who is who.  user_namespaces(7). */
+static void write_maps(void) {
+    if (!(box.flags & CLONE_NEWUSER))
+        return;
+    if (host_root)
+        write_maps_as_root();
+    else
+        write_maps_as_user();
+}
+
 static int is_box_root;                 /* this process has become that */
 
-/* In the child: become the box's root.  A user's further groups stay: EPERM. */
+/* In the child: become the box's root.  A user's further groups stay, since
+ * setgroups(2) is denied then: EPERM.  These are system calls without libc,
+ * which would look for threads to change as well. */
 static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER) || is_box_root)
         return;
+
     step(5, "setgroups(0), setresgid(0), setresuid(0)",
          "setpriv --reuid 0 ...");
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();                          /* libc's would look for threads */
+        die();
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
-    must(syscall(SYS_setresuid, 0, 0, 0)); /* last: it is root now */
+    must(syscall(SYS_setresuid, 0, 0, 0));
     is_box_root = 1;
 }
 #endif /* WITH_USER */
+
+/* --- The gate, where every child begins -------------------------------------
+ */
 
 /* Until it becomes the command, nobody in a box may look into this process: at
  * its memory, its environment, its open files, all of them the host's still.
@@ -956,22 +1126,27 @@ static void hide_process(void) {
     must(prctl(PR_SET_DUMPABLE, 0));
 }
 
-/* A child, whatever it is for, waits at the gate until it is somebody (end of
- * file: the parent died), becomes that, and has the kernel end it if the parent
- * dies.  A change of user id would undo that, so it is last; who died before
- * has hung up at the gate.  prctl(2), PR_SET_PDEATHSIG. */
+/* A child, whatever it is for, waits at the gate until the parent has prepared
+ * what it could not before the clone.  At the end of file the parent has died,
+ * and nobody waits for us.  PR_SET_PDEATHSIG. */
 static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
-    char byte;                          /* which one does not matter */
-    close(box.gate[1]);                 /* or we would keep it open ourselves */
+    char byte;
+
+    close(box.gate[1]);                 /* or it would never end for us */
     step(0, "read(pipe)", NULL);
     if (must(read(box.gate[0], &byte, 1)) == 0)
-        _exit(failure);                 /* end of file: nobody waits for us */
+        _exit(failure);
+
 #if WITH_USER
-    become_box_root();                  /* whom the map has made 0 */
+    become_box_root();
 #endif
     hide_process();
-    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
+
+    /* If the parent dies, the kernel is to kill us.  A change of ids would undo
+     * that, so it comes last.  A parent that died before it has hung up. */
+    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(pipe)",
+         "unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
     if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
         _exit(failure);
@@ -984,6 +1159,10 @@ static void start_child(void) {
  * sockets: CLONE_NEWNET gives the child a set of its own, in which there is a
  * loopback interface, which is down, and nothing else.  network_namespaces(7).
  */
+#include <net/if.h>             /* struct ifreq, IFF_UP */
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 /* "host", or "none", which is what it is without. */
 static void set_network(const struct option *o, const char *value) {
     if (strcmp(value, "none") == 0)
@@ -998,15 +1177,19 @@ static const struct option net_options[] = {
     { 0 }
 };
 
-/* In the child: once lo is up, 127.0.0.1 answers.  netdevice(7). */
+/* In the child: once lo is up, 127.0.0.1 answers.  Any socket will do to name
+ * the stack whose interface is meant.  netdevice(7). */
 static void bring_up_loopback(void) {
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
     if (!(box.flags & CLONE_NEWNET))
         return;
+
+    step(6, "socket(AF_INET)", NULL);
+    int socket_fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     step(6, "ioctl(lo, SIOCSIFFLAGS, IFF_UP)", "ip link set lo up");
-    int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    must(ioctl(fd, SIOCSIFFLAGS, &lo)); /* any socket does, to name the stack */
-    close(fd);
+    must(ioctl(socket_fd, SIOCSIFFLAGS, &lo));
+    close(socket_fd);
 }
 #endif /* WITH_NET */
 #if WITH_CGROUP || WITH_LAYERS || WITH_LOCKS || WITH_VOLUMES
