@@ -1486,18 +1486,21 @@ static void enter_cgroup_namespace(void) {
 TOOL int clone_tree(const char *path, unsigned int flags) {
     step(8, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
     return must(syscall(SYS_open_tree, AT_FDCWD, path,
-                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+                        flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
 }
 
-/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
- * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
-TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
+/* In the child: attach the mount TREE_FD, a copy of the one at FROM, at what
+ * PLACE_FD holds, which is called TO, and close both.  It is mounted on a
+ * descriptor since a path could lead elsewhere meanwhile (CVE-2021-30465).
+ * move_mount(2), Linux 5.2. */
+TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
+                      const char *to) {
     step(8, text("move_mount(%s, %s)", from, to),
          text("mount --bind %s %s", from, to));
-    must(syscall(SYS_move_mount, tree, "", place, "",
+    must(syscall(SYS_move_mount, tree_fd, "", place_fd, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(tree);                        /* its place holds the mount now */
-    close(place);                       /* move_mount needed it, no more */
+    close(tree_fd);
+    close(place_fd);
 }
 #endif
 
@@ -1505,20 +1508,23 @@ TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
 /* === Chapter 8: its own root ===============================================
  *
  * The child's mounts are its own, but they still show the host's files.
- * pivot_root makes another mount the root, and then the old one is opt.detach:
+ * pivot_root makes another mount the root, and then the old one is detached:
  * not hidden behind a wall, as after chroot(2), but no longer there.
  *
  *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
  *                              `- host, on top of "/"                (no host)
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
-/* The host's folders for the box.  The way to root's may be closed to it. */
+
+/* The host's folders for the box.  Root copies their mounts before the clone:
+ * the way to them may be closed to the user that the child becomes. */
 static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
+
 static const struct option root_options[] = {
     { 0, "rootfs", "DIR", "the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
       .set = set_text, .into = &opt.rootfs },
@@ -1543,10 +1549,12 @@ static const struct hint root_hints[] = {
 static int open_target(const char *target) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS };
-    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
-         text("mkdir -p %s", target));
+
+    step(8, text("mkdir(%s)", target), text("mkdir -p %s", target));
     if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
         die();
+
+    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target), NULL);
     return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
 }
 
@@ -1559,73 +1567,92 @@ static const char *mount_options(unsigned long flags, const char *data) {
                 *data ? "," : "", data);
 }
 
-/* In the child: show the host's own instance of TARGET there, with FLAGS, on
- * the descriptor PLACE, which is closed then. */
-static void bind_from_host(const char *target, int place, unsigned long flags) {
+/* In the child: show the host's own instance of TARGET, with all that is
+ * mounted in it and with FLAGS, at the descriptor PLACE_FD, and close that. */
+static void bind_from_host(const char *target, int place_fd,
+                           unsigned long flags) {
     struct mount_attr attr = { .attr_set = flags };
     const char *host = text("/%s", target);
+    int tree_fd = clone_tree(host, AT_RECURSIVE);
 
-    int tree = clone_tree(host, AT_RECURSIVE);  /* with what is in it */
     step(8, text("mount_setattr(%s)", host), NULL);
-    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+    must(syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH | AT_RECURSIVE,
                  &attr, sizeof(attr)));
-    attach_tree(tree, host, place, target);
+    attach_tree(tree_fd, host, place_fd, target);
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
- * user namespace has to own, and /sys takes that the host's, in sight still,
- * hides nothing.  If that is the host's, its own is shown. */
+ * the new root.  What it shows is a namespace of the kind SHOWS (0: of none).
+ * The kernel allows that only if our user namespace owns it, so where the box
+ * shares the host's, the host's own mount is shown instead.  For /sys it also
+ * wants to see one that hides nothing: the host's has to be there still. */
 static void mount_fresh(const char *type, const char *target,
                         unsigned long shows, unsigned long flags,
                         const char *data) {
-    int place = open_target(target);    /* what it is mounted on */
+    int place_fd = open_target(target);
 
     if ((box.flags & shows) != shows) {
-        bind_from_host(target, place, flags);
+        bind_from_host(target, place_fd, flags);
         return;
     }
+
     step(8, text("mount(%s, %s)", type, target),
          text("mount -t %s -o %s %s %s", type, mount_options(flags, data), type,
               target));
-    must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
-    close(place);
+    must(mount(type, text("/proc/self/fd/%d", place_fd), type, flags, data));
+    close(place_fd);
 }
 
 /* In the child: the /proc of chapter 4, in the new root, while the host's is in
  * sight still: the kernel gives a user namespace no /proc that shows more than
  * the one it has. */
 static void mount_root_proc(void) {
-    int place = open_target("proc");
+    int place_fd = open_target("proc");
 
-    if (box.flags & CLONE_NEWPID) {
-        mount_proc(text("/proc/self/fd/%d", place));
-        close(place);
-    } else {
-        bind_from_host("proc", place, SAFE);
+    if (!(box.flags & CLONE_NEWPID)) {
+        bind_from_host("proc", place_fd, SAFE);
+        return;
     }
+
+    mount_proc(text("/proc/self/fd/%d", place_fd));
+    close(place_fd);
 }
 
-/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file. */
+/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file,
+ * into trees[], and copy its mount if we are root. */
 static struct tree *open_folder(const char *name, unsigned int flags) {
-    struct tree *tree = &trees[tree_count++]; /* the next one */
+    struct tree *tree = &trees[tree_count];
+    const char *path = name;
+
+    tree_count++;
     tree->flags = flags;
+    if (!(flags & AT_RECURSIVE))
+        path = text("%s/.", name);      /* leads nowhere unless NAME is one */
+
     step(8, text("open(%s)", name), text("ls %s", name));
-    if (!realpath(text(flags ? "%s" : "%s/.", name), tree->path))
+    if (!realpath(path, tree->path))
         die();
-    tree->fd = host_root ? clone_tree(tree->path, flags) : -1;
+
+    tree->fd = -1;
+    if (host_root)
+        tree->fd = clone_tree(tree->path, flags);
     return tree;
 }
 
 /* The child's ids are mapped: have root's copies show the disk's id N as the
  * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
 static void idmap_folders(void) {
-    struct mount_attr attr = { .propagation = MS_PRIVATE,
-        .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
-        .userns_fd = box.userns < 0 ? 0 : (__u64)box.userns };
+    struct mount_attr attr = { .propagation = MS_PRIVATE };
+    const char *change = "MS_PRIVATE";
+
+    if (box.userns >= 0) {
+        attr.attr_set = MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (__u64)box.userns;
+        change = "MOUNT_ATTR_IDMAP";
+    }
+
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
-        step(8, text("mount_setattr(%s, %s)", t->path,
-                  box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP"),
+        step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
         must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
                      &attr, sizeof(attr)));
@@ -1635,45 +1662,62 @@ static void idmap_folders(void) {
 /* In the child: copy those mounts that root has not copied for us. */
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
-        if (t->fd < 0)                  /* root has copied all */
+        if (t->fd < 0)
             t->fd = clone_tree(t->path, t->flags);
 }
 
 /* In the child: attach TREE at the folder TO. */
 static void attach_folder(const struct tree *tree, const char *to) {
-    int place = must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    attach_tree(tree->fd, tree->path, place, to);
+    step(8, text("openat(%s, O_PATH)", to), NULL);
+    int place_fd = must(openat(AT_FDCWD, to,
+                               O_PATH | O_DIRECTORY | O_CLOEXEC));
+    attach_tree(tree->fd, tree->path, place_fd, to);
 }
 
+/* Before the clone: the rootfs, which --rootfs names, or else the environment,
+ * or else it is the folder of that name right here. */
 static void open_rootfs(void) {
-    const char *set = getenv("WHALEBOX_ROOTFS");
+    const char *path = opt.rootfs;
 
-    if (opt.rootfs)
-        set = opt.rootfs;
-    rootfs = open_folder(set && *set ? set : "rootfs", 0);
+    if (!path)
+        path = getenv("WHALEBOX_ROOTFS");
+    if (!path || *path == '\0')
+        path = "rootfs";
+    rootfs = open_folder(path, 0);
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
- * device in it can be opened: it may be a stranger's. */
+ * device in it can be opened: it may be a stranger's.  It is attached at /tmp,
+ * which every host has. */
 TOOL void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+
     step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
     must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
                  sizeof(attr)));
-    attach_folder(rootfs, "/tmp");      /* which every host has */
+    attach_folder(rootfs, "/tmp");
+
+    step(8, "chdir(/tmp)", "cd /tmp");
     must(chdir("/tmp"));
 }
 
-/* In the child: show a device of the host in DEV, on an empty file, for root of
- * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
-static void bind_device(int dev, const char *name, dev_t number) {
-    const char *host = text("/dev/%s", name);
-    int tree = clone_tree(host, 0);     /* held, and looked at below */
-    int file = must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+/* In the child: show the host's device NAME in the folder DEV_FD, on an empty
+ * file, for root of a user namespace may not mknod(2).  What is attached is
+ * what has been looked at, whatever its path is meanwhile: a /dev/null that is
+ * a file, say, is refused (CVE-2025-31133). */
+static void bind_device(int dev_fd, const char *name, dev_t number) {
+    const char *host = text("/dev/%s", name), *target = host + 1;
     struct stat st;
-    must(fstat(tree, &st));             /* of what we hold, whatever the path */
+    int tree_fd = clone_tree(host, 0);
+
+    step(8, text("openat(%s), fstat(%s)", target, host),
+         text("touch %s", target));
+    int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
+                               0666));
+    must(fstat(tree_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
-    attach_tree(tree, host, file, host + 1);
+
+    attach_tree(tree_fd, host, place_fd, target);
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
@@ -1682,23 +1726,28 @@ static void mount_dev(void) {
         { "ptmx", "pts/ptmx" }, { "fd", "/proc/self/fd" },
         { "stdin", "fd/0" }, { "stdout", "fd/1" }, { "stderr", "fd/2" },
     };
+
     mount_fresh("tmpfs", "dev", 0, MS_NOSUID | MS_NODEV, "mode=755,size=64k");
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
     if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
         mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
-    int dev = must(openat(open_target("dev"), ".", FOLDER));
-    bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
-    bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
-    bind_device(dev, "full", makedev(1, 7));    /* ENOSPC at every write */
-    bind_device(dev, "random", makedev(1, 8));  /* gives random bytes */
-    bind_device(dev, "urandom", makedev(1, 9)); /* the same today */
-    bind_device(dev, "tty", makedev(5, 0));     /* the caller's own terminal */
+
+    int place_fd = open_target("dev");
+    step(8, "openat(dev)", NULL);
+    int dev_fd = must(openat(place_fd, ".", FOLDER));
+    bind_device(dev_fd, "null", makedev(1, 3));     /* takes all */
+    bind_device(dev_fd, "zero", makedev(1, 5));     /* gives zeros */
+    bind_device(dev_fd, "full", makedev(1, 7));     /* ENOSPC at every write */
+    bind_device(dev_fd, "random", makedev(1, 8));   /* gives random bytes */
+    bind_device(dev_fd, "urandom", makedev(1, 9));  /* the same today */
+    bind_device(dev_fd, "tty", makedev(5, 0));      /* the caller's terminal */
+
     for (size_t i = 0; i < LENGTH(links); i++) {
         step(8, text("symlink(dev/%s)", links[i][0]),
              text("ln -s %s dev/%s", links[i][1], links[i][0]));
-        must(symlinkat(links[i][1], dev, links[i][0]));
+        must(symlinkat(links[i][1], dev_fd, links[i][0]));
     }
 }
 
@@ -1710,13 +1759,17 @@ static void mount_sys(void) {
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
- * that "." finds it there, and is opt.detach with all that is on it. */
+ * that "." finds it there, and is detached with all that is mounted on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
-    must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
+    must(syscall(SYS_pivot_root, ".", "."));    /* the new; where the old goes */
+
     step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
-    must(umount2(".", MNT_DETACH));     /* what is on it goes, too */
-    must(chdir("/"));                   /* from "." to the "/" that it is now */
+    must(umount2(".", MNT_DETACH));
+
+    /* What was "." is "/" now: the box begins there. */
+    step(8, "chdir(/)", "cd /");
+    must(chdir("/"));
 }
 #endif /* WITH_ROOT */
 #if WITH_LAYERS
