@@ -1200,14 +1200,18 @@ static void bring_up_loopback(void) {
  * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
 TOOL int parse_number(const char *s, unsigned long long low,
                       unsigned long long high, unsigned long long *into) {
-    const char *start = s;              /* to see whether there was a digit */
+    const char *start = s;
+
     for (*into = 0; *s >= '0' && *s <= '9'; s++) {
         unsigned int digit = (unsigned int)(*s - '0');
         if (*into > (high - digit) / 10)
             return -1;                  /* it would pass HIGH */
         *into = *into * 10 + digit;
     }
-    return s == start || *s || *into < low ? -1 : 0;
+
+    if (s == start || *s || *into < low)
+        return -1;
+    return 0;
 }
 
 TOOL void set_number(const struct option *o, const char *value) {
@@ -1218,49 +1222,73 @@ TOOL void set_number(const struct option *o, const char *value) {
 /* Bytes: digits, and then a unit or none. */
 TOOL void set_size(const struct option *o, const char *value) {
     static const char units[] = "bkmg"; /* each is 1,024 of the one before */
-    char *digits = text("%s", value);
-    char *end = digits + strspn(digits, "0123456789");
-    const char *unit = *end ? strchr(units, *end) : units;
-    int shift = unit ? 10 * (int)(unit - units) : 0;
+    size_t digits = strspn(value, "0123456789");
+    const char *unit = value + digits;
+    int shift = 0;
 
-    if (!unit || (*end && end[1]))      /* as in 1x and 1mb */
-        refuse_value(o, value);
-    *end = '\0';
-    if (parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+    if (*unit) {
+        const char *found = strchr(units, *unit);
+        if (!found || unit[1])          /* as in 1x and 1mb */
+            refuse_value(o, value);
+        shift = 10 * (int)(found - units);
+    }
+
+    if (parse_number(text("%.*s", (int)digits, value), 1, LLONG_MAX >> shift,
+                     o->into) < 0)
         refuse_value(o, value);
     *(unsigned long long *)o->into <<= shift;
 }
 
-/* The step failed, but we go on: we are cleaning up. */
+/* The step failed, for the reason in errno.  Say so and go on: this is for the
+ * clean-up, which takes away what it can. */
 TOOL void complain(void) {
     tell(told_fd, "whalebox: chapter %d: %s: %s\n", now.chapter,
-            visible(now.call), strerror(errno));
+         visible(now.call), strerror(errno));
 }
 
-/* Call TASK for each entry of the folder DIR, regular FILES among them or not,
- * until one returns other than 0; returns that, else 0, or -1 (errno). */
-TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
+/* Is this an entry for for_each()?  A file system that does not say what it is
+ * has DT_UNKNOWN: that one is looked at, too. */
+static int is_wanted(const struct dirent *entry, int files) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        return 0;
+    return files || entry->d_type != DT_REG;
+}
+
+/* Call TASK for each entry of the folder DIR_FD, with regular FILES among them
+ * or without, until it returns other than 0.  Returns that, or 0, or -1 with
+ * errno if the folder cannot be read.  getdents64(2). */
+TOOL int for_each(int dir_fd, int files,
+                  int (*task)(int dir_fd, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
-    struct dirent *entry;               /* the one at hand */
-    long length = 0, result = 0;        /* of entries in the buffer; TASK's */
-    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
+
+    /* The descriptor may have been read to its end before. */
+    if (lseek(dir_fd, 0, SEEK_SET) < 0)
         return -1;
-    while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
-                                            sizeof(buffer))) > 0)
-        for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
-            entry = (struct dirent *)(buffer + at);
-            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-                (files || entry->d_type != DT_REG))     /* DT_UNKNOWN, too */
-                result = task(dir, entry->d_name);
+
+    for (;;) {
+        long length = syscall(SYS_getdents64, dir_fd, buffer, sizeof(buffer));
+        if (length <= 0)
+            return (int)length;
+
+        long at = 0;                    /* an entry's offset in the buffer */
+        while (at < length) {
+            struct dirent *entry = (struct dirent *)(buffer + at);
+            at += entry->d_reclen;
+            if (!is_wanted(entry, files))
+                continue;
+
+            int result = task(dir_fd, entry->d_name);
+            if (result != 0)
+                return result;
         }
-    return length < 0 ? -1 : (int)result;
+    }
 }
 
-/* A whalebox tells that it lives by a lock on its box's folders, which the
- * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
- * flock(2)'s, do not go on to children, which may outlive us.  A folder can
- * only be opened for reading, and so be locked only by F_RDLCK.  0, or -1
- * (errno). */
+/* A whalebox shows that it lives by a lock on its box's folders, which the
+ * kernel drops when the process ends, in whatever way.  The locks of fcntl(2),
+ * unlike flock(2)'s, do not go on to children, which may outlive us.  A folder
+ * can only be opened for reading, and so be locked only by F_RDLCK.  Returns 0,
+ * or -1 with errno. */
 TOOL int lock_folder(int dir_fd) {
     struct flock lock = { .l_type = F_RDLCK };
     return fcntl(dir_fd, F_SETLK, &lock);
@@ -1272,31 +1300,38 @@ TOOL int is_abandoned(int dir_fd) {
     return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
-/* Call LOOK for 64 of the folders in DIR, or for all if there are no more.
- * They begin at a random one, so that each has its turn in some run, and no run
- * has to look at hundreds. */
+/* What look_at_some() tells the tasks that it gives to for_each(). */
 static unsigned long folders, first_folder, at_folder;
 static int (*look_into)(int dir_fd, const char *name);
 
 static int count_folder(int dir_fd, const char *name) {
-    (void)dir_fd, (void)name;
+    (void)dir_fd;
+    (void)name;
     folders++;
     return 0;
 }
 
 static int look_in_turn(int dir_fd, const char *name) {
-    if ((at_folder++ + folders - first_folder) % folders < 64)
+    unsigned long turn = (at_folder + folders - first_folder) % folders;
+
+    at_folder++;
+    if (turn < 64)
         look_into(dir_fd, name);
     return 0;
 }
 
+/* Call LOOK for 64 of the folders in DIR_FD, or for all if there are no more.
+ * They begin at a random one, so that each has its turn in some run, and no run
+ * has to look at hundreds.  getrandom(2). */
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     unsigned int chance;
 
-    folders = at_folder = 0;
+    folders = 0;
+    at_folder = 0;
     look_into = look;
     if (for_each(dir_fd, 0, count_folder) < 0 || folders == 0)
         return;
+
     step(now.chapter, "getrandom()", NULL);
     must(getentropy(&chance, sizeof(chance)));
     first_folder = chance % folders;
@@ -1306,6 +1341,7 @@ TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
 /* Is FD still what is called NAME in the folder DIR_FD? */
 TOOL int is_same_file(int fd, int dir_fd, const char *name) {
     struct stat ours, there;
+
     return fstat(fd, &ours) == 0 &&
            fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
@@ -1323,20 +1359,24 @@ TOOL int is_same_file(int fd, int dir_fd, const char *name) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
-/* the folder "whalebox", and above */
-static int base_fd = -1, boxes_fd = -1;
-static const char *base_path = "";      /* the latter's, or "" */
+static const char *base_path = "";      /* the folder above "whalebox", or "" */
+static int base_fd = -1;                /* the same, opened */
+static int boxes_fd = -1;               /* the folder "whalebox" in it */
 
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
  * kernel accepts no fewer than 1,000: the point moves by five digits. */
 static void set_cpus(const struct option *o, const char *value) {
-    int dot = (int)strcspn(value, "."); /* where the point is */
-    const char *part = value[dot] ? value + dot + 1 : "0"; /* what follows */
-    int zeros = 5 - (int)strlen(part);  /* to be added */
+    char *part = text("%s", value);
+    const char *whole = strsep(&part, ".");
+    size_t places = 1;
 
-    if (dot == 0 || zeros < 0 || zeros == 5)
+    if (part)
+        places = strlen(part);
+    if (*whole == '\0' || places == 0 || places > 5)
         refuse_value(o, value);
-    const char *digits = text("%.*s%s%.*s", dot, value, part, zeros, "00000");
+
+    const char *digits = text("%s%s%.*s", whole, part ? part : "0",
+                              5 - (int)places, "00000");
     if (parse_number(digits, 1000, 8192 * 100000ULL, o->into) < 0)
         refuse_value(o, value);
 }
@@ -1369,103 +1409,129 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Where cgroup v2 is mounted, or NULL. */
+/* Where cgroup v2 is mounted, or NULL.  Of several mounts the last counts: it
+ * may hide those before it. */
 static char *find_cgroup2(void) {
-    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
-    for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
-        at = next;                      /* the last one hides those before */
-    if (!at)
+    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts");
+    char *next = mounts, *last = NULL;
+
+    while ((next = strstr(next, " cgroup2 "))) {
+        last = next;
+        next++;
+    }
+    if (!last)
         return NULL;
-    *at = '\0';                         /* ends the mount point */
+
+    *last = '\0';                       /* ends the mount point */
     return text("%s", strrchr(mounts, ' ') + 1);
 }
 
 /* Set base_path to where boxes get their cgroups: for root the mount of type
- * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1 with
+ * errno: ENODEV if there is no cgroup v2, or why access(2) denies us all. */
 static int find_base(void) {
-    char *top = find_cgroup2(), *path = text("%s", top ? top : "");
-    errno = ENODEV;                     /* if it is not what it says */
-    if (!top)
+    char *top = find_cgroup2();
+    if (!top) {
+        errno = ENODEV;
         return -1;
+    }
+
+    char *path = text("%s", top);
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own && !host_root)              /* "0::" is v2 */
-        path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
+    if (own && !host_root) {
+        own += strlen("0::");           /* the line of v2: 0::PATH */
+        path = text("%s%.*s", top, (int)strcspn(own, "\n"), own);
+    }
+
+    /* As long as a cgroup is ours, the one above it may be, too. */
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
-        base_path = text("%s", path);   /* this one is ours: look above */
-        *strrchr(path, '/') = '\0';     /* one up */
+        base_path = text("%s", path);
+        *strrchr(path, '/') = '\0';
     }
-    return base_path[0] ? 0 : -1;       /* EACCES, from access(2) */
+    return base_path[0] ? 0 : -1;
 }
 
-/* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
- * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
-static void remove_cgroup(int parent, const char *name) {
+/* End what is in the cgroup NAME below PARENT_FD, and remove it: it stays EBUSY
+ * as long as a process in it is dying, which takes a moment; a second is
+ * plenty.  Any other error is given three more tries.  What fails is told, and
+ * the clean-up goes on.  cgroup.kill is of Linux 5.14. */
+static void remove_cgroup(int parent_fd, const char *name) {
     step(7, text("rmdir(%s)", name),
          text("rmdir %s/whalebox/%s", base_path, name));
     for (int tries = 0; tries < 200; tries++) {
-        if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+        if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0)
             return;
-        if (errno != EBUSY && tries == 3) /* EBUSY: its processes are dying */
+        if (errno != EBUSY && tries == 3)
             break;
-        write_file(parent, text("%s/cgroup.kill", name), "1", 0);
+
+        write_file(parent_fd, text("%s/cgroup.kill", name), "1", 0);
         poll(NULL, 0, 5);               /* milliseconds */
-        errno = EBUSY;                  /* which is why it stays, if it does */
+        errno = EBUSY;                  /* for complain() */
     }
-    complain();                         /* and go on */
+    complain();
 }
 
-/* Remove the cgroup NAME unless the whalebox that made it lives.  Whoever still
- * lives in it is ended. */
-static int sweep_cgroup(int parent, const char *name) {
-    int cgroup_fd = openat(parent, name, FOLDER | O_NOFOLLOW);
+/* Remove the cgroup NAME below PARENT_FD unless the whalebox that made it
+ * lives, and end the processes that are left in it.  Returns 0, to go on. */
+static int sweep_cgroup(int parent_fd, const char *name) {
+    int cgroup_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
 
     if (cgroup_fd >= 0 && is_abandoned(cgroup_fd))
-        remove_cgroup(parent, name);
+        remove_cgroup(parent_fd, name);
     close(cgroup_fd);
     return 0;
 }
 
-/* Write one limit, before there is anything under it. */
+/* Write one limit, while the box's cgroup is still empty. */
 static void write_limit(const char *file, const char *value) {
     step(7, text("write(%s, \"%s\")", file, value),
          text("echo %s > %s/whalebox/%s/%s", value, base_path, box.name, file));
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/* Write all opt.  memory.max alone would move the box to the swap.  v1's
- * shares are 2 to 262144, v2's weights to 10000.  Offline CPUs are ignored. */
+/* Write all limits that were asked for. */
 static void write_limits(void) {
     if (opt.memory)
         write_limit("memory.max", text("%llu", opt.memory));
+
+    /* With memory.max alone the box would move to the swap, and go on. */
     if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
         write_limit("memory.swap.max", "0");
+
     if (opt.cpus)
         write_limit("cpu.max", text("%llu 100000", opt.cpus));
+
+    /* cgroup v1's shares are 2 to 262144, and v2's weights 1 to 10000. */
     if (opt.shares)
         write_limit("cpu.weight",
                     text("%llu", 1 + (opt.shares - 2) * 9999 / 262142));
+
     if (opt.pids)
         write_limit("pids.max", text("%llu", opt.pids));
-    if (opt.cpuset)
+
+    /* The kernel accepts CPUs that are not there, and then uses others: what is
+     * in effect has to be what was set. */
+    if (opt.cpuset) {
         write_limit("cpuset.cpus", opt.cpuset);
-    const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
-    if (opt.cpuset)                  /* what is set may not be what is used */
-        require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective"))
-                == 0, ENODEV);
+        const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
+        const char *used = read_file(box.cgroup, "cpuset.cpus.effective");
+        require(strcmp(set, used) == 0, ENODEV);
+    }
 }
 
-/* Open the folder of all boxes' cgroups, made if it is missing, and keep others
- * from changing what is in it.  The last box removes it, perhaps while we wait.
- * It is closed to others: who opens it can lock it.  Sets boxes, or leaves -1
- * with errno. */
+/* Open the folder of all boxes' cgroups, made if it is missing, and lock it, so
+ * that nobody changes what is in it meanwhile.  It is closed to other users,
+ * who could lock it, too.  Sets boxes_fd, or leaves it at -1 with errno. */
 static void open_boxes(void) {
     step(7, "find cgroup v2", NULL);
-    if (find_base() < 0)                /* there is none for us */
+    if (find_base() < 0)
         return;
 
+    /* The last box removes the folder, perhaps while we wait for the lock: then
+     * we have locked a folder that has no name any more, and begin anew. */
     step(7, text("mkdir(%s/whalebox)", base_path), "mkdir -p");
-    base_fd = open(base_path, FOLDER);     /* the folder above */
+    base_fd = open(base_path, FOLDER);
     for (int tries = 0; base_fd >= 0 && tries < 100; tries++) {
         if (mkdirat(base_fd, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
@@ -1473,17 +1539,19 @@ static void open_boxes(void) {
         if (boxes_fd >= 0 && flock(boxes_fd, LOCK_EX) == 0 &&
             is_same_file(boxes_fd, base_fd, "whalebox"))
             return;
-        close(boxes_fd);                   /* it is gone: once more */
+        close(boxes_fd);
         boxes_fd = -1;
     }
 }
 
-/* Make the cgroup whalebox/NAME, once the dead have made room, or leave
- * box.cgroup at -1 with errno. */
+/* Make the cgroup whalebox/NAME, and lock it.  Boxes whose whalebox was killed
+ * are removed first: one may have had the same name.  Sets box.cgroup, or
+ * leaves it at -1 with errno. */
 static void make_cgroup_folder(void) {
     open_boxes();
     if (boxes_fd < 0)
         return;
+
     sweep_cgroup(boxes_fd, box.name);
     look_at_some(boxes_fd, sweep_cgroup);
 
@@ -1495,73 +1563,101 @@ static void make_cgroup_folder(void) {
         int why = errno;
         close(box.cgroup);
         box.cgroup = -1;
-        unlinkat(boxes_fd, box.name, AT_REMOVEDIR);        /* it is new */
+        unlinkat(boxes_fd, box.name, AT_REMOVEDIR);
         errno = why;
     }
 }
 
-/* Before the clone: a cgroup to be born in.  Without limits, none will do. */
-static void make_cgroup(void) {
-    const char *wanted = strdup(text("%s%s%s%s",        /* it has to last */
-        opt.memory ? "+memory " : "", opt.cpus || opt.shares ? "+cpu "
-        : "", opt.cpuset ? "+cpuset " : "", opt.pids ? "+pids " : ""));
-    make_cgroup_folder();               /* sets box.cgroup */
-    if (box.cgroup < 0 && errno == EEXIST)
+/* The controllers that the limits need, as cgroup.subtree_control takes them;
+ * "" without limits. */
+static const char *wanted_controllers(void) {
+    return text("%s%s%s%s",
+                opt.memory ? "+memory " : "",
+                opt.cpus || opt.shares ? "+cpu " : "",
+                opt.cpuset ? "+cpuset " : "",
+                opt.pids ? "+pids " : "");
+}
+
+/* There is no cgroup for the box, for the reason in errno.  Without limits that
+ * is no obstacle where the host has no cgroup v2, or none for us. */
+static void do_without_cgroup(int is_limited) {
+    if (errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
-    if (box.cgroup < 0 && (*wanted || (errno != ENODEV && errno != ENOENT &&
-                                       errno != EACCES && errno != EROFS)))
+    if (is_limited || (errno != ENODEV && errno != ENOENT && errno != EACCES &&
+                       errno != EROFS))
         die();
-    if (box.cgroup < 0)                 /* none, then */
-        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+
+    box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+}
+
+/* Before the clone: a cgroup for the box to be born in, with its limits. */
+static void make_cgroup(void) {
+    const char *wanted = wanted_controllers();
+
+    make_cgroup_folder();
+    if (box.cgroup < 0)
+        do_without_cgroup(*wanted != '\0');
     if (boxes_fd >= 0)
-        flock(boxes_fd, LOCK_UN);          /* its turn, whoever is next */
-    if (*wanted) {                      /* some limit */
-        step(7, text("write(cgroup.subtree_control, %s)", wanted),
-             text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
-        must(write_file(base_fd, "cgroup.subtree_control", wanted, 0));
-        must(write_file(boxes_fd, "cgroup.subtree_control", wanted, 0));
-        write_limits();                 /* their files are there now */
-    }
+        flock(boxes_fd, LOCK_UN);       /* the next box's turn */
+    if (*wanted == '\0')
+        return;
+
+    /* A controller is handed down one level at a time.  Only then do its files,
+     * the limits, appear in the box's cgroup. */
+    step(7, text("write(cgroup.subtree_control, %s)", wanted),
+         text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
+    must(write_file(base_fd, "cgroup.subtree_control", wanted, 0));
+    must(write_file(boxes_fd, "cgroup.subtree_control", wanted, 0));
+    write_limits();
 }
 
 #if WITH_DETACH
-/* For whalebox rm: the cgroup of the box NAME, if its supervisor was killed. */
+/* For whalebox rm: remove the cgroup of the box NAME, if its supervisor was
+ * killed, and the folder of all boxes, which fails if others are in it.  What
+ * was locked is free again when it is closed. */
 static void drop_dead_cgroup(const char *name) {
     open_boxes();
     if (boxes_fd < 0)
-        return;                         /* no box has a cgroup here */
+        return;
+
     sweep_cgroup(boxes_fd, name);
-    /* fails if others are in it */
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
-    close(boxes_fd);                       /* and with it the lock */
+    close(boxes_fd);
 }
 #endif
 
-/* After the end: say so if the kernel killed for want of memory, and remove the
- * cgroup; and the folder of all boxes, if this was the last. */
-static void drop_cgroup(void) {
-    if (box.cgroup < 0)
-        return;
-    if (boxes_fd < 0)
-        return;                         /* nor is this ours to take away */
-    char *events = read_file(box.cgroup, "memory.events");
-    for (char *c = events; (c = strchr(c, '\n')); )
-        *c = c[1] ? ' ' : '\0';         /* all of it in one line */
+/* Say so if the kernel has killed in the box for want of memory: EVENTS is its
+ * memory.events, a line each, told in one line. */
+static void tell_out_of_memory(char *events) {
+    char *end = events;                 /* of a line */
+
+    while ((end = strchr(end, '\n')))
+        *end = end[1] ? ' ' : '\0';
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
         tell(told_fd, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
-                "  hint: what does not fit is killed, for no swap stands behind"
-                " a limit; -m gives more\n", opt.memory, events);
-    remove_cgroup(boxes_fd, box.name);     /* its processes are gone */
-    /* fails if others are in it */
+             "  hint: what does not fit is killed, for no swap stands behind"
+             " a limit; -m gives more\n", opt.memory, events);
+}
+
+/* After the end: remove the box's cgroup, and the folder of all boxes, which
+ * fails if others are in it.  Without boxes_fd it was not we who made them. */
+static void drop_cgroup(void) {
+    if (box.cgroup < 0 || boxes_fd < 0)
+        return;
+
+    tell_out_of_memory(read_file(box.cgroup, "memory.events"));
+    remove_cgroup(boxes_fd, box.name);
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
 
-/* In the child, born in its cgroup: have that as top.  cgroup_namespaces(7). */
+/* In the child, which was born in its cgroup: have that as the top of what it
+ * sees.  cgroup_namespaces(7). */
 static void enter_cgroup_namespace(void) {
     if (!(box.flags & CLONE_NEWCGROUP))
         return;
+
     step(7, "unshare(CLONE_NEWCGROUP)", "unshare --cgroup");
-    must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
+    must(unshare(CLONE_NEWCGROUP));
 }
 #endif /* WITH_CGROUP */
 #if WITH_ROOT || WITH_LOCKS
@@ -1573,18 +1669,21 @@ static void enter_cgroup_namespace(void) {
 TOOL int clone_tree(const char *path, unsigned int flags) {
     step(8, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
     return must(syscall(SYS_open_tree, AT_FDCWD, path,
-                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+                        flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
 }
 
-/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
- * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
-TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
+/* In the child: attach the mount TREE_FD, a copy of the one at FROM, at what
+ * PLACE_FD holds, which is called TO, and close both.  It is mounted on a
+ * descriptor since a path could lead elsewhere meanwhile (CVE-2021-30465).
+ * move_mount(2), Linux 5.2. */
+TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
+                      const char *to) {
     step(8, text("move_mount(%s, %s)", from, to),
          text("mount --bind %s %s", from, to));
-    must(syscall(SYS_move_mount, tree, "", place, "",
+    must(syscall(SYS_move_mount, tree_fd, "", place_fd, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(tree);                        /* its place holds the mount now */
-    close(place);                       /* move_mount needed it, no more */
+    close(tree_fd);
+    close(place_fd);
 }
 #endif
 
@@ -1592,20 +1691,23 @@ TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
 /* === Chapter 8: its own root ===============================================
  *
  * The child's mounts are its own, but they still show the host's files.
- * pivot_root makes another mount the root, and then the old one is opt.detach:
+ * pivot_root makes another mount the root, and then the old one is detached:
  * not hidden behind a wall, as after chroot(2), but no longer there.
  *
  *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
  *                              `- host, on top of "/"                (no host)
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
-/* The host's folders for the box.  The way to root's may be closed to it. */
+
+/* The host's folders for the box.  Root copies their mounts before the clone:
+ * the way to them may be closed to the user that the child becomes. */
 static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
+
 static const struct option root_options[] = {
     { 0, "rootfs", "DIR", "the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
       .set = set_text, .into = &opt.rootfs },
@@ -1630,10 +1732,12 @@ static const struct hint root_hints[] = {
 static int open_target(const char *target) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS };
-    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
-         text("mkdir -p %s", target));
+
+    step(8, text("mkdir(%s)", target), text("mkdir -p %s", target));
     if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
         die();
+
+    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target), NULL);
     return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
 }
 
@@ -1646,73 +1750,92 @@ static const char *mount_options(unsigned long flags, const char *data) {
                 *data ? "," : "", data);
 }
 
-/* In the child: show the host's own instance of TARGET there, with FLAGS, on
- * the descriptor PLACE, which is closed then. */
-static void bind_from_host(const char *target, int place, unsigned long flags) {
+/* In the child: show the host's own instance of TARGET, with all that is
+ * mounted in it and with FLAGS, at the descriptor PLACE_FD, and close that. */
+static void bind_from_host(const char *target, int place_fd,
+                           unsigned long flags) {
     struct mount_attr attr = { .attr_set = flags };
     const char *host = text("/%s", target);
+    int tree_fd = clone_tree(host, AT_RECURSIVE);
 
-    int tree = clone_tree(host, AT_RECURSIVE);  /* with what is in it */
     step(8, text("mount_setattr(%s)", host), NULL);
-    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+    must(syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH | AT_RECURSIVE,
                  &attr, sizeof(attr)));
-    attach_tree(tree, host, place, target);
+    attach_tree(tree_fd, host, place_fd, target);
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
- * user namespace has to own, and /sys takes that the host's, in sight still,
- * hides nothing.  If that is the host's, its own is shown. */
+ * the new root.  What it shows is a namespace of the kind SHOWS (0: of none).
+ * The kernel allows that only if our user namespace owns it, so where the box
+ * shares the host's, the host's own mount is shown instead.  For /sys it also
+ * wants to see one that hides nothing: the host's has to be there still. */
 static void mount_fresh(const char *type, const char *target,
                         unsigned long shows, unsigned long flags,
                         const char *data) {
-    int place = open_target(target);    /* what it is mounted on */
+    int place_fd = open_target(target);
 
     if ((box.flags & shows) != shows) {
-        bind_from_host(target, place, flags);
+        bind_from_host(target, place_fd, flags);
         return;
     }
+
     step(8, text("mount(%s, %s)", type, target),
          text("mount -t %s -o %s %s %s", type, mount_options(flags, data), type,
               target));
-    must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
-    close(place);
+    must(mount(type, text("/proc/self/fd/%d", place_fd), type, flags, data));
+    close(place_fd);
 }
 
 /* In the child: the /proc of chapter 4, in the new root, while the host's is in
  * sight still: the kernel gives a user namespace no /proc that shows more than
  * the one it has. */
 static void mount_root_proc(void) {
-    int place = open_target("proc");
+    int place_fd = open_target("proc");
 
-    if (box.flags & CLONE_NEWPID) {
-        mount_proc(text("/proc/self/fd/%d", place));
-        close(place);
-    } else {
-        bind_from_host("proc", place, SAFE);
+    if (!(box.flags & CLONE_NEWPID)) {
+        bind_from_host("proc", place_fd, SAFE);
+        return;
     }
+
+    mount_proc(text("/proc/self/fd/%d", place_fd));
+    close(place_fd);
 }
 
-/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file. */
+/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file,
+ * into trees[], and copy its mount if we are root. */
 static struct tree *open_folder(const char *name, unsigned int flags) {
-    struct tree *tree = &trees[tree_count++]; /* the next one */
+    struct tree *tree = &trees[tree_count];
+    const char *path = name;
+
+    tree_count++;
     tree->flags = flags;
+    if (!(flags & AT_RECURSIVE))
+        path = text("%s/.", name);      /* leads nowhere unless NAME is one */
+
     step(8, text("open(%s)", name), text("ls %s", name));
-    if (!realpath(text(flags ? "%s" : "%s/.", name), tree->path))
+    if (!realpath(path, tree->path))
         die();
-    tree->fd = host_root ? clone_tree(tree->path, flags) : -1;
+
+    tree->fd = -1;
+    if (host_root)
+        tree->fd = clone_tree(tree->path, flags);
     return tree;
 }
 
 /* The child's ids are mapped: have root's copies show the disk's id N as the
  * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
 static void idmap_folders(void) {
-    struct mount_attr attr = { .propagation = MS_PRIVATE,
-        .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
-        .userns_fd = box.userns < 0 ? 0 : (__u64)box.userns };
+    struct mount_attr attr = { .propagation = MS_PRIVATE };
+    const char *change = "MS_PRIVATE";
+
+    if (box.userns >= 0) {
+        attr.attr_set = MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (__u64)box.userns;
+        change = "MOUNT_ATTR_IDMAP";
+    }
+
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
-        step(8, text("mount_setattr(%s, %s)", t->path,
-                  box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP"),
+        step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
         must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
                      &attr, sizeof(attr)));
@@ -1722,45 +1845,62 @@ static void idmap_folders(void) {
 /* In the child: copy those mounts that root has not copied for us. */
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
-        if (t->fd < 0)                  /* root has copied all */
+        if (t->fd < 0)
             t->fd = clone_tree(t->path, t->flags);
 }
 
 /* In the child: attach TREE at the folder TO. */
 static void attach_folder(const struct tree *tree, const char *to) {
-    int place = must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    attach_tree(tree->fd, tree->path, place, to);
+    step(8, text("openat(%s, O_PATH)", to), NULL);
+    int place_fd = must(openat(AT_FDCWD, to,
+                               O_PATH | O_DIRECTORY | O_CLOEXEC));
+    attach_tree(tree->fd, tree->path, place_fd, to);
 }
 
+/* Before the clone: the rootfs, which --rootfs names, or else the environment,
+ * or else it is the folder of that name right here. */
 static void open_rootfs(void) {
-    const char *set = getenv("WHALEBOX_ROOTFS");
+    const char *path = opt.rootfs;
 
-    if (opt.rootfs)
-        set = opt.rootfs;
-    rootfs = open_folder(set && *set ? set : "rootfs", 0);
+    if (!path)
+        path = getenv("WHALEBOX_ROOTFS");
+    if (!path || *path == '\0')
+        path = "rootfs";
+    rootfs = open_folder(path, 0);
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
- * device in it can be opened: it may be a stranger's. */
+ * device in it can be opened: it may be a stranger's.  It is attached at /tmp,
+ * which every host has. */
 TOOL void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+
     step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
     must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
                  sizeof(attr)));
-    attach_folder(rootfs, "/tmp");      /* which every host has */
+    attach_folder(rootfs, "/tmp");
+
+    step(8, "chdir(/tmp)", "cd /tmp");
     must(chdir("/tmp"));
 }
 
-/* In the child: show a device of the host in DEV, on an empty file, for root of
- * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
-static void bind_device(int dev, const char *name, dev_t number) {
-    const char *host = text("/dev/%s", name);
-    int tree = clone_tree(host, 0);     /* held, and looked at below */
-    int file = must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+/* In the child: show the host's device NAME in the folder DEV_FD, on an empty
+ * file, for root of a user namespace may not mknod(2).  What is attached is
+ * what has been looked at, whatever its path is meanwhile: a /dev/null that is
+ * a file, say, is refused (CVE-2025-31133). */
+static void bind_device(int dev_fd, const char *name, dev_t number) {
+    const char *host = text("/dev/%s", name), *target = host + 1;
     struct stat st;
-    must(fstat(tree, &st));             /* of what we hold, whatever the path */
+    int tree_fd = clone_tree(host, 0);
+
+    step(8, text("openat(%s), fstat(%s)", target, host),
+         text("touch %s", target));
+    int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
+                               0666));
+    must(fstat(tree_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
-    attach_tree(tree, host, file, host + 1);
+
+    attach_tree(tree_fd, host, place_fd, target);
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
@@ -1769,23 +1909,28 @@ static void mount_dev(void) {
         { "ptmx", "pts/ptmx" }, { "fd", "/proc/self/fd" },
         { "stdin", "fd/0" }, { "stdout", "fd/1" }, { "stderr", "fd/2" },
     };
+
     mount_fresh("tmpfs", "dev", 0, MS_NOSUID | MS_NODEV, "mode=755,size=64k");
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
     if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
         mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
-    int dev = must(openat(open_target("dev"), ".", FOLDER));
-    bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
-    bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
-    bind_device(dev, "full", makedev(1, 7));    /* ENOSPC at every write */
-    bind_device(dev, "random", makedev(1, 8));  /* gives random bytes */
-    bind_device(dev, "urandom", makedev(1, 9)); /* the same today */
-    bind_device(dev, "tty", makedev(5, 0));     /* the caller's own terminal */
+
+    int place_fd = open_target("dev");
+    step(8, "openat(dev)", NULL);
+    int dev_fd = must(openat(place_fd, ".", FOLDER));
+    bind_device(dev_fd, "null", makedev(1, 3));     /* takes all */
+    bind_device(dev_fd, "zero", makedev(1, 5));     /* gives zeros */
+    bind_device(dev_fd, "full", makedev(1, 7));     /* ENOSPC at every write */
+    bind_device(dev_fd, "random", makedev(1, 8));   /* gives random bytes */
+    bind_device(dev_fd, "urandom", makedev(1, 9));  /* the same today */
+    bind_device(dev_fd, "tty", makedev(5, 0));      /* the caller's terminal */
+
     for (size_t i = 0; i < LENGTH(links); i++) {
         step(8, text("symlink(dev/%s)", links[i][0]),
              text("ln -s %s dev/%s", links[i][1], links[i][0]));
-        must(symlinkat(links[i][1], dev, links[i][0]));
+        must(symlinkat(links[i][1], dev_fd, links[i][0]));
     }
 }
 
@@ -1797,13 +1942,17 @@ static void mount_sys(void) {
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
- * that "." finds it there, and is opt.detach with all that is on it. */
+ * that "." finds it there, and is detached with all that is mounted on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
-    must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
+    must(syscall(SYS_pivot_root, ".", "."));    /* the new; where the old goes */
+
     step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
-    must(umount2(".", MNT_DETACH));     /* what is on it goes, too */
-    must(chdir("/"));                   /* from "." to the "/" that it is now */
+    must(umount2(".", MNT_DETACH));
+
+    /* What was "." is "/" now: the box begins there. */
+    step(8, "chdir(/)", "cd /");
+    must(chdir("/"));
 }
 #endif /* WITH_ROOT */
 #if WITH_LAYERS
