@@ -2281,16 +2281,22 @@ static const char *const capabilities[] = {
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
 #define CAP_BIT(cap) (1ULL << (cap))
 
-/* One more capability, with or without its "CAP_", or ALL of them. */
+/* Add the capability VALUE, with or without its "CAP_", or ALL of them, to the
+ * set of the option O. */
 static void add_capability(const struct option *o, const char *value) {
-    const char *name = strncasecmp(value, "cap_", 4) == 0 ? value + 4 : value;
-    unsigned long long found = strcasecmp(name, "all") == 0 ? ALL_CAPS : 0;
+    const char *name = value;
+    unsigned long long found = 0;
 
+    if (strncasecmp(value, "cap_", 4) == 0)
+        name += 4;
+    if (strcasecmp(name, "all") == 0)
+        found = ALL_CAPS;
     for (size_t i = 0; i < LENGTH(capabilities); i++)
         if (strcasecmp(name, capabilities[i]) == 0)
-            found = 1ULL << i;
-    if (!found)                         /* no such capability */
+            found = CAP_BIT(i);
+    if (!found)
         refuse_value(o, value);
+
     *(unsigned long long *)o->into |= found;
 }
 
@@ -2310,56 +2316,104 @@ static const struct hint lock_hints[] = {
 };
 
 #if WITH_MOUNT
+/* --- The machine's files ----------------------------------------------- */
+
+/* Files and folders that tell of the machine, or give orders to it. */
 static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
+    "/proc/acpi", "/proc/scsi",                 /* orders to the hardware */
+    "/proc/asound",                             /* the sound card */
     "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
+    "/proc/kcore",                              /* all of the memory */
     "/proc/keys",                               /* everybody's keyrings */
     "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
     "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
     "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
 };
-static const char *const read_only[] = {        /* its settings */
+
+/* The machine's settings: the box may look at them. */
+static const char *const read_only[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
 static int null_fd = -1;                /* the device null, to cover files */
 
-/* Cover PATH: a folder with an empty one, a file with the device null.  Both
- * are looked at and held, for what is under a path may change. */
-static void cover_path(const char *path) {
-    struct stat st;
+/* Cover the folder PATH, which PLACE_FD is open on, with an empty one. */
+static void cover_folder(int place_fd, const char *path) {
+    step(10, text("mount(tmpfs over %s)", path),
+         text("mount -t tmpfs -r tmpfs %s", path));
+    must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
+               SAFE | MS_RDONLY, NULL));
+    close(place_fd);
+}
 
-    step(10, text("open(%s, O_PATH|O_NOFOLLOW)", path), NULL);
-    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return;                         /* this kernel has no such thing */
-    must(place_fd);                     /* any other error is one */
-    must(fstat(place_fd, &st));
-
-    if (S_ISDIR(st.st_mode)) {
-        step(10, text("mount(tmpfs over %s)", path),
-             text("mount -t tmpfs -r tmpfs %s", path));
-        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
-                   SAFE | MS_RDONLY, NULL));
-        close(place_fd);
-        return;
-    }
+/* Cover the file PATH, which PLACE_FD is open on, with the device null. */
+static void cover_file(int place_fd, const char *path) {
     step(10, text("open_tree(null), move_mount(over %s)", path),
          text("mount --bind /dev/null %s", path));
     int tree_fd = must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* Cover what tells how hot the processor NAME of the folder DIR is. */
-static int cover_heat(int dir, const char *name) {
-    (void)dir;                          /* a path is what a step shows */
+/* Cover PATH, if this kernel has such a thing.  It is opened, looked at and
+ * covered by one descriptor, since what a path leads to may change. */
+static void cover_path(const char *path) {
+    struct stat st;
+
+    step(10, text("open(%s, O_PATH|O_NOFOLLOW), fstat()", path), NULL);
+    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return;
+    must(place_fd);
+    must(fstat(place_fd, &st));
+
+    if (S_ISDIR(st.st_mode))
+        cover_folder(place_fd, path);
+    else
+        cover_file(place_fd, path);
+}
+
+/* Cover how hot a processor is, if the folder NAME is one's: "cpu0". */
+static int cover_heat(int dir_fd, const char *name) {
+    (void)dir_fd;                       /* a path is what a step shows */
     if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
         cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
                         name));
-    return 0;
+    return 0;                           /* go on with the next */
+}
+
+/* Cover how hot each processor is, also of those that we may not run on. */
+static void cover_processors(void) {
+    step(10, "open(/sys/devices/system/cpu)", NULL);
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    if (cpus_fd < 0 && errno == ENOENT)
+        return;
+    must(cpus_fd);
+
+    if (for_each(cpus_fd, 0, cover_heat) < 0) {
+        step(10, "getdents64(/sys/devices/system/cpu)", NULL);
+        die();
+    }
+    close(cpus_fd);
+}
+
+/* Let nobody in the box write to PATH, if this kernel has such a thing.  It is
+ * bound to itself first: only a mount can be read-only, and what applies to a
+ * mount in the box does not apply to the host's.  mount_setattr(2). */
+static void make_read_only(const char *path) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+    step(10, text("mount(%s, MS_BIND|MS_REC)", path),
+         text("mount --rbind %s %s", path, path));
+    int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
+    if (bound < 0 && errno == ENOENT)
+        return;
+    must(bound);
+
+    step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
+         text("mount -o remount,bind,ro %s", path));
+    must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
+                 sizeof(attr)));
 }
 
 /* Hold the device null, and be sure that it is that: a writable setting of the
@@ -2367,7 +2421,7 @@ static int cover_heat(int dir, const char *name) {
 static void hold_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH)", NULL);
+    step(10, "open(/dev/null, O_PATH), fstat()", NULL);
     null_fd = must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
     must(fstat(null_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), ENODEV);
@@ -2375,41 +2429,25 @@ static void hold_null(void) {
 
 /*
  * In the child: cover what is the machine's; make its settings read-only.  The
- * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
- * path still leads to what it names.
+ * box has a /proc, a /sys and a /dev of its own by now, and nobody's files are
+ * mounted on them yet: a path still leads to what it names.
  */
 static void cover_paths(void) {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+    /* In a mount namespace that is the host's, so would the covers be. */
+    if (!(box.flags & CLONE_NEWNS))
         return;
 
     hold_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-
-    /* All processors, also those that the caller may not run on. */
-    step(10, "open(/sys/devices/system/cpu)", NULL);
-    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
-    require(cpus_fd >= 0 || errno == ENOENT, errno);
-    if (cpus_fd >= 0)
-        must(for_each(cpus_fd, 0, cover_heat));
-    close(cpus_fd);
-
-    for (size_t i = 0; i < LENGTH(read_only); i++) {
-        const char *path = read_only[i]; /* a setting */
-        step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
-             text("mount --bind -o ro %s %s", path, path));
-        int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
-        if (bound < 0 && errno == ENOENT)
-            continue;                   /* nor this */
-        must(bound);                    /* now it is a mount of its own */
-        must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
-                     sizeof(attr)));    /* fails if it is no mount */
-    }
+    cover_processors();
+    for (size_t i = 0; i < LENGTH(read_only); i++)
+        make_read_only(read_only[i]);
     close(null_fd);
 }
 #endif
+
+/* --- The capabilities -------------------------------------------------- */
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -2419,50 +2457,74 @@ static void cover_paths(void) {
  */
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
-    unsigned long bounding = 0, cap = 0;        /* the set; one's number */
+    struct __user_cap_data_struct want[2] = { { 0 } };  /* low bits, high */
+    struct __user_cap_data_struct have[2];
+    unsigned long long bounding = 0;
+    unsigned long cap = 0;
+
+    /* A newer kernel may know more capabilities than our list has. */
     step(10, text("prctl(PR_CAPBSET_DROP), capset(0x%llx)", kept),
          "capsh --drop=...");
-    for (; cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0;
-         cap++)                         /* a newer kernel may know more */
-        if (!(kept >> cap & 1))
+    while (cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0) {
+        if (!(kept & CAP_BIT(cap)))
             must(prctl(PR_CAPBSET_DROP, cap));
-    while (cap-- > 0)                   /* now look, at all of them */
-        bounding |= must(prctl(PR_CAPBSET_READ, cap)) ? 1UL << cap : 0;
+        cap++;
+    }
+
+    /* Ask the kernel what it has made of that, for all that it knows. */
+    while (cap > 0) {
+        cap--;
+        if (must(prctl(PR_CAPBSET_READ, cap)))
+            bounding |= CAP_BIT(cap);
+    }
+
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
-    must(syscall(SYS_capget, &head, have));     /* and look again */
-    require((bounding & ~kept) == 0, EPERM);    /* the kernel did mean it */
+    must(syscall(SYS_capget, &head, have));
+
+    require((bounding & ~kept) == 0, EPERM);
     require(memcmp(want, have, sizeof(want)) == 0, EPERM);
 }
 
+/* --- The system calls -------------------------------------------------- */
+
 /* Refused: an administrator's work, or a door that stood open too often. */
 static const int refused[] = {
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree,      /* mounts */
-    SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount,      /* the same, */
-    SYS_fspick, SYS_mount_setattr, SYS_swapon, SYS_swapoff,     /* anew */
-    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname, /* namespaces */
-    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load,            /* its power */
-    SYS_settimeofday, SYS_clock_settime, SYS_vhangup,           /* its clock */
-    SYS_syslog, SYS_acct, SYS_quotactl, 443 /* quotactl_fd */,  /* its logs */
-    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,      /* its files */
-    SYS_open_by_handle_at,                      /* ... past every folder */
-    SYS_init_module, SYS_finit_module, SYS_delete_module,       /* its kernel */
-    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,      /* programs for it */
-    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
-    SYS_add_key, SYS_request_key, SYS_keyctl,   /* keyrings have no namespace */
-    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise,     /* other processes */
-    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,    /* which memory */
-    SYS_migrate_pages, SYS_move_pages, 450 /* set_mempolicy_home_node */,
-#ifdef SYS_uselib                       /* the old ones: arm64 never had them */
+    /* Mounts, the old way and the new; swap. */
+    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree, SYS_move_mount,
+    SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr,
+    SYS_swapon, SYS_swapoff,
+    /* Namespaces, and what they hold. */
+    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname,
+    /* The machine: its power, clock, consoles, logs and quotas. */
+    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load, SYS_settimeofday,
+    SYS_clock_settime, SYS_vhangup, SYS_syslog, SYS_acct, SYS_quotactl,
+    443 /* quotactl_fd */,
+    /* Files, past every folder on the way to them. */
+    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,
+    SYS_open_by_handle_at,
+    /* The kernel: modules and programs for it, and its keyrings, which have no
+     * namespace. */
+    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_bpf,
+    SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_add_key, SYS_request_key,
+    SYS_keyctl,
+    /* Other processes, and which memory they are in. */
+    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise, SYS_mbind,
+    SYS_set_mempolicy, SYS_get_mempolicy, SYS_migrate_pages, SYS_move_pages,
+    450 /* set_mempolicy_home_node */,
+#ifdef SYS_uselib
+    /* The old ones, which arm64 never had. */
     SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_iopl, SYS_ioperm,
     SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_getpmsg,
     SYS_putpmsg, SYS_afs_syscall, SYS_tuxcall, SYS_security, SYS_vserver,
 #endif
 };
 enum { NEWEST = 450 };                  /* the last call that we know of */
+enum { X32_BIT = 0x40000000 };          /* x32 adds it to each call's number */
+enum { AUFS_CTL_WBR_FD = 0x40084102 };  /* no header of the kernel has it */
 #ifdef __x86_64__
 #define OUR_ABI AUDIT_ARCH_X86_64       /* the 64-bit way of calling */
 #else
@@ -2473,26 +2535,31 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
  * The filter is a program for a small machine in the kernel, run at each call:
  * it loads a word of struct seccomp_data, compares, and returns a verdict.
  * Arguments are 64 bits, of which the kernel's ioctl and socket use the low 32
- * and so must we (CVE-2019-10063).  What is newer than our list "is not there",
- * and neither is clone3, whose flags lie in memory that a filter cannot read:
- * for ENOSYS libc falls back on older calls, for EPERM it gives up.
+ * and so must we (CVE-2019-10063).  IF goes on if the TEST holds, and else
+ * leaves out so many instructions as SKIP says.
  */
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
                              offsetof(struct seccomp_data, field))
 #define IF(test, value, skip) \
-    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))      /* if not */
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))
 #define WHEN(test, value) IF(test, (value), 1)  /* the next verdict holds */
 #define SAY(verdict) BPF_STMT(BPF_RET | BPF_K, (verdict))
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
-enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
-
+/*
+ * In the child: have the kernel run the filter from now on, for this process
+ * and all that come of it.  What is newer than our list "is not there", and
+ * neither is clone3, whose flags lie in memory that a filter cannot read: for
+ * ENOSYS libc falls back on older calls, for EPERM it gives up.  seccomp(2).
+ */
 static void filter_system_calls(void) {
+    /* By another ABI, as by int 0x80, a number means another call. */
     static const struct sock_filter first[] = {
-        LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
-        BPF_STMT(BPF_JMP | BPF_JA, 1), NO,              /* other numbers */
-        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* and so has x32 */
+        LOAD(arch),
+        IF(BPF_JEQ, OUR_ABI, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), NO,
+        LOAD(nr),
+        WHEN(BPF_JGE, X32_BIT), NO,
         WHEN(BPF_JGT, NEWEST), NO_SUCH_CALL,
         WHEN(BPF_JEQ, SYS_clone3), NO_SUCH_CALL,
     };
@@ -2511,23 +2578,28 @@ static void filter_system_calls(void) {
         SAY(SECCOMP_RET_ALLOW),
     };
     struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
-    struct sock_filter *at = code + LENGTH(first);      /* filled so far */
     struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
-    memcpy(code, first, sizeof(first)); /* what comes at every call */
+    struct sock_filter *next = code + LENGTH(first);
+
+    memcpy(code, first, sizeof(first));
     for (size_t i = 0; i < LENGTH(refused); i++) {
-        *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
-        *at++ = (struct sock_filter)NO; /* two instructions a call */
+        *next++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
+        *next++ = (struct sock_filter)NO;
     }
-    memcpy(at, last, sizeof(last));     /* those judged by an argument */
+    memcpy(next, last, sizeof(last));
+
     step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
                   LENGTH(refused)), NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
     require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: the mounts
- * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
- * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+/*
+ * In the child, whose box is closed: lock it.  The order is forced.  The mounts
+ * so far took CAP_SYS_ADMIN, so capabilities are dropped after them.  A filter
+ * can then be set only by a process that can gain no more privilege, not even
+ * by a set-user-ID program: no_new_privs.  And it refuses calls that the other
+ * locks are made with, so it comes last.
  */
 static void lock_box(void) {
     unsigned long long kept = USUAL_CAPS;
@@ -2540,10 +2612,11 @@ static void lock_box(void) {
         kept = ALL_CAPS & ~opt.dropped_caps;
     else
         kept = (kept & ~opt.dropped_caps) | opt.added_caps;
-    drop_capabilities(kept);            /* cover_paths() needed sys_admin */
+    drop_capabilities(kept);
+
     step(10, "prctl(PR_SET_NO_NEW_PRIVS)", "setpriv --no-new-privs");
-    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
-    filter_system_calls();              /* last: the others need its calls */
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    filter_system_calls();
 }
 
 #if WITH_DOCTOR
