@@ -2651,14 +2651,16 @@ static char **own_argv, **own_environ;  /* what the kernel shows of us */
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    size_t length = strcspn(variable, "=") + 1, i = 0;
+    size_t length = strcspn(variable, "=") + 1; /* with the '=' */
     size_t most = LENGTH(opt.variables) - 1;    /* the last stays NULL */
+    size_t i = 0;
 
     while (opt.variables[i] &&
            strncmp(opt.variables[i], variable, length) != 0)
         i++;
     if (i == most)
         refuse("use fewer -e", "--env: more than %zu", most - 4);
+
     if (!opt.variables[i] || replace)
         opt.variables[i] = variable;
 }
@@ -2685,6 +2687,7 @@ static void add_volume(const struct option *o, const char *value) {
 
     if (opt.volume_count == most)
         refuse("use fewer -v", "--volume: more than %zu", most);
+
     v->source = strsep(&rest, ":");
     v->target = strsep(&rest, ":");
     v->is_read_only = rest && strcmp(rest, "ro") == 0;
@@ -2692,7 +2695,7 @@ static void add_volume(const struct option *o, const char *value) {
         refuse_value(o, value);
     if (rest && !v->is_read_only && strcmp(rest, "rw") != 0)
         refuse_value(o, value);
-    opt.volume_count++;                 /* this one is good */
+    opt.volume_count++;
 }
 
 static const struct option volume_options[] = {
@@ -2700,7 +2703,7 @@ static const struct option volume_options[] = {
       "mount the host's SRC at DST, with no devices",
       .set = add_volume },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
-      .set = add_variable, .is_passing = 1 },    /* a record has what it sets */
+      .set = add_variable, .is_passing = 1 },
     { 'w', "workdir", "DIR", "start in this folder of the box",
       .set = set_text, .into = &opt.workdir },
     { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
@@ -2711,21 +2714,29 @@ static const struct option volume_options[] = {
       .set = set_flag, .into = &opt.init },
     { 0 }
 };
+
+static const char no_folder[] = "it, or what is above it, is a file";
+static const char no_such_id[] = "no such id is mapped into the box: a user "
+    "needs newuidmap, and a range in /etc/subuid and /etc/subgid";
+
 static const struct hint volume_hints[] = {
     { "openat2", ELOOP, .fix = "a link of /proc leads out of the box: name a "
       "plain folder" },
     { "openat2", ENOENT, .fix = "there is no such folder in the box" },
-    { "openat2", ENOTDIR, .fix = "it, or what is above it, is a file" },
+    { "openat2", ENOTDIR, .fix = no_folder },
     { "openat2", EISDIR, .fix = "the source is a file: name one in it" },
     { "openat2", EBUSY, .fix = "a volume cannot be the root: use --rootfs" },
     { "openat2", EEXIST, .fix = "it is a symbolic link that leads nowhere" },
+    { "fchdir", ENOTDIR, .fix = no_folder },
     { "mkdir", 0, .fix = "name a source that is there" },
-    { "setgroups", EINVAL, .fix = "no such id is mapped into the box: a user "
-      "needs newuidmap, and a range in /etc/subuid and /etc/subgid" },
+    { "fchown", EINVAL, .fix = no_such_id },
+    { "setgroups", EINVAL, .fix = no_such_id },
     { "user", 0, .fix = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
 };
+
+/* --- Volumes ----------------------------------------------------------- */
 
 /*
  * Before the clone: take the sources, to be idmapped with the other folders.  A
@@ -2735,6 +2746,7 @@ static const struct hint volume_hints[] = {
 static void open_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
+
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
@@ -2742,14 +2754,36 @@ static void open_volumes(void) {
     }
 }
 
-/* In the child: open PATH as from the folder FROM, of which RESOLVE says what a
+/* In the child: open PATH as from the folder FROM_FD, where RESOLVE says what a
  * link may do: RESOLVE_IN_ROOT, lead anywhere in it, or RESOLVE_NO_SYMLINKS.
  * Not even a hostile rootfs leads out.  Links of /proc, which lead to where a
- * process is and not to a path, are refused.  openat2(2). */
-static int open_in_box(int from, const char *path, unsigned long long resolve) {
+ * process is and not to a path, are refused.  Returns a descriptor, or -1 with
+ * errno.  openat2(2). */
+static int open_in_box(int from_fd, const char *path,
+                       unsigned long long resolve) {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = resolve | RESOLVE_NO_MAGICLINKS };
-    return (int)syscall(SYS_openat2, from, path, &how, sizeof(how));
+
+    return (int)syscall(SYS_openat2, from_fd, path, &how, sizeof(how));
+}
+
+/* In the child: make NAME, a folder or an empty file, in the folder ABOVE_FD,
+ * and open it.  Somebody else may have made it meanwhile, which is as good.
+ * Returns a descriptor, or -1 with errno: EEXIST for a link that leads nowhere.
+ */
+static int make_name(int above_fd, const char *name, int is_folder) {
+    int made;
+
+    if (is_folder)
+        made = mkdirat(above_fd, name, 0755);
+    else
+        made = mknodat(above_fd, name, S_IFREG | 0644, 0);
+    int error = errno;
+
+    int fd = open_in_box(above_fd, name, RESOLVE_NO_SYMLINKS);
+    if (fd < 0 && made < 0)
+        errno = error;                  /* why it was not made says more */
+    return fd;
 }
 
 /*
@@ -2760,30 +2794,33 @@ static int open_in_box(int from, const char *path, unsigned long long resolve) {
  * (CVE-2021-30465).
  */
 static int make_in_box(const char *path, int is_folder) {
-    int above = AT_FDCWD, fd;           /* so far: "/" */
+    int above_fd = AT_FDCWD;            /* so far: "/" */
+
     for (const char *end = path; *end;) {
-        end += 1 + strcspn(end + 1, "/");       /* of one more name */
+        /* PART of the path has one name more than before, NAME. */
+        end += 1 + strcspn(end + 1, "/");
         const char *part = text("%.*s", (int)(end - path), path);
-        const char *name = strrchr(part, '/') + 1;      /* its last */
+        const char *name = strrchr(part, '/') + 1;
+
+        /* What is there may have been reached by links within the box, and so
+         * PART is walked from the root.  What is not is made where we are. */
         step(11, text("openat2(%s, RESOLVE_IN_ROOT)", part), "mkdir -p");
-        fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT); /* by its links */
-        if (fd < 0 && errno == ENOENT) {
-            int made = *end || is_folder ? mkdirat(above, name, 0755)
-                     : mknodat(above, name, S_IFREG | 0644, 0);
-            int why = errno;            /* EEXIST: a link that leads nowhere, */
-            fd = open_in_box(above, name, RESOLVE_NO_SYMLINKS); /* or it has */
-            errno = made < 0 ? why : errno;     /* come meanwhile */
-        }
-        must(fd);                       /* made now, or there before */
-        close(above);                   /* which does nothing to AT_FDCWD */
-        above = fd;                     /* one name further down */
+        int fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT);
+        if (fd < 0 && errno == ENOENT)
+            fd = make_name(above_fd, name, *end || is_folder);
+        must(fd);
+
+        close(above_fd);                /* which does nothing to AT_FDCWD */
+        above_fd = fd;
     }
-    return above;
+    return above_fd;
 }
 
-/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
-static int is_kernels(int fd) {
+/* Is what FD is open on, PATH, a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd, const char *path) {
     struct statfs fs;
+
+    step(11, text("fstatfs(%s)", path), NULL);
     must(fstatfs(fd, &fs));
     return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
 }
@@ -2797,17 +2834,43 @@ static int is_kernels(int fd) {
  */
 static void restrict_volume(const struct volume *v, const struct stat *source) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
-    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+    const char *options = "nosuid";     /* as mount(8) calls them */
 
-    if (!is_device)
+    if (!S_ISCHR(source->st_mode) && !S_ISBLK(source->st_mode)) {
         attr.attr_set |= MOUNT_ATTR_NODEV;
-    if (v->is_read_only || is_kernels(v->tree->fd))
+        options = "nosuid,nodev";
+    }
+    if (v->is_read_only || is_kernels(v->tree->fd, v->source)) {
         attr.attr_set |= MOUNT_ATTR_RDONLY;
+        options = text("%s,ro", options);
+    }
+
     step(11, text("mount_setattr(%s, 0x%llx)", v->target, attr.attr_set),
-         text("mount -o remount,bind,nosuid%s%s", is_device ? "" : ",nodev",
-              attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : ""));
+         text("mount -o remount,bind,%s", options));
     must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                  AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
+/* In the child: be sure that the SOURCE of a volume can be mounted at TARGET,
+ * which PLACE_FD is open on: a folder on a folder, anything else on a file.
+ * On "/" nobody would see it, since a path begins below what is mounted there;
+ * and in /proc and /sys it would undo the locks, which are mounts as well. */
+static void check_place(int place_fd, const char *target,
+                        const struct stat *source) {
+    struct stat root, place;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT), fstat()", target), NULL);
+    must(stat("/", &root));
+    must(fstat(place_fd, &place));
+    if (S_ISDIR(place.st_mode))
+        require(S_ISDIR(source->st_mode), EISDIR);
+    else
+        require(!S_ISDIR(source->st_mode), ENOTDIR);
+    require(root.st_dev != place.st_dev || root.st_ino != place.st_ino, EBUSY);
+
+    if (is_kernels(place_fd, target))
+        refuse("choose another folder: /proc and /sys are the box's own",
+               "--volume: nothing is mounted at %s", target);
 }
 
 /* In the child: mount the volumes.  One may be the place of the next, so they
@@ -2815,31 +2878,33 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
 static void mount_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
-        struct stat root, source, target;
-        must(fstat(v->tree->fd, &source));      /* of a kind with the target */
-        int place = make_in_box(v->target, S_ISDIR(source.st_mode));
-        must(stat("/", &root));
-        must(fstat(place, &target));
-        require(S_ISDIR(source.st_mode) == S_ISDIR(target.st_mode),
-                S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR);
-        require(root.st_dev != target.st_dev || root.st_ino != target.st_ino,
-                EBUSY);                 /* nobody would see what lies on "/" */
-        if (is_kernels(place))          /* the locks are on what is there */
-            refuse("choose another folder: /proc and /sys are the box's own",
-                   "--volume: nothing is mounted at %s", v->target);
+        struct stat source;
+
+        step(11, text("fstat(%s)", v->source), NULL);
+        must(fstat(v->tree->fd, &source));
+        int place_fd = make_in_box(v->target, S_ISDIR(source.st_mode));
+        check_place(place_fd, v->target, &source);
+
         restrict_volume(v, &source);
-        attach_tree(v->tree->fd, v->source, place, v->target);
+        attach_tree(v->tree->fd, v->source, place_fd, v->target);
     }
 }
 
-/* In FILE of the box, the field so many COLUMNs after the place KEY, or NULL: a
- * line that ends before it does not have it; the next has its own. */
+/* --- The box's users --------------------------------------------------- */
+
+/* In FILE of the box, the field so many COLUMNS after the place KEY, or NULL if
+ * the line ends before it: the next line has fields of its own. */
 static char *find_field(const char *file, const char *key, int column) {
     char *at = strstr(read_file(AT_FDCWD, file) - 1, key);
-    for (; at && column > 0; column--)
-        if ((at = strpbrk(at + 1, ":\n")) && *at == '\n')
+
+    for (; at && column > 0; column--) {
+        at = strpbrk(at + 1, ":\n");
+        if (at && *at == '\n')
             at = NULL;
-    return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
+    }
+    if (!at)
+        return NULL;
+    return text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1);
 }
 
 /* A number that WORD has in its line of FILE: its own, in COLUMN 2, or that of
@@ -2847,25 +2912,153 @@ static char *find_field(const char *file, const char *key, int column) {
  * Does not return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
-    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
+    char *field = NULL;
+
+    /* The highest is none: it is -1, which says "leave it as it is". */
+    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
         return column == 2 ? (unsigned int)id : 0;
+
     step(11, text("user \"%s\" of %s", word, file), NULL);
-    char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
-    require(field && strlen(field) <= 10 &&     /* or the line is broken */
+    if (*word)
+        field = find_field(file, text("\n%s:", word), column);
+    require(field && strlen(field) <= 10 &&     /* digits, as 4294967294 has */
             parse_number(field, 0, UINT_MAX - 1, &id) == 0, ENOENT);
     return (unsigned int)id;
 }
+
+/* The home that /etc/passwd in the box has for the user WHOM, a name or a
+ * number, or "/". */
+static const char *find_home(const char *whom) {
+    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
+
+    if (!found)
+        found = find_field("/etc/passwd", text(":x:%s:", whom), 4);
+    if (!found)
+        return "/";
+    return found;
+}
+
+/*
+ * In the child: become the user of -u.  The box's root may keep capabilities
+ * over such a change if it asks to, and must, since the box is not locked yet;
+ * the command, a plain user's, loses them at execve(2).  capabilities(7).
+ */
+static void become_user(void) {
+    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
+    char *group = text("%s", opt.user);
+    char *name = strsep(&group, ":");
+    unsigned int uid = find_id(name, "/etc/passwd", 2);
+    unsigned int gid;
+
+    if (group)
+        gid = find_id(group, "/etc/group", 2);
+    else
+        gid = find_id(name, "/etc/passwd", 3);
+
+    step(11, "prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)", NULL);
+    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+#if WITH_TTY
+    /* Or the user could not open it anew, as /dev/tty. */
+    if (box.is_on_terminal) {
+        step(11, text("fchown(0, %u)", uid), NULL);
+        must(fchown(0, uid, (gid_t)-1));
+    }
+#endif
+
+    /* An ordinary user's box may not change the groups (EPERM), and keeps those
+     * of the user out here. */
+    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
+         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+        die();
+    must(syscall(SYS_setresgid, gid, gid, gid));
+    must(syscall(SYS_setresuid, uid, uid, uid));
+
+    /* The new ids have undone what start_child() did: it is done again.  And in
+     * the box a change of ids takes capabilities, as it does elsewhere. */
+    hide_process();
+    step(11, "prctl(PR_SET_SECUREBITS)", NULL);
+    must(prctl(PR_SET_SECUREBITS, bits));
+    step(11, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
+        _exit(failure);
+}
+
+/* --- What the command finds -------------------------------------------- */
+
+/* In the child: give the command an environment.  What -e said comes before
+ * what we say; the host's, which may hold its secrets, is dropped. */
+static void set_environment(void) {
+    const char *user = opt.user ? opt.user : "root";
+    const char *term = getenv("TERM");
+    char hostname[65];                  /* 64 bytes at most, and '\0' */
+
+    step(11, "gethostname()", "hostname");
+    must(gethostname(hostname, sizeof(hostname)));
+    user = text("%.*s", (int)strcspn(user, ":"), user); /* without :GROUP */
+
+    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                      "/usr/bin:/sbin:/bin"), 0);
+    set_variable(text("HOME=%s", find_home(user)), 0);
+    set_variable(text("HOSTNAME=%s", hostname), 0);
+    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
+    environ = opt.variables;
+}
+
+/* In the child: go to the folder of -w.  One from "/" is made if it is missing,
+ * as docker has it. */
+static void enter_workdir(void) {
+    int dir_fd;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir), NULL);
+    if (*opt.workdir == '/')
+        dir_fd = make_in_box(opt.workdir, 1);
+    else
+        dir_fd = must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
+
+    step(11, text("fchdir(%s)", opt.workdir), text("cd %s", opt.workdir));
+    must(fchdir(dir_fd));
+    close(dir_fd);
+}
+
+/* In the child, whose root is the box's now: put in it what the command is to
+ * find, and become the user that it is to be. */
+static void furnish_box(void) {
+    mount_volumes();                    /* first: a home may be one */
+    set_environment();
+    if (opt.workdir)
+        enter_workdir();
+
+    /* All is made now.  This is about the mount at "/" alone: /dev and the
+     * volumes are mounts of their own, and stay as they are. */
+    if (opt.read_only) {
+        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
+             "mount -o remount,bind,ro /");
+        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
+                   NULL));
+    }
+
+    /* Last: the user may do none of the above. */
+    if (opt.user)
+        become_user();
+}
+
+/* --- A small init ------------------------------------------------------ */
 
 /* At the start: a copy of the command line, to be used in its place, so that
  * forget_caller() can overwrite the original. */
 static char **copy_arguments(char **argv) {
     size_t count = 0;
+
     own_argv = argv;
     own_environ = environ;
     while (argv[count])
         count++;
-    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
+
     step(11, "strdup(argv)", NULL);
+    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
     require(copy != NULL, ENOMEM);
     for (size_t i = 0; i < count; i++) {
         copy[i] = strdup(argv[i]);
@@ -2887,27 +3080,50 @@ static void forget_caller(void) {
         memset(*word, 0, strlen(*word));
 }
 
+#if WITH_TTY
 /* In an init's child: lead a group of its own, in the foreground of the box's
  * terminal, if it has one.  What is sent to the group of PID 1 then reaches the
  * init alone, which passes it on: it comes once. */
 static void lead_group(void) {
     setpgid(0, 0);
-#if WITH_TTY
-    if (box.has_terminal)               /* SIGTTOU is held here */
-        tcsetpgrp(0, getpid());
-#endif
+    if (box.has_terminal)
+        tcsetpgrp(0, getpid());         /* SIGTTOU is held here */
 }
 
-/* In an init: pass a signal on to the command, or to the GROUP that it leads.
- * SIGTSTP comes from a whalebox that is about to stop.  Without a session of
- * its own, from chapter 12 on, the box is in the caller's group, where what the
- * terminal sends has reached the command as well. */
-static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
+/* In an init: pass a signal on to the group that COMMAND leads.  SIGTSTP comes
+ * from a whalebox that is about to stop. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
     int sig = info->si_signo;
-    if (group)
-        kill(-command, is_stop(sig) ? SIGSTOP : sig);
-    else if (info->si_code != SI_KERNEL || sig == SIGHUP)
+
+    kill(-command, is_stop(sig) ? SIGSTOP : sig);
+}
+#else
+/* In an init: pass a signal on to COMMAND.  The box is in the caller's group,
+ * where what the terminal sends (SI_KERNEL) has reached the command as well,
+ * but for SIGHUP, which goes to the leader of a session alone. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
+    int sig = info->si_signo;
+
+    if (info->si_code != SI_KERNEL || sig == SIGHUP)
         kill(command, sig);
+}
+#endif
+
+/* In an init: wait for all who have ended, and end if COMMAND is one of them,
+ * with its status: the kernel ends whoever is left. */
+static void reap(pid_t command) {
+    pid_t ended;
+    int status;
+
+    while ((ended = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+        if (ended == command && !WIFSTOPPED(status))
+            _exit(exit_status(status));
+#if WITH_TTY
+        /* ^Z on the box's terminal.  Nobody but us could continue it. */
+        if (ended == command && WSTOPSIG(status) == SIGTSTP)
+            kill(-command, SIGCONT);
+#endif
+    }
 }
 
 /*
@@ -2918,112 +3134,36 @@ static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
  * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
 static _Noreturn void become_init(void) {
-    sigset_t all;                       /* an init is deaf to none */
+    sigset_t all;
     siginfo_t info;                     /* who sent it */
-    int status;                         /* of whoever ended */
-    int group = getsid(0) == getpid();  /* we lead a session */
 
-    forget_caller();                    /* before there is who could look */
-    step(11, "fork()", "tini");
-    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
+    /* All of this before there is somebody in the box who could look. */
+    forget_caller();
+    hide_process();
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
+    sigprocmask(SIG_SETMASK, &all, NULL);       /* signals wait for us */
+
+    step(11, "fork()", "tini");
     pid_t command = must(fork());
     if (command == 0) {                 /* number 2 of the box */
-        if (group)
-            lead_group();
+#if WITH_TTY
+        lead_group();
+#endif
         become_command();
     }
-    if (group)
-        setpgid(command, command);      /* whichever of the two comes first */
+#if WITH_TTY
+    setpgid(command, command);          /* whichever of the two comes first */
+#endif
 
-    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
+    /* What is open here is the host's, still. */
+    step(11, "close_range(3)", NULL);
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
     for (;;) {
         int sig = sigwaitinfo(&all, &info);     /* sleeps */
         if (sig > 0 && sig != SIGCHLD)
-            pass_to_command(command, group, &info);
-
-        for (pid_t ended; (ended = waitpid(-1, &status,
-                                           WNOHANG | WUNTRACED)) > 0;) {
-            if (ended != command)
-                continue;
-            if (!WIFSTOPPED(status))    /* the kernel ends the others */
-                _exit(exit_status(status));
-            if (WSTOPSIG(status) == SIGTSTP)    /* ^Z, and nobody but us */
-                kill(-command, SIGCONT);        /* could continue it */
-        }
+            pass_to_command(command, &info);
+        reap(command);
     }
-}
-
-/*
- * In the child: become the user of -u.  The box's root may keep capabilities
- * over such a change if it asks to, and must, since the box is not locked yet;
- * the command, a plain user's, loses them at execve(2).  capabilities(7).
- */
-static void become_user(void) {
-    char *group = text("%s", opt.user), *name = strsep(&group, ":");
-    unsigned int uid = find_id(name, "/etc/passwd", 2);
-    unsigned int gid = group ? find_id(group, "/etc/group", 2)
-                             : find_id(name, "/etc/passwd", 3);
-    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
-         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
-    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();                          /* a user of the host keeps them */
-    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-#if WITH_TTY
-    if (box.is_on_terminal)             /* or it could not open it anew */
-        must(fchown(0, uid, (gid_t)-1)); /* as /dev/tty */
-#endif
-    must(syscall(SYS_setresgid, gid, gid, gid));
-    must(syscall(SYS_setresuid, uid, uid, uid));
-    hide_process();
-    must(prctl(PR_SET_SECUREBITS, bits));       /* in the box as elsewhere */
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
-    if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
-        _exit(failure);
-}
-
-/* The home that /etc/passwd in the box has for that name or number, or "/". */
-static const char *find_home(const char *whom) {
-    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
-    found = found ? found : find_field("/etc/passwd", text(":x:%s:", whom), 4);
-    return found ? found : "/";
-}
-
-/* In the child, whose root is the box's now: put in it what the command is to
- * find, and become the user that it is to be.  What -e said comes before what
- * we say; the host's environment, which may hold its secrets, is dropped. */
-static void furnish_box(void) {
-    const char *term = getenv("TERM"), *name = opt.user ? opt.user : "root";
-    char own[65];                       /* its hostname */
-    mount_volumes();                    /* first: a home may be one */
-    name = text("%.*s", (int)strcspn(name, ":"), name);
-    must(gethostname(own, sizeof(own)));
-    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                        "/usr/bin:/sbin:/bin"), 0);     /* not if -e has it */
-    set_variable(text("HOME=%s", find_home(name)), 0);
-    set_variable(text("HOSTNAME=%s", own), 0);
-    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
-    environ = opt.variables;                /* the host's is forgotten */
-    /* a whole path is made, as docker */
-    if (opt.workdir) {
-        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir),
-             text("cd %s", opt.workdir));
-        /* has it */
-        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)
-                : must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
-        must(fchdir(dir));
-        close(dir);                     /* it is where we are */
-    }
-    if (opt.read_only) {               /* now all is made */
-        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
-             "mount -o remount,bind,ro /");
-        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
-                   NULL));              /* not /dev, nor the volumes */
-    }
-    if (opt.user)
-        become_user();                  /* who can do none of the above */
 }
 #endif /* WITH_VOLUMES */
 #if WITH_TTY
