@@ -3172,7 +3172,7 @@ static _Noreturn void become_init(void) {
  * A signal can be sent to a whole group of processes, and a terminal sends its
  * own to a group of its session.  Up to here the box is in the caller's group,
  * where `kill 0` reaches who started it.  From here on it is in a session of
- * its own, and so is each visitor: nothing in it can name a group out here.
+ * its own: nothing in it can name a group out here.
  *
  * What is sent to us we send on, to the group of the box's first process.  And
  * since a session without a terminal has no job control, the box gets one with
@@ -3199,22 +3199,24 @@ static _Noreturn void become_init(void) {
  *
  * setsid(2), pty(7), termios(3), cmsg(3).
  */
-#include <sys/mman.h>
-#include <sys/signalfd.h>
-#include <termios.h>
-#include <time.h>
+#include <sys/mman.h>            /* memory that the relay shares with us */
+#include <sys/signalfd.h>        /* signals that poll(2) can wait for */
+#include <termios.h>             /* a terminal's modes */
+#include <time.h>                /* when a key was struck */
 
 enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
+enum { END_OF_INPUT = 4 };              /* ^D */
+enum { WAY_OUT = 0x1d };                /* ^] */
 static int handover_fds[2] = { -1, -1 };        /* sockets: the master's way */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
-static int is_terminal;                 /* whether the caller's input is one */
-static int had_terminal;                /* we were in a session that has one */
-static int is_hung_up;                  /* the box has been told that it ends */
+static int is_terminal;                 /* the caller's input is one */
+static int had_terminal;                /* our session had one at the start */
+static int is_hung_up;                  /* the box was told that it is to end */
 
 /* What the relay knows of the caller's terminal, in memory that it shares with
  * us: if it is killed, or stopped, we put the terminal right. */
 static struct terminal {
-    int is_left;                        /* ^]^]^] was typed */
+    int is_left;                        /* the way out was typed */
     int is_taken;                       /* it is raw, by our doing */
     struct termios found;               /* as it was before */
 } *terminal;
@@ -3237,7 +3239,7 @@ static union {
     char room[CMSG_SPACE(sizeof(int))]; /* for it and the descriptor */
 } parcel = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
                        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
-static char filler;                     /* the byte */
+static char filler;                     /* that byte */
 static struct msghdr message = { .msg_iovlen = 1,
     .msg_iov = &(struct iovec){ &filler, 1 },
     .msg_control = &parcel, .msg_controllen = sizeof(parcel) };
@@ -3247,47 +3249,56 @@ static struct msghdr message = { .msg_iovlen = 1,
 /* Have the terminal FD be as large as the caller's, if the caller has one. */
 static void copy_window_size(int fd) {
     struct winsize size;                /* rows and columns */
+
     if (ioctl(0, TIOCGWINSZ, &size) == 0)
-        ioctl(fd, TIOCSWINSZ, &size);   /* SIGWINCH for its job */
+        ioctl(fd, TIOCSWINSZ, &size);   /* a SIGWINCH for its foreground */
 }
 
 /* In the child: have its terminal, if it has one of its own, as /dev/console,
  * too, where some look for one. */
 static void mount_console(void) {
-    const char *name = box.has_terminal ? ttyname(0) : NULL;
-
     if (!box.has_terminal)
         return;
-    step(12, text("mount(%s, /dev/console, MS_BIND)", name), "mount --bind");
+
+    step(12, "ttyname(0)", "tty");
+    const char *name = ttyname(0);
     require(name != NULL, ENOTTY);
-    close(must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+
+    step(12, text("open(/dev/console), mount(%s, MS_BIND)", name),
+         "mount --bind");
+    int console_fd = must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600));
+    close(console_fd);
     must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
 
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER)", "script");
-    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
-                                   O_CLOEXEC));
+    step(12, "open(/dev/pts/ptmx), ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER)",
+         "script");
+    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
     must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
-    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER,
-                                   O_RDWR | O_NOCTTY));
+    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY));
     copy_window_size(slave_fd);         /* before the command looks */
 
-    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    /* With the message the relay begins to copy.  Our master is closed by
+     * execve(2); until then it does no harm. */
     step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY)", "setsid -c");
-    must(sendmsg(handover_fds[1], &message, 0));        /* the relay wakes up */
+    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    must(sendmsg(handover_fds[1], &message, 0));
     must(ioctl(slave_fd, TIOCSCTTY, 0));
+
+    /* With this the caller's streams, the last ways to it, are gone. */
+    step(12, "dup2(slave, 0 to 2)", NULL);
     for (int stream = 0; stream <= 2; stream++)
-        must(dup2(slave_fd, stream));   /* the caller's are gone */
+        must(dup2(slave_fd, stream));
+    close(slave_fd);
     box.is_on_terminal = 1;
-    close(slave_fd);                    /* the master goes at execve(2) */
 }
 
-/* In the child, or a visitor: leave the caller's session, and with it its
- * terminal and its group.  A child is never the leader of a group, to which the
- * kernel would refuse this. */
+/* In the child: leave the caller's session, and with it its terminal and its
+ * group.  A child is never the leader of a group, to which the kernel would
+ * refuse this.  setsid(2). */
 static void begin_session(void) {
     step(12, "setsid()", "setsid");
     must(setsid());
@@ -3301,6 +3312,7 @@ static void begin_session(void) {
  * our session (-1) knows no such thing, and we may do with it what we like. */
 static int is_in_foreground(void) {
     pid_t group = tcgetpgrp(0);
+
     return group < 0 || group == getpgrp();
 }
 
@@ -3316,11 +3328,12 @@ static int take_terminal(void) {
     if (!is_in_foreground() || tcgetattr(0, &modes) < 0)
         return 0;
     if (terminal->is_taken && !(modes.c_lflag & ISIG))
-        return 1;                       /* still as we made it */
+        return 1;                       /* it is raw, still */
 
     terminal->found = modes;
     terminal->is_taken = 1;
     cfmakeraw(&modes);
+
     sigaddset(&background, SIGTTOU);
     sigprocmask(SIG_UNBLOCK, &background, NULL);
     tcsetattr(0, TCSADRAIN, &modes);
@@ -3336,6 +3349,7 @@ static void restore_terminal(void) {
 
     if (!terminal || !terminal->is_taken || tcgetattr(0, &modes) < 0)
         return;
+
     terminal->is_taken = 0;
     if (is_in_foreground() || !(modes.c_lflag & ISIG))
         tcsetattr(0, TCSADRAIN, &terminal->found);      /* SIGTTOU is held */
@@ -3353,6 +3367,7 @@ struct flow {
 static ssize_t take_bytes(struct flow *flow, int fd) {
     ssize_t got = read(fd, flow->bytes + flow->waiting,
                        sizeof(flow->bytes) - flow->waiting);
+
     if (got > 0)
         flow->waiting += (size_t)got;
     return got;
@@ -3364,6 +3379,7 @@ static int give_bytes(struct flow *flow, int fd) {
 
     if (given < 0)
         return errno == EAGAIN ? 0 : -1;
+
     flow->waiting -= (size_t)given;
     memmove(flow->bytes, flow->bytes + given, flow->waiting);
     return 0;
@@ -3372,22 +3388,24 @@ static int give_bytes(struct flow *flow, int fd) {
 /* Is the third ^] within a second among these bytes?  It is the way out of a
  * box that listens to nothing.  The two before it go there, like all else. */
 static int is_way_out(const char *typed, size_t length) {
-    static int count;                   /* of those typed in a row */
-    static long long first;             /* when the first was, in ms */
+    static int count;                   /* how many were typed in a row */
+    static long long first;             /* when the first of them was, in ms */
     struct timespec clock;
 
     clock_gettime(CLOCK_MONOTONIC, &clock);
-    long long ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+    long long now_ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+
     for (size_t i = 0; i < length; i++) {
-        if (typed[i] != 0x1d) {
+        if (typed[i] != WAY_OUT) {
             count = 0;
             continue;
         }
-        if (count == 0 || ms - first > 1000) {
+        if (count == 0 || now_ms - first > 1000) {
             count = 0;
-            first = ms;
+            first = now_ms;
         }
-        if (++count == 3)
+        count++;
+        if (count == 3)
             return 1;
     }
     return 0;
@@ -3400,11 +3418,12 @@ struct relay {
     int slave_fd;                       /* one of our own: see open_slave() */
     int parent_fd;                      /* -1 when the parent has hung up */
     int signal_fd;
-    int patience;                       /* ms until the next ^D, or for ever */
-    size_t rest;                        /* shown after the parent's end */
-    struct flow typed, shown;
+    int patience;                       /* ms until the next ^D, or -1: none */
+    size_t rest;                        /* to read after the parent's end */
+    struct flow typed, shown;           /* to the box, and from it */
 };
 enum { KEYS, SCREEN, MASTER, PARENT, SIGNALS, ENDS };   /* what it polls */
+enum { LOOK_AGAIN = 200 };              /* ms */
 
 /* As long as some slave is open the master is told nothing of an end.  The box
  * may close all of its own, and open one again: so we hold one as well.  When
@@ -3416,42 +3435,56 @@ static void open_slave(struct relay *r) {
                             O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Sleep until there is something to do.  Of a terminal that we do not read now
- * we still want to know when it is closed (POLLHUP), and whether we are in its
- * foreground again.  The end of our input is ^D for the box, and again 200 ms
- * later for whoever reads next. */
-static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
-    int is_ours = !is_terminal || take_terminal();
+/* Say what poll(2) is to wait for; -1 is not looked at.  Of a terminal that we
+ * do not read now we still want to know when it is closed: POLLHUP, which is
+ * always told. */
+static void choose_ends(const struct relay *r, int is_ours,
+                        struct pollfd ends[ENDS]) {
+    int has_room = r->shown.waiting < sizeof(r->shown.bytes);
     int may_read = is_ours && r->typed.waiting < sizeof(r->typed.bytes);
-    int must_look = !is_ours || r->slave_fd < 0;
-    size_t room = sizeof(r->shown.bytes) - r->shown.waiting;
 
     for (int i = 0; i < ENDS; i++)
-        ends[i] = (struct pollfd){ .fd = -1 };  /* not looked at */
+        ends[i] = (struct pollfd){ .fd = -1 };
+
     if (may_read || is_terminal)
         ends[KEYS].fd = r->input_fd;
     if (may_read)
         ends[KEYS].events = POLLIN;
     if (r->shown.waiting > 0)
         ends[SCREEN] = (struct pollfd){ .fd = 1, .events = POLLOUT };
+
     if (r->slave_fd >= 0)
         ends[MASTER].fd = r->master_fd;
-    if (room > 0)
+    if (has_room)
         ends[MASTER].events |= POLLIN;
     if (r->typed.waiting > 0)
         ends[MASTER].events |= POLLOUT;
-    ends[PARENT].fd = r->parent_fd;     /* hang-up is always told */
-    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
 
-    int ready = poll(ends, ENDS, must_look ? 200 : r->patience);
+    ends[PARENT].fd = r->parent_fd;     /* POLLHUP */
+    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
+}
+
+/* Sleep until there is something to do, or it is time to see whether we are in
+ * the foreground of the caller's terminal again, or can open a slave.  The end
+ * of our input is ^D for the box, and again later for whoever reads next. */
+static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
+    int is_ours = !is_terminal || take_terminal();
+    int timeout = r->patience;
+
+    if (!is_ours || r->slave_fd < 0)
+        timeout = LOOK_AGAIN;
+    choose_ends(r, is_ours, ends);
+    int ready = poll(ends, ENDS, timeout);
+
     if (ready == 0 && r->patience > 0 && r->typed.waiting == 0) {
-        r->typed.bytes[0] = 4;          /* ^D */
+        r->typed.bytes[0] = END_OF_INPUT;
         r->typed.waiting = 1;
     }
 }
 
 /* Take what was typed.  On the way out we do not end ourselves: that would hang
- * up, and the box might end by this before the parent, woken up, kills it. */
+ * up, and the box might end by this before the parent, woken up, kills it.  Of
+ * a terminal poll(2) tells that it is closed; any other input has an end. */
 static void take_keys(struct relay *r) {
     char *typed = r->typed.bytes + r->typed.waiting;
     ssize_t got = take_bytes(&r->typed, 0);
@@ -3463,8 +3496,9 @@ static void take_keys(struct relay *r) {
         }
     } else if (got == 0 || (got < 0 && errno != EAGAIN)) {
         r->input_fd = -1;
-        r->patience = 200;
-        r->typed.bytes[r->typed.waiting++] = 4; /* there was room */
+        r->patience = LOOK_AGAIN;
+        *typed = END_OF_INPUT;          /* there was room to read */
+        r->typed.waiting++;
     }
 }
 
@@ -3477,6 +3511,28 @@ static void take_event(struct relay *r) {
         copy_window_size(r->master_fd);
 }
 
+/* Take what the box shows, if there is room for it.  Returns whether there may
+ * be more: always until the parent has hung up, and then until all that the
+ * pair still holds is taken and shown. */
+static int take_shown(struct relay *r) {
+    if (r->shown.waiting == sizeof(r->shown.bytes))
+        return 1;
+
+    ssize_t got = take_bytes(&r->shown, r->master_fd);
+    if (got < 0 && errno != EAGAIN) {
+        close(r->slave_fd);
+        r->slave_fd = -1;               /* open_slave() opens the next */
+    }
+    if (r->parent_fd >= 0)
+        return 1;
+    if (got <= 0)
+        return r->shown.waiting > 0;
+
+    if ((size_t)got < r->rest)
+        r->rest -= (size_t)got;
+    return r->rest > 0;
+}
+
 /*
  * In the relay: copy until the terminal is closed, or nobody looks any more at
  * what it shows, or the parent has hung up, and then what the pair still holds,
@@ -3484,8 +3540,9 @@ static void take_event(struct relay *r) {
  * not read cannot keep its own output from being shown.
  */
 static void copy_both_ways(struct relay *r) {
+    struct pollfd ends[ENDS];
+
     for (;;) {
-        struct pollfd ends[ENDS];
         open_slave(r);
         wait_for_ends(r, ends);
 
@@ -3504,19 +3561,20 @@ static void copy_both_ways(struct relay *r) {
          * so this comes first, and the read after it. */
         if (ends[PARENT].revents)
             r->parent_fd = -1;
-        if (r->shown.waiting == sizeof(r->shown.bytes))
-            continue;
-        ssize_t got = take_bytes(&r->shown, r->master_fd);
-        if (got < 0 && errno != EAGAIN) {
-            close(r->slave_fd);
-            r->slave_fd = -1;           /* open_slave() opens the next */
-        }
-        if (r->parent_fd >= 0)
-            continue;
-        r->rest -= got > 0 && (size_t)got < r->rest ? (size_t)got : 0;
-        if (r->rest == 0 || (got <= 0 && r->shown.waiting == 0))
+        if (!take_shown(r))
             return;
     }
+}
+
+/* Sleep until the child sends the master.  Returns -1 if no child ever does. */
+static int receive_master(void) {
+    int master_fd;
+
+    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||
+        !CMSG_FIRSTHDR(&message))
+        return -1;
+    memcpy(&master_fd, CMSG_DATA(&parcel.head), sizeof(master_fd));
+    return master_fd;
 }
 
 /* The relay: a process of its own, with our signals held. */
@@ -3526,26 +3584,27 @@ static _Noreturn void run_relay(void) {
     sigset_t heard = awaited;
 
     /* It keeps its streams and the socket, and neither another descriptor nor
-     * our folder, or the launcher of -d would wait for it. */
+     * our folder: it may outlive us, and nobody is to wait for it. */
     dup2(handover_fds[0], RELAY_FD);
     syscall(SYS_close_range, RELAY_FD + 1U, ~0U, 0);
     chdir("/");
+
     signal(SIGTTOU, SIG_DFL);           /* see take_terminal() */
     sigaddset(&heard, SIGTTOU);
     sigaddset(&heard, SIGCONT);
     sigprocmask(SIG_BLOCK, &heard, NULL);
     r.signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
 
-    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||   /* sleeps */
-        !CMSG_FIRSTHDR(&message))
-        _exit(0);                       /* no child ever sent one */
-    memcpy(&r.master_fd, CMSG_DATA(&parcel.head), sizeof(r.master_fd));
+    r.master_fd = receive_master();     /* sleeps */
+    if (r.master_fd < 0)
+        _exit(0);
     copy_window_size(r.master_fd);
-    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
+    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll(2) waits */
 #if WITH_DETACH
     if (opt.detach)
         r.input_fd = -1;                /* nobody types */
 #endif
+
     copy_both_ways(&r);
     restore_terminal();
     _exit(0);
@@ -3553,10 +3612,12 @@ static _Noreturn void run_relay(void) {
 
 /* --- The parent -------------------------------------------------------- */
 
-static int has_terminal(void) {         /* our session, still? */
-    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    close(fd);
-    return fd >= 0;
+/* Does our session have a terminal, still?  tty(4). */
+static int has_terminal(void) {
+    int terminal_fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    close(terminal_fd);
+    return terminal_fd >= 0;
 }
 
 /* Send SIG to the whole group of the box's first process, whose number nobody
@@ -3572,20 +3633,23 @@ static void signal_group(int sig) {
 static void hang_up(void) {
     if (is_hung_up)
         return;
+
     is_hung_up = 1;
     signal_group(SIGHUP);
-    signal_group(SIGCONT);              /* or one that is stopped would wait */
-    alarm(10);
+    signal_group(SIGCONT);              /* what is stopped takes no SIGHUP */
+    alarm(10);                          /* seconds */
 }
 
-/* What does the relay tell?  If it has ended, nobody is left who looks at the
- * box's terminal. */
+/* See what the relay has to say.  If it has ended, nobody is left who looks at
+ * the box's terminal; and it may have been killed, before it could put right
+ * the caller's. */
 static void watch_relay(void) {
     if (terminal && terminal->is_left)
         signal_group(SIGKILL);
+
     if (relay_pid > 0 && waitpid(relay_pid, NULL, WNOHANG) == relay_pid) {
         relay_pid = 0;
-        restore_terminal();             /* it may have been killed */
+        restore_terminal();
         hang_up();
     }
 }
@@ -3595,12 +3659,12 @@ static void watch_relay(void) {
  * and the terminal put right.  After `fg` or `bg` all go on, and the relay sees
  * where we are.  An init has its command stop, and must not be stopped. */
 static void stop_with_box(int sig) {
-    siginfo_t info;
-
     int stop = SIGSTOP;
+    siginfo_t info;                     /* waitid(2) wants it */
+
 #if WITH_VOLUMES
     if (opt.init)
-        stop = SIGTSTP;                 /* its init deals with that */
+        stop = SIGTSTP;                 /* see pass_to_command() */
 #endif
     signal_group(stop);
     if (relay_pid > 0) {
@@ -3608,6 +3672,7 @@ static void stop_with_box(int sig) {
         waitid(P_PID, (id_t)relay_pid, &info, WSTOPPED | WEXITED | WNOWAIT);
         restore_terminal();
     }
+
     stop_ourselves(sig);
     signal_group(SIGCONT);
     if (relay_pid > 0)
@@ -3619,6 +3684,8 @@ static void stop_with_box(int sig) {
  * relay sees to it. */
 static void pass_to_group(const siginfo_t *info) {
     int sig = info->si_signo;
+    int is_for_relay = sig == SIGWINCH && info->si_code == SI_KERNEL &&
+                    box.has_terminal;
 
     if (is_stop(sig))
         stop_with_box(sig);
@@ -3626,9 +3693,9 @@ static void pass_to_group(const siginfo_t *info) {
         hang_up();
     else if (sig == SIGALRM && is_hung_up)
         signal_group(SIGKILL);
-    else if (sig != SIGCHLD && !(sig == SIGWINCH && box.has_terminal &&
-                                 info->si_code == SI_KERNEL))
+    else if (sig != SIGCHLD && !is_for_relay)
         signal_group(sig);
+
     watch_relay();
 }
 
@@ -3639,18 +3706,20 @@ static void choose_terminal(void) {
     int is_ours = 1;
 
     for (int stream = 0; stream <= 2; stream++)
-        is_ours = is_ours && tcgetpgrp(stream) == getpgrp();
+        if (tcgetpgrp(stream) != getpgrp())
+            is_ours = 0;
 #if WITH_DETACH
-    is_ours = is_ours && !opt.detach;   /* nobody sits there */
+    if (opt.detach)
+        is_ours = 0;                    /* nobody sits there */
 #endif
     box.has_terminal = opt.terminal || is_ours;
 
     /* In the background a box would take from the terminal what is typed for
      * others: from another session, the kernel would not keep it from that. */
     if (!box.has_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
-        step(12, "open(/dev/null)", "</dev/null");
-        int null = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
-        must(dup2(null, 0));
+        step(12, "open(/dev/null), dup2(0)", "</dev/null");
+        int input_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        must(dup2(input_fd, 0));
     }
     had_terminal = has_terminal();
 }
@@ -3672,6 +3741,7 @@ static void start_relay(void) {
     terminal = mmap(NULL, sizeof(*terminal), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(terminal != MAP_FAILED, errno);
+
     is_terminal = isatty(0);            /* or it is a pipe, say */
     relay_pid = must(fork());
     if (relay_pid == 0)
@@ -3680,14 +3750,15 @@ static void start_relay(void) {
 }
 
 /* After the end: hang up, and let the relay show what is left.  Who keeps the
- * slave open, as a visitor's daemon may, is not waited for. */
+ * slave open, as a daemon may, is not waited for.  The relay may be stopped, or
+ * have been killed before it could put the terminal right. */
 static void end_relay(void) {
-    close(handover_fds[1]);             /* the child has none by now */
+    close(handover_fds[1]);
     if (relay_pid > 0) {
-        kill(relay_pid, SIGCONT);       /* it may be stopped */
+        kill(relay_pid, SIGCONT);
         waitpid(relay_pid, NULL, 0);
     }
-    restore_terminal();                 /* or have been killed */
+    restore_terminal();
 }
 #endif /* WITH_TTY */
 
