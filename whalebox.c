@@ -2613,16 +2613,22 @@ static const char *const capabilities[] = {
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
 #define CAP_BIT(cap) (1ULL << (cap))
 
-/* One more capability, with or without its "CAP_", or ALL of them. */
+/* Add the capability VALUE, with or without its "CAP_", or ALL of them, to the
+ * set of the option O. */
 static void add_capability(const struct option *o, const char *value) {
-    const char *name = strncasecmp(value, "cap_", 4) == 0 ? value + 4 : value;
-    unsigned long long found = strcasecmp(name, "all") == 0 ? ALL_CAPS : 0;
+    const char *name = value;
+    unsigned long long found = 0;
 
+    if (strncasecmp(value, "cap_", 4) == 0)
+        name += 4;
+    if (strcasecmp(name, "all") == 0)
+        found = ALL_CAPS;
     for (size_t i = 0; i < LENGTH(capabilities); i++)
         if (strcasecmp(name, capabilities[i]) == 0)
-            found = 1ULL << i;
-    if (!found)                         /* no such capability */
+            found = CAP_BIT(i);
+    if (!found)
         refuse_value(o, value);
+
     *(unsigned long long *)o->into |= found;
 }
 
@@ -2642,56 +2648,104 @@ static const struct hint lock_hints[] = {
 };
 
 #if WITH_MOUNT
+/* --- The machine's files ----------------------------------------------- */
+
+/* Files and folders that tell of the machine, or give orders to it. */
 static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
+    "/proc/acpi", "/proc/scsi",                 /* orders to the hardware */
+    "/proc/asound",                             /* the sound card */
     "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
+    "/proc/kcore",                              /* all of the memory */
     "/proc/keys",                               /* everybody's keyrings */
     "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
     "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
     "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
 };
-static const char *const read_only[] = {        /* its settings */
+
+/* The machine's settings: the box may look at them. */
+static const char *const read_only[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
 static int null_fd = -1;                /* the device null, to cover files */
 
-/* Cover PATH: a folder with an empty one, a file with the device null.  Both
- * are looked at and held, for what is under a path may change. */
-static void cover_path(const char *path) {
-    struct stat st;
+/* Cover the folder PATH, which PLACE_FD is open on, with an empty one. */
+static void cover_folder(int place_fd, const char *path) {
+    step(10, text("mount(tmpfs over %s)", path),
+         text("mount -t tmpfs -r tmpfs %s", path));
+    must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
+               SAFE | MS_RDONLY, NULL));
+    close(place_fd);
+}
 
-    step(10, text("open(%s, O_PATH|O_NOFOLLOW)", path), NULL);
-    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return;                         /* this kernel has no such thing */
-    must(place_fd);                     /* any other error is one */
-    must(fstat(place_fd, &st));
-
-    if (S_ISDIR(st.st_mode)) {
-        step(10, text("mount(tmpfs over %s)", path),
-             text("mount -t tmpfs -r tmpfs %s", path));
-        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
-                   SAFE | MS_RDONLY, NULL));
-        close(place_fd);
-        return;
-    }
+/* Cover the file PATH, which PLACE_FD is open on, with the device null. */
+static void cover_file(int place_fd, const char *path) {
     step(10, text("open_tree(null), move_mount(over %s)", path),
          text("mount --bind /dev/null %s", path));
     int tree_fd = must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* Cover what tells how hot the processor NAME of the folder DIR is. */
-static int cover_heat(int dir, const char *name) {
-    (void)dir;                          /* a path is what a step shows */
+/* Cover PATH, if this kernel has such a thing.  It is opened, looked at and
+ * covered by one descriptor, since what a path leads to may change. */
+static void cover_path(const char *path) {
+    struct stat st;
+
+    step(10, text("open(%s, O_PATH|O_NOFOLLOW), fstat()", path), NULL);
+    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return;
+    must(place_fd);
+    must(fstat(place_fd, &st));
+
+    if (S_ISDIR(st.st_mode))
+        cover_folder(place_fd, path);
+    else
+        cover_file(place_fd, path);
+}
+
+/* Cover how hot a processor is, if the folder NAME is one's: "cpu0". */
+static int cover_heat(int dir_fd, const char *name) {
+    (void)dir_fd;                       /* a path is what a step shows */
     if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
         cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
                         name));
-    return 0;
+    return 0;                           /* go on with the next */
+}
+
+/* Cover how hot each processor is, also of those that we may not run on. */
+static void cover_processors(void) {
+    step(10, "open(/sys/devices/system/cpu)", NULL);
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    if (cpus_fd < 0 && errno == ENOENT)
+        return;
+    must(cpus_fd);
+
+    if (for_each(cpus_fd, 0, cover_heat) < 0) {
+        step(10, "getdents64(/sys/devices/system/cpu)", NULL);
+        die();
+    }
+    close(cpus_fd);
+}
+
+/* Let nobody in the box write to PATH, if this kernel has such a thing.  It is
+ * bound to itself first: only a mount can be read-only, and what applies to a
+ * mount in the box does not apply to the host's.  mount_setattr(2). */
+static void make_read_only(const char *path) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+    step(10, text("mount(%s, MS_BIND|MS_REC)", path),
+         text("mount --rbind %s %s", path, path));
+    int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
+    if (bound < 0 && errno == ENOENT)
+        return;
+    must(bound);
+
+    step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
+         text("mount -o remount,bind,ro %s", path));
+    must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
+                 sizeof(attr)));
 }
 
 /* Hold the device null, and be sure that it is that: a writable setting of the
@@ -2699,7 +2753,7 @@ static int cover_heat(int dir, const char *name) {
 static void hold_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH)", NULL);
+    step(10, "open(/dev/null, O_PATH), fstat()", NULL);
     null_fd = must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
     must(fstat(null_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), ENODEV);
@@ -2707,41 +2761,25 @@ static void hold_null(void) {
 
 /*
  * In the child: cover what is the machine's; make its settings read-only.  The
- * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
- * path still leads to what it names.
+ * box has a /proc, a /sys and a /dev of its own by now, and nobody's files are
+ * mounted on them yet: a path still leads to what it names.
  */
 static void cover_paths(void) {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+    /* In a mount namespace that is the host's, so would the covers be. */
+    if (!(box.flags & CLONE_NEWNS))
         return;
 
     hold_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-
-    /* All processors, also those that the caller may not run on. */
-    step(10, "open(/sys/devices/system/cpu)", NULL);
-    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
-    require(cpus_fd >= 0 || errno == ENOENT, errno);
-    if (cpus_fd >= 0)
-        must(for_each(cpus_fd, 0, cover_heat));
-    close(cpus_fd);
-
-    for (size_t i = 0; i < LENGTH(read_only); i++) {
-        const char *path = read_only[i]; /* a setting */
-        step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
-             text("mount --bind -o ro %s %s", path, path));
-        int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
-        if (bound < 0 && errno == ENOENT)
-            continue;                   /* nor this */
-        must(bound);                    /* now it is a mount of its own */
-        must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
-                     sizeof(attr)));    /* fails if it is no mount */
-    }
+    cover_processors();
+    for (size_t i = 0; i < LENGTH(read_only); i++)
+        make_read_only(read_only[i]);
     close(null_fd);
 }
 #endif
+
+/* --- The capabilities -------------------------------------------------- */
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -2751,50 +2789,74 @@ static void cover_paths(void) {
  */
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
-    unsigned long bounding = 0, cap = 0;        /* the set; one's number */
+    struct __user_cap_data_struct want[2] = { { 0 } };  /* low bits, high */
+    struct __user_cap_data_struct have[2];
+    unsigned long long bounding = 0;
+    unsigned long cap = 0;
+
+    /* A newer kernel may know more capabilities than our list has. */
     step(10, text("prctl(PR_CAPBSET_DROP), capset(0x%llx)", kept),
          "capsh --drop=...");
-    for (; cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0;
-         cap++)                         /* a newer kernel may know more */
-        if (!(kept >> cap & 1))
+    while (cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0) {
+        if (!(kept & CAP_BIT(cap)))
             must(prctl(PR_CAPBSET_DROP, cap));
-    while (cap-- > 0)                   /* now look, at all of them */
-        bounding |= must(prctl(PR_CAPBSET_READ, cap)) ? 1UL << cap : 0;
+        cap++;
+    }
+
+    /* Ask the kernel what it has made of that, for all that it knows. */
+    while (cap > 0) {
+        cap--;
+        if (must(prctl(PR_CAPBSET_READ, cap)))
+            bounding |= CAP_BIT(cap);
+    }
+
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
-    must(syscall(SYS_capget, &head, have));     /* and look again */
-    require((bounding & ~kept) == 0, EPERM);    /* the kernel did mean it */
+    must(syscall(SYS_capget, &head, have));
+
+    require((bounding & ~kept) == 0, EPERM);
     require(memcmp(want, have, sizeof(want)) == 0, EPERM);
 }
 
+/* --- The system calls -------------------------------------------------- */
+
 /* Refused: an administrator's work, or a door that stood open too often. */
 static const int refused[] = {
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree,      /* mounts */
-    SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount,      /* the same, */
-    SYS_fspick, SYS_mount_setattr, SYS_swapon, SYS_swapoff,     /* anew */
-    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname, /* namespaces */
-    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load,            /* its power */
-    SYS_settimeofday, SYS_clock_settime, SYS_vhangup,           /* its clock */
-    SYS_syslog, SYS_acct, SYS_quotactl, 443 /* quotactl_fd */,  /* its logs */
-    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,      /* its files */
-    SYS_open_by_handle_at,                      /* ... past every folder */
-    SYS_init_module, SYS_finit_module, SYS_delete_module,       /* its kernel */
-    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,      /* programs for it */
-    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
-    SYS_add_key, SYS_request_key, SYS_keyctl,   /* keyrings have no namespace */
-    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise,     /* other processes */
-    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,    /* which memory */
-    SYS_migrate_pages, SYS_move_pages, 450 /* set_mempolicy_home_node */,
-#ifdef SYS_uselib                       /* the old ones: arm64 never had them */
+    /* Mounts, the old way and the new; swap. */
+    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree, SYS_move_mount,
+    SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr,
+    SYS_swapon, SYS_swapoff,
+    /* Namespaces, and what they hold. */
+    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname,
+    /* The machine: its power, clock, consoles, logs and quotas. */
+    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load, SYS_settimeofday,
+    SYS_clock_settime, SYS_vhangup, SYS_syslog, SYS_acct, SYS_quotactl,
+    443 /* quotactl_fd */,
+    /* Files, past every folder on the way to them. */
+    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,
+    SYS_open_by_handle_at,
+    /* The kernel: modules and programs for it, and its keyrings, which have no
+     * namespace. */
+    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_bpf,
+    SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_add_key, SYS_request_key,
+    SYS_keyctl,
+    /* Other processes, and which memory they are in. */
+    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise, SYS_mbind,
+    SYS_set_mempolicy, SYS_get_mempolicy, SYS_migrate_pages, SYS_move_pages,
+    450 /* set_mempolicy_home_node */,
+#ifdef SYS_uselib
+    /* The old ones, which arm64 never had. */
     SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_iopl, SYS_ioperm,
     SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_getpmsg,
     SYS_putpmsg, SYS_afs_syscall, SYS_tuxcall, SYS_security, SYS_vserver,
 #endif
 };
 enum { NEWEST = 450 };                  /* the last call that we know of */
+enum { X32_BIT = 0x40000000 };          /* x32 adds it to each call's number */
+enum { AUFS_CTL_WBR_FD = 0x40084102 };  /* no header of the kernel has it */
 #ifdef __x86_64__
 #define OUR_ABI AUDIT_ARCH_X86_64       /* the 64-bit way of calling */
 #else
@@ -2805,26 +2867,31 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
  * The filter is a program for a small machine in the kernel, run at each call:
  * it loads a word of struct seccomp_data, compares, and returns a verdict.
  * Arguments are 64 bits, of which the kernel's ioctl and socket use the low 32
- * and so must we (CVE-2019-10063).  What is newer than our list "is not there",
- * and neither is clone3, whose flags lie in memory that a filter cannot read:
- * for ENOSYS libc falls back on older calls, for EPERM it gives up.
+ * and so must we (CVE-2019-10063).  IF goes on if the TEST holds, and else
+ * leaves out so many instructions as SKIP says.
  */
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
                              offsetof(struct seccomp_data, field))
 #define IF(test, value, skip) \
-    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))      /* if not */
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))
 #define WHEN(test, value) IF(test, (value), 1)  /* the next verdict holds */
 #define SAY(verdict) BPF_STMT(BPF_RET | BPF_K, (verdict))
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
-enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
-
+/*
+ * In the child: have the kernel run the filter from now on, for this process
+ * and all that come of it.  What is newer than our list "is not there", and
+ * neither is clone3, whose flags lie in memory that a filter cannot read: for
+ * ENOSYS libc falls back on older calls, for EPERM it gives up.  seccomp(2).
+ */
 static void filter_system_calls(void) {
+    /* By another ABI, as by int 0x80, a number means another call. */
     static const struct sock_filter first[] = {
-        LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
-        BPF_STMT(BPF_JMP | BPF_JA, 1), NO,              /* other numbers */
-        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* and so has x32 */
+        LOAD(arch),
+        IF(BPF_JEQ, OUR_ABI, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), NO,
+        LOAD(nr),
+        WHEN(BPF_JGE, X32_BIT), NO,
         WHEN(BPF_JGT, NEWEST), NO_SUCH_CALL,
         WHEN(BPF_JEQ, SYS_clone3), NO_SUCH_CALL,
     };
@@ -2843,23 +2910,28 @@ static void filter_system_calls(void) {
         SAY(SECCOMP_RET_ALLOW),
     };
     struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
-    struct sock_filter *at = code + LENGTH(first);      /* filled so far */
     struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
-    memcpy(code, first, sizeof(first)); /* what comes at every call */
+    struct sock_filter *next = code + LENGTH(first);
+
+    memcpy(code, first, sizeof(first));
     for (size_t i = 0; i < LENGTH(refused); i++) {
-        *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
-        *at++ = (struct sock_filter)NO; /* two instructions a call */
+        *next++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
+        *next++ = (struct sock_filter)NO;
     }
-    memcpy(at, last, sizeof(last));     /* those judged by an argument */
+    memcpy(next, last, sizeof(last));
+
     step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
                   LENGTH(refused)), NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
     require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: the mounts
- * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
- * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+/*
+ * In the child, whose box is closed: lock it.  The order is forced.  The mounts
+ * so far took CAP_SYS_ADMIN, so capabilities are dropped after them.  A filter
+ * can then be set only by a process that can gain no more privilege, not even
+ * by a set-user-ID program: no_new_privs.  And it refuses calls that the other
+ * locks are made with, so it comes last.
  */
 static void lock_box(void) {
     unsigned long long kept = USUAL_CAPS;
@@ -2872,10 +2944,11 @@ static void lock_box(void) {
         kept = ALL_CAPS & ~opt.dropped_caps;
     else
         kept = (kept & ~opt.dropped_caps) | opt.added_caps;
-    drop_capabilities(kept);            /* cover_paths() needed sys_admin */
+    drop_capabilities(kept);
+
     step(10, "prctl(PR_SET_NO_NEW_PRIVS)", "setpriv --no-new-privs");
-    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
-    filter_system_calls();              /* last: the others need its calls */
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    filter_system_calls();
 }
 
 #if WITH_DOCTOR
@@ -2910,14 +2983,16 @@ static char **own_argv, **own_environ;  /* what the kernel shows of us */
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    size_t length = strcspn(variable, "=") + 1, i = 0;
+    size_t length = strcspn(variable, "=") + 1; /* with the '=' */
     size_t most = LENGTH(opt.variables) - 1;    /* the last stays NULL */
+    size_t i = 0;
 
     while (opt.variables[i] &&
            strncmp(opt.variables[i], variable, length) != 0)
         i++;
     if (i == most)
         refuse("use fewer -e", "--env: more than %zu", most - 4);
+
     if (!opt.variables[i] || replace)
         opt.variables[i] = variable;
 }
@@ -2944,6 +3019,7 @@ static void add_volume(const struct option *o, const char *value) {
 
     if (opt.volume_count == most)
         refuse("use fewer -v", "--volume: more than %zu", most);
+
     v->source = strsep(&rest, ":");
     v->target = strsep(&rest, ":");
     v->is_read_only = rest && strcmp(rest, "ro") == 0;
@@ -2951,7 +3027,7 @@ static void add_volume(const struct option *o, const char *value) {
         refuse_value(o, value);
     if (rest && !v->is_read_only && strcmp(rest, "rw") != 0)
         refuse_value(o, value);
-    opt.volume_count++;                 /* this one is good */
+    opt.volume_count++;
 }
 
 static const struct option volume_options[] = {
@@ -2959,7 +3035,7 @@ static const struct option volume_options[] = {
       "mount the host's SRC at DST, with no devices",
       .set = add_volume },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
-      .set = add_variable, .is_passing = 1 },    /* a record has what it sets */
+      .set = add_variable, .is_passing = 1 },
     { 'w', "workdir", "DIR", "start in this folder of the box",
       .set = set_text, .into = &opt.workdir },
     { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
@@ -2970,21 +3046,29 @@ static const struct option volume_options[] = {
       .set = set_flag, .into = &opt.init },
     { 0 }
 };
+
+static const char no_folder[] = "it, or what is above it, is a file";
+static const char no_such_id[] = "no such id is mapped into the box: a user "
+    "needs newuidmap, and a range in /etc/subuid and /etc/subgid";
+
 static const struct hint volume_hints[] = {
     { "openat2", ELOOP, .fix = "a link of /proc leads out of the box: name a "
       "plain folder" },
     { "openat2", ENOENT, .fix = "there is no such folder in the box" },
-    { "openat2", ENOTDIR, .fix = "it, or what is above it, is a file" },
+    { "openat2", ENOTDIR, .fix = no_folder },
     { "openat2", EISDIR, .fix = "the source is a file: name one in it" },
     { "openat2", EBUSY, .fix = "a volume cannot be the root: use --rootfs" },
     { "openat2", EEXIST, .fix = "it is a symbolic link that leads nowhere" },
+    { "fchdir", ENOTDIR, .fix = no_folder },
     { "mkdir", 0, .fix = "name a source that is there" },
-    { "setgroups", EINVAL, .fix = "no such id is mapped into the box: a user "
-      "needs newuidmap, and a range in /etc/subuid and /etc/subgid" },
+    { "fchown", EINVAL, .fix = no_such_id },
+    { "setgroups", EINVAL, .fix = no_such_id },
     { "user", 0, .fix = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
 };
+
+/* --- Volumes ----------------------------------------------------------- */
 
 /*
  * Before the clone: take the sources, to be idmapped with the other folders.  A
@@ -2994,6 +3078,7 @@ static const struct hint volume_hints[] = {
 static void open_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
+
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
@@ -3001,14 +3086,36 @@ static void open_volumes(void) {
     }
 }
 
-/* In the child: open PATH as from the folder FROM, of which RESOLVE says what a
+/* In the child: open PATH as from the folder FROM_FD, where RESOLVE says what a
  * link may do: RESOLVE_IN_ROOT, lead anywhere in it, or RESOLVE_NO_SYMLINKS.
  * Not even a hostile rootfs leads out.  Links of /proc, which lead to where a
- * process is and not to a path, are refused.  openat2(2). */
-static int open_in_box(int from, const char *path, unsigned long long resolve) {
+ * process is and not to a path, are refused.  Returns a descriptor, or -1 with
+ * errno.  openat2(2). */
+static int open_in_box(int from_fd, const char *path,
+                       unsigned long long resolve) {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = resolve | RESOLVE_NO_MAGICLINKS };
-    return (int)syscall(SYS_openat2, from, path, &how, sizeof(how));
+
+    return (int)syscall(SYS_openat2, from_fd, path, &how, sizeof(how));
+}
+
+/* In the child: make NAME, a folder or an empty file, in the folder ABOVE_FD,
+ * and open it.  Somebody else may have made it meanwhile, which is as good.
+ * Returns a descriptor, or -1 with errno: EEXIST for a link that leads nowhere.
+ */
+static int make_name(int above_fd, const char *name, int is_folder) {
+    int made;
+
+    if (is_folder)
+        made = mkdirat(above_fd, name, 0755);
+    else
+        made = mknodat(above_fd, name, S_IFREG | 0644, 0);
+    int error = errno;
+
+    int fd = open_in_box(above_fd, name, RESOLVE_NO_SYMLINKS);
+    if (fd < 0 && made < 0)
+        errno = error;                  /* why it was not made says more */
+    return fd;
 }
 
 /*
@@ -3019,30 +3126,33 @@ static int open_in_box(int from, const char *path, unsigned long long resolve) {
  * (CVE-2021-30465).
  */
 static int make_in_box(const char *path, int is_folder) {
-    int above = AT_FDCWD, fd;           /* so far: "/" */
+    int above_fd = AT_FDCWD;            /* so far: "/" */
+
     for (const char *end = path; *end;) {
-        end += 1 + strcspn(end + 1, "/");       /* of one more name */
+        /* PART of the path has one name more than before, NAME. */
+        end += 1 + strcspn(end + 1, "/");
         const char *part = text("%.*s", (int)(end - path), path);
-        const char *name = strrchr(part, '/') + 1;      /* its last */
+        const char *name = strrchr(part, '/') + 1;
+
+        /* What is there may have been reached by links within the box, and so
+         * PART is walked from the root.  What is not is made where we are. */
         step(11, text("openat2(%s, RESOLVE_IN_ROOT)", part), "mkdir -p");
-        fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT); /* by its links */
-        if (fd < 0 && errno == ENOENT) {
-            int made = *end || is_folder ? mkdirat(above, name, 0755)
-                     : mknodat(above, name, S_IFREG | 0644, 0);
-            int why = errno;            /* EEXIST: a link that leads nowhere, */
-            fd = open_in_box(above, name, RESOLVE_NO_SYMLINKS); /* or it has */
-            errno = made < 0 ? why : errno;     /* come meanwhile */
-        }
-        must(fd);                       /* made now, or there before */
-        close(above);                   /* which does nothing to AT_FDCWD */
-        above = fd;                     /* one name further down */
+        int fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT);
+        if (fd < 0 && errno == ENOENT)
+            fd = make_name(above_fd, name, *end || is_folder);
+        must(fd);
+
+        close(above_fd);                /* which does nothing to AT_FDCWD */
+        above_fd = fd;
     }
-    return above;
+    return above_fd;
 }
 
-/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
-static int is_kernels(int fd) {
+/* Is what FD is open on, PATH, a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd, const char *path) {
     struct statfs fs;
+
+    step(11, text("fstatfs(%s)", path), NULL);
     must(fstatfs(fd, &fs));
     return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
 }
@@ -3056,17 +3166,43 @@ static int is_kernels(int fd) {
  */
 static void restrict_volume(const struct volume *v, const struct stat *source) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
-    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+    const char *options = "nosuid";     /* as mount(8) calls them */
 
-    if (!is_device)
+    if (!S_ISCHR(source->st_mode) && !S_ISBLK(source->st_mode)) {
         attr.attr_set |= MOUNT_ATTR_NODEV;
-    if (v->is_read_only || is_kernels(v->tree->fd))
+        options = "nosuid,nodev";
+    }
+    if (v->is_read_only || is_kernels(v->tree->fd, v->source)) {
         attr.attr_set |= MOUNT_ATTR_RDONLY;
+        options = text("%s,ro", options);
+    }
+
     step(11, text("mount_setattr(%s, 0x%llx)", v->target, attr.attr_set),
-         text("mount -o remount,bind,nosuid%s%s", is_device ? "" : ",nodev",
-              attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : ""));
+         text("mount -o remount,bind,%s", options));
     must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                  AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
+/* In the child: be sure that the SOURCE of a volume can be mounted at TARGET,
+ * which PLACE_FD is open on: a folder on a folder, anything else on a file.
+ * On "/" nobody would see it, since a path begins below what is mounted there;
+ * and in /proc and /sys it would undo the locks, which are mounts as well. */
+static void check_place(int place_fd, const char *target,
+                        const struct stat *source) {
+    struct stat root, place;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT), fstat()", target), NULL);
+    must(stat("/", &root));
+    must(fstat(place_fd, &place));
+    if (S_ISDIR(place.st_mode))
+        require(S_ISDIR(source->st_mode), EISDIR);
+    else
+        require(!S_ISDIR(source->st_mode), ENOTDIR);
+    require(root.st_dev != place.st_dev || root.st_ino != place.st_ino, EBUSY);
+
+    if (is_kernels(place_fd, target))
+        refuse("choose another folder: /proc and /sys are the box's own",
+               "--volume: nothing is mounted at %s", target);
 }
 
 /* In the child: mount the volumes.  One may be the place of the next, so they
@@ -3074,31 +3210,33 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
 static void mount_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
-        struct stat root, source, target;
-        must(fstat(v->tree->fd, &source));      /* of a kind with the target */
-        int place = make_in_box(v->target, S_ISDIR(source.st_mode));
-        must(stat("/", &root));
-        must(fstat(place, &target));
-        require(S_ISDIR(source.st_mode) == S_ISDIR(target.st_mode),
-                S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR);
-        require(root.st_dev != target.st_dev || root.st_ino != target.st_ino,
-                EBUSY);                 /* nobody would see what lies on "/" */
-        if (is_kernels(place))          /* the locks are on what is there */
-            refuse("choose another folder: /proc and /sys are the box's own",
-                   "--volume: nothing is mounted at %s", v->target);
+        struct stat source;
+
+        step(11, text("fstat(%s)", v->source), NULL);
+        must(fstat(v->tree->fd, &source));
+        int place_fd = make_in_box(v->target, S_ISDIR(source.st_mode));
+        check_place(place_fd, v->target, &source);
+
         restrict_volume(v, &source);
-        attach_tree(v->tree->fd, v->source, place, v->target);
+        attach_tree(v->tree->fd, v->source, place_fd, v->target);
     }
 }
 
-/* In FILE of the box, the field so many COLUMNs after the place KEY, or NULL: a
- * line that ends before it does not have it; the next has its own. */
+/* --- The box's users --------------------------------------------------- */
+
+/* In FILE of the box, the field so many COLUMNS after the place KEY, or NULL if
+ * the line ends before it: the next line has fields of its own. */
 static char *find_field(const char *file, const char *key, int column) {
     char *at = strstr(read_file(AT_FDCWD, file) - 1, key);
-    for (; at && column > 0; column--)
-        if ((at = strpbrk(at + 1, ":\n")) && *at == '\n')
+
+    for (; at && column > 0; column--) {
+        at = strpbrk(at + 1, ":\n");
+        if (at && *at == '\n')
             at = NULL;
-    return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
+    }
+    if (!at)
+        return NULL;
+    return text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1);
 }
 
 /* A number that WORD has in its line of FILE: its own, in COLUMN 2, or that of
@@ -3106,25 +3244,153 @@ static char *find_field(const char *file, const char *key, int column) {
  * Does not return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
-    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
+    char *field = NULL;
+
+    /* The highest is none: it is -1, which says "leave it as it is". */
+    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
         return column == 2 ? (unsigned int)id : 0;
+
     step(11, text("user \"%s\" of %s", word, file), NULL);
-    char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
-    require(field && strlen(field) <= 10 &&     /* or the line is broken */
+    if (*word)
+        field = find_field(file, text("\n%s:", word), column);
+    require(field && strlen(field) <= 10 &&     /* digits, as 4294967294 has */
             parse_number(field, 0, UINT_MAX - 1, &id) == 0, ENOENT);
     return (unsigned int)id;
 }
+
+/* The home that /etc/passwd in the box has for the user WHOM, a name or a
+ * number, or "/". */
+static const char *find_home(const char *whom) {
+    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
+
+    if (!found)
+        found = find_field("/etc/passwd", text(":x:%s:", whom), 4);
+    if (!found)
+        return "/";
+    return found;
+}
+
+/*
+ * In the child: become the user of -u.  The box's root may keep capabilities
+ * over such a change if it asks to, and must, since the box is not locked yet;
+ * the command, a plain user's, loses them at execve(2).  capabilities(7).
+ */
+static void become_user(void) {
+    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
+    char *group = text("%s", opt.user);
+    char *name = strsep(&group, ":");
+    unsigned int uid = find_id(name, "/etc/passwd", 2);
+    unsigned int gid;
+
+    if (group)
+        gid = find_id(group, "/etc/group", 2);
+    else
+        gid = find_id(name, "/etc/passwd", 3);
+
+    step(11, "prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)", NULL);
+    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+#if WITH_TTY
+    /* Or the user could not open it anew, as /dev/tty. */
+    if (box.is_on_terminal) {
+        step(11, text("fchown(0, %u)", uid), NULL);
+        must(fchown(0, uid, (gid_t)-1));
+    }
+#endif
+
+    /* An ordinary user's box may not change the groups (EPERM), and keeps those
+     * of the user out here. */
+    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
+         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+        die();
+    must(syscall(SYS_setresgid, gid, gid, gid));
+    must(syscall(SYS_setresuid, uid, uid, uid));
+
+    /* The new ids have undone what start_child() did: it is done again.  And in
+     * the box a change of ids takes capabilities, as it does elsewhere. */
+    hide_process();
+    step(11, "prctl(PR_SET_SECUREBITS)", NULL);
+    must(prctl(PR_SET_SECUREBITS, bits));
+    step(11, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
+        _exit(failure);
+}
+
+/* --- What the command finds -------------------------------------------- */
+
+/* In the child: give the command an environment.  What -e said comes before
+ * what we say; the host's, which may hold its secrets, is dropped. */
+static void set_environment(void) {
+    const char *user = opt.user ? opt.user : "root";
+    const char *term = getenv("TERM");
+    char hostname[65];                  /* 64 bytes at most, and '\0' */
+
+    step(11, "gethostname()", "hostname");
+    must(gethostname(hostname, sizeof(hostname)));
+    user = text("%.*s", (int)strcspn(user, ":"), user); /* without :GROUP */
+
+    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                      "/usr/bin:/sbin:/bin"), 0);
+    set_variable(text("HOME=%s", find_home(user)), 0);
+    set_variable(text("HOSTNAME=%s", hostname), 0);
+    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
+    environ = opt.variables;
+}
+
+/* In the child: go to the folder of -w.  One from "/" is made if it is missing,
+ * as docker has it. */
+static void enter_workdir(void) {
+    int dir_fd;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir), NULL);
+    if (*opt.workdir == '/')
+        dir_fd = make_in_box(opt.workdir, 1);
+    else
+        dir_fd = must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
+
+    step(11, text("fchdir(%s)", opt.workdir), text("cd %s", opt.workdir));
+    must(fchdir(dir_fd));
+    close(dir_fd);
+}
+
+/* In the child, whose root is the box's now: put in it what the command is to
+ * find, and become the user that it is to be. */
+static void furnish_box(void) {
+    mount_volumes();                    /* first: a home may be one */
+    set_environment();
+    if (opt.workdir)
+        enter_workdir();
+
+    /* All is made now.  This is about the mount at "/" alone: /dev and the
+     * volumes are mounts of their own, and stay as they are. */
+    if (opt.read_only) {
+        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
+             "mount -o remount,bind,ro /");
+        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
+                   NULL));
+    }
+
+    /* Last: the user may do none of the above. */
+    if (opt.user)
+        become_user();
+}
+
+/* --- A small init ------------------------------------------------------ */
 
 /* At the start: a copy of the command line, to be used in its place, so that
  * forget_caller() can overwrite the original. */
 static char **copy_arguments(char **argv) {
     size_t count = 0;
+
     own_argv = argv;
     own_environ = environ;
     while (argv[count])
         count++;
-    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
+
     step(11, "strdup(argv)", NULL);
+    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
     require(copy != NULL, ENOMEM);
     for (size_t i = 0; i < count; i++) {
         copy[i] = strdup(argv[i]);
@@ -3146,27 +3412,50 @@ static void forget_caller(void) {
         memset(*word, 0, strlen(*word));
 }
 
+#if WITH_TTY
 /* In an init's child: lead a group of its own, in the foreground of the box's
  * terminal, if it has one.  What is sent to the group of PID 1 then reaches the
  * init alone, which passes it on: it comes once. */
 static void lead_group(void) {
     setpgid(0, 0);
-#if WITH_TTY
-    if (box.has_terminal)               /* SIGTTOU is held here */
-        tcsetpgrp(0, getpid());
-#endif
+    if (box.has_terminal)
+        tcsetpgrp(0, getpid());         /* SIGTTOU is held here */
 }
 
-/* In an init: pass a signal on to the command, or to the GROUP that it leads.
- * SIGTSTP comes from a whalebox that is about to stop.  Without a session of
- * its own, from chapter 12 on, the box is in the caller's group, where what the
- * terminal sends has reached the command as well. */
-static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
+/* In an init: pass a signal on to the group that COMMAND leads.  SIGTSTP comes
+ * from a whalebox that is about to stop. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
     int sig = info->si_signo;
-    if (group)
-        kill(-command, is_stop(sig) ? SIGSTOP : sig);
-    else if (info->si_code != SI_KERNEL || sig == SIGHUP)
+
+    kill(-command, is_stop(sig) ? SIGSTOP : sig);
+}
+#else
+/* In an init: pass a signal on to COMMAND.  The box is in the caller's group,
+ * where what the terminal sends (SI_KERNEL) has reached the command as well,
+ * but for SIGHUP, which goes to the leader of a session alone. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
+    int sig = info->si_signo;
+
+    if (info->si_code != SI_KERNEL || sig == SIGHUP)
         kill(command, sig);
+}
+#endif
+
+/* In an init: wait for all who have ended, and end if COMMAND is one of them,
+ * with its status: the kernel ends whoever is left. */
+static void reap(pid_t command) {
+    pid_t ended;
+    int status;
+
+    while ((ended = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+        if (ended == command && !WIFSTOPPED(status))
+            _exit(exit_status(status));
+#if WITH_TTY
+        /* ^Z on the box's terminal.  Nobody but us could continue it. */
+        if (ended == command && WSTOPSIG(status) == SIGTSTP)
+            kill(-command, SIGCONT);
+#endif
+    }
 }
 
 /*
@@ -3177,112 +3466,36 @@ static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
  * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
 static _Noreturn void become_init(void) {
-    sigset_t all;                       /* an init is deaf to none */
+    sigset_t all;
     siginfo_t info;                     /* who sent it */
-    int status;                         /* of whoever ended */
-    int group = getsid(0) == getpid();  /* we lead a session */
 
-    forget_caller();                    /* before there is who could look */
-    step(11, "fork()", "tini");
-    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
+    /* All of this before there is somebody in the box who could look. */
+    forget_caller();
+    hide_process();
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
+    sigprocmask(SIG_SETMASK, &all, NULL);       /* signals wait for us */
+
+    step(11, "fork()", "tini");
     pid_t command = must(fork());
     if (command == 0) {                 /* number 2 of the box */
-        if (group)
-            lead_group();
+#if WITH_TTY
+        lead_group();
+#endif
         become_command();
     }
-    if (group)
-        setpgid(command, command);      /* whichever of the two comes first */
+#if WITH_TTY
+    setpgid(command, command);          /* whichever of the two comes first */
+#endif
 
-    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
+    /* What is open here is the host's, still. */
+    step(11, "close_range(3)", NULL);
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
     for (;;) {
         int sig = sigwaitinfo(&all, &info);     /* sleeps */
         if (sig > 0 && sig != SIGCHLD)
-            pass_to_command(command, group, &info);
-
-        for (pid_t ended; (ended = waitpid(-1, &status,
-                                           WNOHANG | WUNTRACED)) > 0;) {
-            if (ended != command)
-                continue;
-            if (!WIFSTOPPED(status))    /* the kernel ends the others */
-                _exit(exit_status(status));
-            if (WSTOPSIG(status) == SIGTSTP)    /* ^Z, and nobody but us */
-                kill(-command, SIGCONT);        /* could continue it */
-        }
+            pass_to_command(command, &info);
+        reap(command);
     }
-}
-
-/*
- * In the child: become the user of -u.  The box's root may keep capabilities
- * over such a change if it asks to, and must, since the box is not locked yet;
- * the command, a plain user's, loses them at execve(2).  capabilities(7).
- */
-static void become_user(void) {
-    char *group = text("%s", opt.user), *name = strsep(&group, ":");
-    unsigned int uid = find_id(name, "/etc/passwd", 2);
-    unsigned int gid = group ? find_id(group, "/etc/group", 2)
-                             : find_id(name, "/etc/passwd", 3);
-    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
-         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
-    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();                          /* a user of the host keeps them */
-    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-#if WITH_TTY
-    if (box.is_on_terminal)             /* or it could not open it anew */
-        must(fchown(0, uid, (gid_t)-1)); /* as /dev/tty */
-#endif
-    must(syscall(SYS_setresgid, gid, gid, gid));
-    must(syscall(SYS_setresuid, uid, uid, uid));
-    hide_process();
-    must(prctl(PR_SET_SECUREBITS, bits));       /* in the box as elsewhere */
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
-    if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
-        _exit(failure);
-}
-
-/* The home that /etc/passwd in the box has for that name or number, or "/". */
-static const char *find_home(const char *whom) {
-    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
-    found = found ? found : find_field("/etc/passwd", text(":x:%s:", whom), 4);
-    return found ? found : "/";
-}
-
-/* In the child, whose root is the box's now: put in it what the command is to
- * find, and become the user that it is to be.  What -e said comes before what
- * we say; the host's environment, which may hold its secrets, is dropped. */
-static void furnish_box(void) {
-    const char *term = getenv("TERM"), *name = opt.user ? opt.user : "root";
-    char own[65];                       /* its hostname */
-    mount_volumes();                    /* first: a home may be one */
-    name = text("%.*s", (int)strcspn(name, ":"), name);
-    must(gethostname(own, sizeof(own)));
-    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                        "/usr/bin:/sbin:/bin"), 0);     /* not if -e has it */
-    set_variable(text("HOME=%s", find_home(name)), 0);
-    set_variable(text("HOSTNAME=%s", own), 0);
-    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
-    environ = opt.variables;                /* the host's is forgotten */
-    /* a whole path is made, as docker */
-    if (opt.workdir) {
-        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir),
-             text("cd %s", opt.workdir));
-        /* has it */
-        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)
-                : must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
-        must(fchdir(dir));
-        close(dir);                     /* it is where we are */
-    }
-    if (opt.read_only) {               /* now all is made */
-        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
-             "mount -o remount,bind,ro /");
-        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
-                   NULL));              /* not /dev, nor the volumes */
-    }
-    if (opt.user)
-        become_user();                  /* who can do none of the above */
 }
 #endif /* WITH_VOLUMES */
 #if WITH_TTY
@@ -3291,7 +3504,7 @@ static void furnish_box(void) {
  * A signal can be sent to a whole group of processes, and a terminal sends its
  * own to a group of its session.  Up to here the box is in the caller's group,
  * where `kill 0` reaches who started it.  From here on it is in a session of
- * its own, and so is each visitor: nothing in it can name a group out here.
+ * its own: nothing in it can name a group out here.
  *
  * What is sent to us we send on, to the group of the box's first process.  And
  * since a session without a terminal has no job control, the box gets one with
@@ -3318,22 +3531,24 @@ static void furnish_box(void) {
  *
  * setsid(2), pty(7), termios(3), cmsg(3).
  */
-#include <sys/mman.h>
-#include <sys/signalfd.h>
-#include <termios.h>
-#include <time.h>
+#include <sys/mman.h>            /* memory that the relay shares with us */
+#include <sys/signalfd.h>        /* signals that poll(2) can wait for */
+#include <termios.h>             /* a terminal's modes */
+#include <time.h>                /* when a key was struck */
 
 enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
+enum { END_OF_INPUT = 4 };              /* ^D */
+enum { WAY_OUT = 0x1d };                /* ^] */
 static int handover_fds[2] = { -1, -1 };        /* sockets: the master's way */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
-static int is_terminal;                 /* whether the caller's input is one */
-static int had_terminal;                /* we were in a session that has one */
-static int is_hung_up;                  /* the box has been told that it ends */
+static int is_terminal;                 /* the caller's input is one */
+static int had_terminal;                /* our session had one at the start */
+static int is_hung_up;                  /* the box was told that it is to end */
 
 /* What the relay knows of the caller's terminal, in memory that it shares with
  * us: if it is killed, or stopped, we put the terminal right. */
 static struct terminal {
-    int is_left;                        /* ^]^]^] was typed */
+    int is_left;                        /* the way out was typed */
     int is_taken;                       /* it is raw, by our doing */
     struct termios found;               /* as it was before */
 } *terminal;
@@ -3356,7 +3571,7 @@ static union {
     char room[CMSG_SPACE(sizeof(int))]; /* for it and the descriptor */
 } parcel = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
                        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
-static char filler;                     /* the byte */
+static char filler;                     /* that byte */
 static struct msghdr message = { .msg_iovlen = 1,
     .msg_iov = &(struct iovec){ &filler, 1 },
     .msg_control = &parcel, .msg_controllen = sizeof(parcel) };
@@ -3366,47 +3581,56 @@ static struct msghdr message = { .msg_iovlen = 1,
 /* Have the terminal FD be as large as the caller's, if the caller has one. */
 static void copy_window_size(int fd) {
     struct winsize size;                /* rows and columns */
+
     if (ioctl(0, TIOCGWINSZ, &size) == 0)
-        ioctl(fd, TIOCSWINSZ, &size);   /* SIGWINCH for its job */
+        ioctl(fd, TIOCSWINSZ, &size);   /* a SIGWINCH for its foreground */
 }
 
 /* In the child: have its terminal, if it has one of its own, as /dev/console,
  * too, where some look for one. */
 static void mount_console(void) {
-    const char *name = box.has_terminal ? ttyname(0) : NULL;
-
     if (!box.has_terminal)
         return;
-    step(12, text("mount(%s, /dev/console, MS_BIND)", name), "mount --bind");
+
+    step(12, "ttyname(0)", "tty");
+    const char *name = ttyname(0);
     require(name != NULL, ENOTTY);
-    close(must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+
+    step(12, text("open(/dev/console), mount(%s, MS_BIND)", name),
+         "mount --bind");
+    int console_fd = must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600));
+    close(console_fd);
     must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
 
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER)", "script");
-    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
-                                   O_CLOEXEC));
+    step(12, "open(/dev/pts/ptmx), ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER)",
+         "script");
+    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
     must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
-    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER,
-                                   O_RDWR | O_NOCTTY));
+    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY));
     copy_window_size(slave_fd);         /* before the command looks */
 
-    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    /* With the message the relay begins to copy.  Our master is closed by
+     * execve(2); until then it does no harm. */
     step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY)", "setsid -c");
-    must(sendmsg(handover_fds[1], &message, 0));        /* the relay wakes up */
+    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    must(sendmsg(handover_fds[1], &message, 0));
     must(ioctl(slave_fd, TIOCSCTTY, 0));
+
+    /* With this the caller's streams, the last ways to it, are gone. */
+    step(12, "dup2(slave, 0 to 2)", NULL);
     for (int stream = 0; stream <= 2; stream++)
-        must(dup2(slave_fd, stream));   /* the caller's are gone */
+        must(dup2(slave_fd, stream));
+    close(slave_fd);
     box.is_on_terminal = 1;
-    close(slave_fd);                    /* the master goes at execve(2) */
 }
 
-/* In the child, or a visitor: leave the caller's session, and with it its
- * terminal and its group.  A child is never the leader of a group, to which the
- * kernel would refuse this. */
+/* In the child: leave the caller's session, and with it its terminal and its
+ * group.  A child is never the leader of a group, to which the kernel would
+ * refuse this.  setsid(2). */
 static void begin_session(void) {
     step(12, "setsid()", "setsid");
     must(setsid());
@@ -3420,6 +3644,7 @@ static void begin_session(void) {
  * our session (-1) knows no such thing, and we may do with it what we like. */
 static int is_in_foreground(void) {
     pid_t group = tcgetpgrp(0);
+
     return group < 0 || group == getpgrp();
 }
 
@@ -3435,11 +3660,12 @@ static int take_terminal(void) {
     if (!is_in_foreground() || tcgetattr(0, &modes) < 0)
         return 0;
     if (terminal->is_taken && !(modes.c_lflag & ISIG))
-        return 1;                       /* still as we made it */
+        return 1;                       /* it is raw, still */
 
     terminal->found = modes;
     terminal->is_taken = 1;
     cfmakeraw(&modes);
+
     sigaddset(&background, SIGTTOU);
     sigprocmask(SIG_UNBLOCK, &background, NULL);
     tcsetattr(0, TCSADRAIN, &modes);
@@ -3455,6 +3681,7 @@ static void restore_terminal(void) {
 
     if (!terminal || !terminal->is_taken || tcgetattr(0, &modes) < 0)
         return;
+
     terminal->is_taken = 0;
     if (is_in_foreground() || !(modes.c_lflag & ISIG))
         tcsetattr(0, TCSADRAIN, &terminal->found);      /* SIGTTOU is held */
@@ -3472,6 +3699,7 @@ struct flow {
 static ssize_t take_bytes(struct flow *flow, int fd) {
     ssize_t got = read(fd, flow->bytes + flow->waiting,
                        sizeof(flow->bytes) - flow->waiting);
+
     if (got > 0)
         flow->waiting += (size_t)got;
     return got;
@@ -3483,6 +3711,7 @@ static int give_bytes(struct flow *flow, int fd) {
 
     if (given < 0)
         return errno == EAGAIN ? 0 : -1;
+
     flow->waiting -= (size_t)given;
     memmove(flow->bytes, flow->bytes + given, flow->waiting);
     return 0;
@@ -3491,22 +3720,24 @@ static int give_bytes(struct flow *flow, int fd) {
 /* Is the third ^] within a second among these bytes?  It is the way out of a
  * box that listens to nothing.  The two before it go there, like all else. */
 static int is_way_out(const char *typed, size_t length) {
-    static int count;                   /* of those typed in a row */
-    static long long first;             /* when the first was, in ms */
+    static int count;                   /* how many were typed in a row */
+    static long long first;             /* when the first of them was, in ms */
     struct timespec clock;
 
     clock_gettime(CLOCK_MONOTONIC, &clock);
-    long long ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+    long long now_ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+
     for (size_t i = 0; i < length; i++) {
-        if (typed[i] != 0x1d) {
+        if (typed[i] != WAY_OUT) {
             count = 0;
             continue;
         }
-        if (count == 0 || ms - first > 1000) {
+        if (count == 0 || now_ms - first > 1000) {
             count = 0;
-            first = ms;
+            first = now_ms;
         }
-        if (++count == 3)
+        count++;
+        if (count == 3)
             return 1;
     }
     return 0;
@@ -3519,11 +3750,12 @@ struct relay {
     int slave_fd;                       /* one of our own: see open_slave() */
     int parent_fd;                      /* -1 when the parent has hung up */
     int signal_fd;
-    int patience;                       /* ms until the next ^D, or for ever */
-    size_t rest;                        /* shown after the parent's end */
-    struct flow typed, shown;
+    int patience;                       /* ms until the next ^D, or -1: none */
+    size_t rest;                        /* to read after the parent's end */
+    struct flow typed, shown;           /* to the box, and from it */
 };
 enum { KEYS, SCREEN, MASTER, PARENT, SIGNALS, ENDS };   /* what it polls */
+enum { LOOK_AGAIN = 200 };              /* ms */
 
 /* As long as some slave is open the master is told nothing of an end.  The box
  * may close all of its own, and open one again: so we hold one as well.  When
@@ -3535,42 +3767,56 @@ static void open_slave(struct relay *r) {
                             O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Sleep until there is something to do.  Of a terminal that we do not read now
- * we still want to know when it is closed (POLLHUP), and whether we are in its
- * foreground again.  The end of our input is ^D for the box, and again 200 ms
- * later for whoever reads next. */
-static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
-    int is_ours = !is_terminal || take_terminal();
+/* Say what poll(2) is to wait for; -1 is not looked at.  Of a terminal that we
+ * do not read now we still want to know when it is closed: POLLHUP, which is
+ * always told. */
+static void choose_ends(const struct relay *r, int is_ours,
+                        struct pollfd ends[ENDS]) {
+    int has_room = r->shown.waiting < sizeof(r->shown.bytes);
     int may_read = is_ours && r->typed.waiting < sizeof(r->typed.bytes);
-    int must_look = !is_ours || r->slave_fd < 0;
-    size_t room = sizeof(r->shown.bytes) - r->shown.waiting;
 
     for (int i = 0; i < ENDS; i++)
-        ends[i] = (struct pollfd){ .fd = -1 };  /* not looked at */
+        ends[i] = (struct pollfd){ .fd = -1 };
+
     if (may_read || is_terminal)
         ends[KEYS].fd = r->input_fd;
     if (may_read)
         ends[KEYS].events = POLLIN;
     if (r->shown.waiting > 0)
         ends[SCREEN] = (struct pollfd){ .fd = 1, .events = POLLOUT };
+
     if (r->slave_fd >= 0)
         ends[MASTER].fd = r->master_fd;
-    if (room > 0)
+    if (has_room)
         ends[MASTER].events |= POLLIN;
     if (r->typed.waiting > 0)
         ends[MASTER].events |= POLLOUT;
-    ends[PARENT].fd = r->parent_fd;     /* hang-up is always told */
-    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
 
-    int ready = poll(ends, ENDS, must_look ? 200 : r->patience);
+    ends[PARENT].fd = r->parent_fd;     /* POLLHUP */
+    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
+}
+
+/* Sleep until there is something to do, or it is time to see whether we are in
+ * the foreground of the caller's terminal again, or can open a slave.  The end
+ * of our input is ^D for the box, and again later for whoever reads next. */
+static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
+    int is_ours = !is_terminal || take_terminal();
+    int timeout = r->patience;
+
+    if (!is_ours || r->slave_fd < 0)
+        timeout = LOOK_AGAIN;
+    choose_ends(r, is_ours, ends);
+    int ready = poll(ends, ENDS, timeout);
+
     if (ready == 0 && r->patience > 0 && r->typed.waiting == 0) {
-        r->typed.bytes[0] = 4;          /* ^D */
+        r->typed.bytes[0] = END_OF_INPUT;
         r->typed.waiting = 1;
     }
 }
 
 /* Take what was typed.  On the way out we do not end ourselves: that would hang
- * up, and the box might end by this before the parent, woken up, kills it. */
+ * up, and the box might end by this before the parent, woken up, kills it.  Of
+ * a terminal poll(2) tells that it is closed; any other input has an end. */
 static void take_keys(struct relay *r) {
     char *typed = r->typed.bytes + r->typed.waiting;
     ssize_t got = take_bytes(&r->typed, 0);
@@ -3582,8 +3828,9 @@ static void take_keys(struct relay *r) {
         }
     } else if (got == 0 || (got < 0 && errno != EAGAIN)) {
         r->input_fd = -1;
-        r->patience = 200;
-        r->typed.bytes[r->typed.waiting++] = 4; /* there was room */
+        r->patience = LOOK_AGAIN;
+        *typed = END_OF_INPUT;          /* there was room to read */
+        r->typed.waiting++;
     }
 }
 
@@ -3596,6 +3843,28 @@ static void take_event(struct relay *r) {
         copy_window_size(r->master_fd);
 }
 
+/* Take what the box shows, if there is room for it.  Returns whether there may
+ * be more: always until the parent has hung up, and then until all that the
+ * pair still holds is taken and shown. */
+static int take_shown(struct relay *r) {
+    if (r->shown.waiting == sizeof(r->shown.bytes))
+        return 1;
+
+    ssize_t got = take_bytes(&r->shown, r->master_fd);
+    if (got < 0 && errno != EAGAIN) {
+        close(r->slave_fd);
+        r->slave_fd = -1;               /* open_slave() opens the next */
+    }
+    if (r->parent_fd >= 0)
+        return 1;
+    if (got <= 0)
+        return r->shown.waiting > 0;
+
+    if ((size_t)got < r->rest)
+        r->rest -= (size_t)got;
+    return r->rest > 0;
+}
+
 /*
  * In the relay: copy until the terminal is closed, or nobody looks any more at
  * what it shows, or the parent has hung up, and then what the pair still holds,
@@ -3603,8 +3872,9 @@ static void take_event(struct relay *r) {
  * not read cannot keep its own output from being shown.
  */
 static void copy_both_ways(struct relay *r) {
+    struct pollfd ends[ENDS];
+
     for (;;) {
-        struct pollfd ends[ENDS];
         open_slave(r);
         wait_for_ends(r, ends);
 
@@ -3623,19 +3893,20 @@ static void copy_both_ways(struct relay *r) {
          * so this comes first, and the read after it. */
         if (ends[PARENT].revents)
             r->parent_fd = -1;
-        if (r->shown.waiting == sizeof(r->shown.bytes))
-            continue;
-        ssize_t got = take_bytes(&r->shown, r->master_fd);
-        if (got < 0 && errno != EAGAIN) {
-            close(r->slave_fd);
-            r->slave_fd = -1;           /* open_slave() opens the next */
-        }
-        if (r->parent_fd >= 0)
-            continue;
-        r->rest -= got > 0 && (size_t)got < r->rest ? (size_t)got : 0;
-        if (r->rest == 0 || (got <= 0 && r->shown.waiting == 0))
+        if (!take_shown(r))
             return;
     }
+}
+
+/* Sleep until the child sends the master.  Returns -1 if no child ever does. */
+static int receive_master(void) {
+    int master_fd;
+
+    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||
+        !CMSG_FIRSTHDR(&message))
+        return -1;
+    memcpy(&master_fd, CMSG_DATA(&parcel.head), sizeof(master_fd));
+    return master_fd;
 }
 
 /* The relay: a process of its own, with our signals held. */
@@ -3645,26 +3916,27 @@ static _Noreturn void run_relay(void) {
     sigset_t heard = awaited;
 
     /* It keeps its streams and the socket, and neither another descriptor nor
-     * our folder, or the launcher of -d would wait for it. */
+     * our folder: it may outlive us, and nobody is to wait for it. */
     dup2(handover_fds[0], RELAY_FD);
     syscall(SYS_close_range, RELAY_FD + 1U, ~0U, 0);
     chdir("/");
+
     signal(SIGTTOU, SIG_DFL);           /* see take_terminal() */
     sigaddset(&heard, SIGTTOU);
     sigaddset(&heard, SIGCONT);
     sigprocmask(SIG_BLOCK, &heard, NULL);
     r.signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
 
-    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||   /* sleeps */
-        !CMSG_FIRSTHDR(&message))
-        _exit(0);                       /* no child ever sent one */
-    memcpy(&r.master_fd, CMSG_DATA(&parcel.head), sizeof(r.master_fd));
+    r.master_fd = receive_master();     /* sleeps */
+    if (r.master_fd < 0)
+        _exit(0);
     copy_window_size(r.master_fd);
-    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
+    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll(2) waits */
 #if WITH_DETACH
     if (opt.detach)
         r.input_fd = -1;                /* nobody types */
 #endif
+
     copy_both_ways(&r);
     restore_terminal();
     _exit(0);
@@ -3672,10 +3944,12 @@ static _Noreturn void run_relay(void) {
 
 /* --- The parent -------------------------------------------------------- */
 
-static int has_terminal(void) {         /* our session, still? */
-    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    close(fd);
-    return fd >= 0;
+/* Does our session have a terminal, still?  tty(4). */
+static int has_terminal(void) {
+    int terminal_fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    close(terminal_fd);
+    return terminal_fd >= 0;
 }
 
 /* Send SIG to the whole group of the box's first process, whose number nobody
@@ -3691,20 +3965,23 @@ static void signal_group(int sig) {
 static void hang_up(void) {
     if (is_hung_up)
         return;
+
     is_hung_up = 1;
     signal_group(SIGHUP);
-    signal_group(SIGCONT);              /* or one that is stopped would wait */
-    alarm(10);
+    signal_group(SIGCONT);              /* what is stopped takes no SIGHUP */
+    alarm(10);                          /* seconds */
 }
 
-/* What does the relay tell?  If it has ended, nobody is left who looks at the
- * box's terminal. */
+/* See what the relay has to say.  If it has ended, nobody is left who looks at
+ * the box's terminal; and it may have been killed, before it could put right
+ * the caller's. */
 static void watch_relay(void) {
     if (terminal && terminal->is_left)
         signal_group(SIGKILL);
+
     if (relay_pid > 0 && waitpid(relay_pid, NULL, WNOHANG) == relay_pid) {
         relay_pid = 0;
-        restore_terminal();             /* it may have been killed */
+        restore_terminal();
         hang_up();
     }
 }
@@ -3714,12 +3991,12 @@ static void watch_relay(void) {
  * and the terminal put right.  After `fg` or `bg` all go on, and the relay sees
  * where we are.  An init has its command stop, and must not be stopped. */
 static void stop_with_box(int sig) {
-    siginfo_t info;
-
     int stop = SIGSTOP;
+    siginfo_t info;                     /* waitid(2) wants it */
+
 #if WITH_VOLUMES
     if (opt.init)
-        stop = SIGTSTP;                 /* its init deals with that */
+        stop = SIGTSTP;                 /* see pass_to_command() */
 #endif
     signal_group(stop);
     if (relay_pid > 0) {
@@ -3727,6 +4004,7 @@ static void stop_with_box(int sig) {
         waitid(P_PID, (id_t)relay_pid, &info, WSTOPPED | WEXITED | WNOWAIT);
         restore_terminal();
     }
+
     stop_ourselves(sig);
     signal_group(SIGCONT);
     if (relay_pid > 0)
@@ -3738,6 +4016,8 @@ static void stop_with_box(int sig) {
  * relay sees to it. */
 static void pass_to_group(const siginfo_t *info) {
     int sig = info->si_signo;
+    int is_for_relay = sig == SIGWINCH && info->si_code == SI_KERNEL &&
+                    box.has_terminal;
 
     if (is_stop(sig))
         stop_with_box(sig);
@@ -3745,9 +4025,9 @@ static void pass_to_group(const siginfo_t *info) {
         hang_up();
     else if (sig == SIGALRM && is_hung_up)
         signal_group(SIGKILL);
-    else if (sig != SIGCHLD && !(sig == SIGWINCH && box.has_terminal &&
-                                 info->si_code == SI_KERNEL))
+    else if (sig != SIGCHLD && !is_for_relay)
         signal_group(sig);
+
     watch_relay();
 }
 
@@ -3758,18 +4038,20 @@ static void choose_terminal(void) {
     int is_ours = 1;
 
     for (int stream = 0; stream <= 2; stream++)
-        is_ours = is_ours && tcgetpgrp(stream) == getpgrp();
+        if (tcgetpgrp(stream) != getpgrp())
+            is_ours = 0;
 #if WITH_DETACH
-    is_ours = is_ours && !opt.detach;   /* nobody sits there */
+    if (opt.detach)
+        is_ours = 0;                    /* nobody sits there */
 #endif
     box.has_terminal = opt.terminal || is_ours;
 
     /* In the background a box would take from the terminal what is typed for
      * others: from another session, the kernel would not keep it from that. */
     if (!box.has_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
-        step(12, "open(/dev/null)", "</dev/null");
-        int null = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
-        must(dup2(null, 0));
+        step(12, "open(/dev/null), dup2(0)", "</dev/null");
+        int input_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        must(dup2(input_fd, 0));
     }
     had_terminal = has_terminal();
 }
@@ -3791,6 +4073,7 @@ static void start_relay(void) {
     terminal = mmap(NULL, sizeof(*terminal), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(terminal != MAP_FAILED, errno);
+
     is_terminal = isatty(0);            /* or it is a pipe, say */
     relay_pid = must(fork());
     if (relay_pid == 0)
@@ -3799,14 +4082,15 @@ static void start_relay(void) {
 }
 
 /* After the end: hang up, and let the relay show what is left.  Who keeps the
- * slave open, as a visitor's daemon may, is not waited for. */
+ * slave open, as a daemon may, is not waited for.  The relay may be stopped, or
+ * have been killed before it could put the terminal right. */
 static void end_relay(void) {
-    close(handover_fds[1]);             /* the child has none by now */
+    close(handover_fds[1]);
     if (relay_pid > 0) {
-        kill(relay_pid, SIGCONT);       /* it may be stopped */
+        kill(relay_pid, SIGCONT);
         waitpid(relay_pid, NULL, 0);
     }
-    restore_terminal();                 /* or have been killed */
+    restore_terminal();
 }
 #endif /* WITH_TTY */
 
