@@ -4114,20 +4114,19 @@ static void end_relay(void) {
  * it started, for numbers are used again.  The commands, which look at that,
  * come near the end.  setsid(2), pidfd_open(2), proc(5).
  */
-#include <sys/signalfd.h>        /* signals, to be polled for */
-#include <time.h>                /* when */
+#include <sys/signalfd.h>       /* signals, to be polled for */
+#include <time.h>               /* when */
 
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
 static long long created, started;      /* seconds since 1970 */
-/* a pipe: one byte when the box runs */
-static int launcher_fd = -1;
-/* pipes: see refusal; what it prints */
-static int refusal_fds[2], output_fds[2];
-static int signal_fd, log_fd = -1;       /* a signalfd; the file log */
-static int turn_fd = -1;                   /* a folder: it is ours to act on */
-static int supervisor_pidfd = -1;             /* a pidfd: see find_status() */
-/* the folder upper: it is being made */
-static int making_fd;
+static int launcher_fd = -1;            /* a pipe: a byte when the box runs */
+static int refusal_fds[2];              /* a pipe: a byte for a failure */
+static int output_fds[2];               /* a pipe: what the box prints */
+static int signal_fd;                   /* a signalfd, to poll for signals */
+static int log_fd = -1;                 /* the file log */
+static int turn_fd = -1;                /* a folder: it is ours to act on */
+static int making_fd;                   /* the folder upper: it is being made */
+static int supervisor_pidfd = -1;       /* who supervises: find_status() */
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
@@ -4174,69 +4173,107 @@ static const struct hint detach_hints[] = {
 static struct given { const struct option *option; const char *value; }
     given[512];
 
+/* Note that option O was given with VALUE: the record tells so. */
 static void remember(const struct option *o, const char *value) {
     static size_t count;
 
-    if (count == LENGTH(given) - 1)     /* the last stays empty */
+    if (count == LENGTH(given) - 1)     /* the last one stays empty */
         refuse("use fewer", "too many options: --%s", o->name);
-    given[count++] = (struct given){ o, value };
+    given[count] = (struct given){ o, value };
+    count++;
 }
 
-/* Add to the record; what does not fit is seen at the end. */
+/* printf to the end of the draft.  What does not fit is left out, but counted:
+ * replace_record() refuses a draft that is too long. */
 PRINTF(1) static void add(const char *format, ...) {
     va_list args;
+
     va_start(args, format);
-    if (draft_length < sizeof(draft))         /* there is room */
+    if (draft_length < sizeof(draft))
         draft_length += (size_t)vsnprintf(draft + draft_length,
                                           sizeof(draft) - draft_length,
-                                    format, args);
+                                          format, args);
     va_end(args);
 }
 
 /* Add AFTER and then WORD, so that a value is one line and its words stay
  * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
 static void add_word(const char *after, const char *word) {
-    add("%s%s", after, *word ? "" : "\\e");
-    for (; *word; word++)
-        add(strchr(" \\\n", *word) ? "\\%c" : "%c", /* has it a meaning? */
-            *word == '\n' ? 'n' : *word);
+    add("%s", after);
+    if (*word == '\0')
+        add("\\e");
+
+    for (; *word; word++) {
+        if (*word == '\n')
+            add("\\n");
+        else if (*word == ' ' || *word == '\\')
+            add("\\%c", *word);
+        else
+            add("%c", *word);
+    }
 }
 
-/* Make what add_word() wrote at FROM a string again, in its place.  Returns the
- * next word, or NULL. */
+/* Make what add_word() wrote at FROM a string again, in its place: that is
+ * never longer.  Returns the next word, or NULL. */
 static char *take_word(char *from) {
-    char *to = from;                    /* never ahead of it */
-    for (; *from && *from != ' '; from++)
-        if (*from != '\\' || !from[1])
-            *to++ = *from;              /* as it is */
-        else if (*++from != 'e')
-            *to++ = (char)(*from == 'n' ? '\n' : *from);
-    char *next = *from ? from + 1 : NULL;
-    *to = '\0';                         /* maybe where the blank was */
+    char *to = from;
+
+    for (; *from && *from != ' '; from++) {
+        if (*from != '\\' || !from[1]) {
+            *to++ = *from;
+            continue;
+        }
+        from++;                         /* past the backslash */
+        if (*from == 'n')
+            *to++ = '\n';
+        else if (*from != 'e')
+            *to++ = *from;
+    }
+
+    /* The string may end where the blank was: look at that first. */
+    char *next = NULL;
+    if (*from)
+        next = from + 1;
+    *to = '\0';
     return next;
 }
 
-/* The file that is to be the next record, with ROOM on the disk, in bytes: a
- * descriptor. */
-static int open_new_record(off_t room) {
-    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
-                              O_NOFOLLOW | O_CLOEXEC, 0600));
-    errno = room ? posix_fallocate(fd, 0, room) : 0;
-    require(errno == 0 || errno == EOPNOTSUPP, errno);  /* as on old NFS */
-    return fd;
+/* Add the box's command to the draft, as its last line: who finds it knows that
+ * the record is whole.  A box that goes when it ends is never started again, so
+ * its record need not hold all the words of a very long command. */
+static void add_command(void) {
+    size_t options_end = draft_length;
+    const char *after = "\ncommand=";
+
+    for (char **word = box.argv; *word; word++) {
+        add_word(after, *word);
+        after = " ";
+    }
+
+    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
+        options_end < sizeof(draft)) {
+        draft_length = options_end;
+        add("\ncommand=...");
+    }
+    add("\n");
 }
 
-/* Write the record: a new file takes the old one's place, so whoever reads it
- * finds one or the other, never half of one, even after a crash. */
-static void write_record(const char *status, const char *exit_code) {
-    draft_length = 0;                         /* anew */
+/* Make the draft a record that tells how the box is: its STATUS, "running" or
+ * "exited", and its EXIT_CODE, "" as long as it has none.  Then come the
+ * options, by which it can be run again. */
+static void draft_record(const char *status, const char *exit_code) {
+    long long finished = 0;
+
+    if (*exit_code)
+        finished = time(NULL);
+    draft_length = 0;
     add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
         "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
         "finished=%lld", box.id, box.name, status, exit_code, box.pid,
-        start_time(box.pid), getpid(), boot_id(), created, started,
-        *exit_code ? (long long)time(NULL) : 0LL);
+        start_time(box.pid), getpid(), boot_id(), created, started, finished);
     add_word("\nimage=", rootfs->path); /* a full path */
-    add_word("\ndirectory=", directory); /* of those that are not */
+    add_word("\ndirectory=", directory);        /* where relative ones begin */
+
     for (struct given *g = given; g->option; g++)
         if (!g->option->is_passing)
             add_word(text("\n%s=", g->option->name),
@@ -4245,33 +4282,58 @@ static void write_record(const char *status, const char *exit_code) {
     for (char **variable = opt.variables; *variable; variable++)
         add_word("\nenv=", *variable);
 #endif
-    size_t options = draft_length;            /* the end of those */
-    for (char **word = box.argv; *word; word++) /* last: see read_record() */
-        add_word(word == box.argv ? "\ncommand=" : " ", *word);
-    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
-        options < sizeof(draft)) {
-        /* nobody will start it again, so it */
-        draft_length = options;
-        add("\ncommand=...");           /* need not hold all words */
+    add_command();
+}
+
+/* The file that is to be the next record, with ROOM on the disk, in bytes: a
+ * descriptor.  posix_fallocate(3) returns its error; old NFS has no such call.
+ */
+static int open_new_record(off_t room) {
+    step(13, text("open(%s/config.new)", box.name), NULL);
+    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
+                         O_NOFOLLOW | O_CLOEXEC, 0600));
+
+    if (room > 0) {
+        step(13, text("fallocate(%s/config.new)", box.name), NULL);
+        int error = posix_fallocate(fd, 0, room);
+        require(error == 0 || error == EOPNOTSUPP, error);
     }
-    add("\n");
-    step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
-    /* its reader would say so */
+    return fd;
+}
+
+/* Write the draft to the disk.  CALL is what the step is called.  A new file
+ * takes the old one's place, so whoever reads it finds one or the other, never
+ * half of one, even after a crash: so a record that is to outlive us is on the
+ * disk before it has its name. */
+static void replace_record(const char *call) {
+    step(13, call, NULL);
     require(draft_length < sizeof(draft) - 1, E2BIG);
-    int fd = open_new_record(0);        /* it may have room already */
-    ssize_t written = must(write(fd, draft, strlen(draft)));
-    require(written == (ssize_t)strlen(draft), ENOSPC);
-    must(ftruncate(fd, (off_t)strlen(draft)));
+
+    int fd = open_new_record(0);        /* may be longer, to have room */
+    step(13, call, NULL);               /* with ftruncate() and fsync() */
+    ssize_t written = must(write(fd, draft, draft_length));
+    require(written == (ssize_t)draft_length, ENOSPC);
+    must(ftruncate(fd, (off_t)draft_length));
     if (box.is_kept)
-        must(fsync(fd));                /* on the disk before it has its name */
+        must(fsync(fd));
     close(fd);
+
+    step(13, text("rename(%s/config.new)", box.name), NULL);
     must(renameat(folder_fd, "config.new", folder_fd, "config"));
 }
 
-/* At exit(3), when all else is done. */
+/* Write the box's record: see draft_record(). */
+static void write_record(const char *status, const char *exit_code) {
+    draft_record(status, exit_code);
+    replace_record(text("write(%s/config, status=%s)", box.name, status));
+}
+
+/* At exit(3), when all else is done: record how the box ended, if it is to
+ * stay, which the mode of its folder tells.  See keep_box(). */
 static void record_end(void) {
-    struct stat st;                     /* its mode: see keep_box() */
-    if (folder_fd < 0)                     /* no box was made */
+    struct stat st;
+
+    if (folder_fd < 0)                  /* no box was made */
         return;
     step(13, text("fstat(%s)", box.name), NULL);
     must(fstat(folder_fd, &st));
@@ -4281,259 +4343,364 @@ static void record_end(void) {
 
 /* The value of KEY in the record that was read, or NULL. */
 static char *value_of(const char *key) {
-    size_t end = strlen(key);           /* of it in the line */
+    size_t length = strlen(key);
+
     for (char *line = record; *line; line += strlen(line) + 1)
-        if (strncmp(line, key, end) == 0 && line[end] == '=')
-            return line + end + 1;
+        if (strncmp(line, key, length) == 0 && line[length] == '=')
+            return line + length + 1;
     return NULL;
 }
 
-/* Copy the file config of the folder DIR, as it is, to the record.  What is no
- * file that one may read is no record.  Whatever else keeps us from reading it,
- * a full table of files or a bad disk, says nothing of the record: there may be
- * nothing wrong with it, and nobody is to be told to remove the box. */
-static void copy_record(int dir, const char *name) {
-    char *all = try_to_read(dir, "config");
+/* Copy the file config of the folder DIR_FD, as it is, to the record.  What is
+ * no file that one may read is no record.  Whatever else keeps us from reading
+ * it, a full table of files or a bad disk, says nothing of the record: there
+ * may be nothing wrong with it, and nobody is to be told to remove the box. */
+static void copy_record(int dir_fd, const char *name) {
+    char *all = try_to_read(dir_fd, "config");
+
     if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
         errno != ELOOP && errno != EACCES) {
         step(13, text("read(%s/config)", name), NULL);
         die();
     }
-    strcpy(record, all ? all : "");     /* of the same size */
+    if (!all)
+        all = "";
+    strcpy(record, all);                /* its buffer is of the same size */
 }
 
-/* Read the record of the box NAME, whose folder is DIR, and make each line of
- * it a string.  Returns 0, or -1 if it is not whole, or another's: then nothing
- * of it is believed, or left.  Since the command comes last, who finds that
- * finds all options. */
-static int read_record(int dir, const char *name) {
-    static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
-        "created", "started", "finished", "name", "id", "status", "exit_code",
-        "boot_id", "image", "directory", "command" };
-    unsigned long long number;          /* the first six are, two of them int */
-    int good = 1;
-    copy_record(dir, name);
-    for (char *line = record; good && *line; line += strlen(line) + 1) {
-        char *end = strchr(line, '\n'); /* or it was cut off */
-        good = end && memchr(line, '=', (size_t)(end - line));
-        if (good)                       /* take_record() counts on a '=' */
-            *end = '\0';
+/* Make each line of the record a string.  Returns 0, or -1 if one of them was
+ * cut off or has no '=', which set_recorded() counts on. */
+static int split_record(void) {
+    for (char *line = record; *line; line += strlen(line) + 1) {
+        char *end = strchr(line, '\n');
+        if (!end || !memchr(line, '=', (size_t)(end - line)))
+            return -1;
+        *end = '\0';
     }
-    for (size_t i = 0; good && i < LENGTH(keys); i++)
-        good = value_of(keys[i]) && (i >= 6 ||
-               parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,
-                            &number) == 0);
-    if (good && strcmp(value_of("name"), name) == 0 &&
-        (strcmp(value_of("status"), "running") == 0 ||
-         strcmp(value_of("status"), "exited") == 0))
+    return 0;
+}
+
+/* Is the record, as split_record() leaves it, one that write_record() wrote for
+ * the box NAME?  Since the command is written last, a record that has it has
+ * all options. */
+static int is_whole(const char *name) {
+    static const struct { const char *key; unsigned long long most; } needed[] =
+    {
+        { "pid", INT_MAX }, { "supervisor_pid", INT_MAX },
+        { "pid_start", LLONG_MAX }, { "created", LLONG_MAX },
+        { "started", LLONG_MAX }, { "finished", LLONG_MAX },
+        { "name", 0 }, { "id", 0 }, { "status", 0 },    /* 0: any text */
+        { "exit_code", 0 }, { "boot_id", 0 }, { "image", 0 },
+        { "directory", 0 }, { "command", 0 },
+    };
+    unsigned long long number;
+
+    for (size_t i = 0; i < LENGTH(needed); i++) {
+        const char *value = value_of(needed[i].key);
+        if (!value)
+            return 0;
+        if (needed[i].most > 0 &&
+            parse_number(value, 0, needed[i].most, &number) < 0)
+            return 0;
+    }
+    return strcmp(value_of("name"), name) == 0 &&
+           (strcmp(value_of("status"), "running") == 0 ||
+            strcmp(value_of("status"), "exited") == 0);
+}
+
+/* Read the record of the box NAME, whose folder is DIR_FD.  Returns 0, or -1 if
+ * it is not whole, or another's: then nothing of it is left, or a number in it
+ * might be believed and that process killed. */
+static int read_record(int dir_fd, const char *name) {
+    copy_record(dir_fd, name);
+    if (split_record() == 0 && is_whole(name))
         return 0;
-    record[0] = '\0';                   /* end_box() would signal its pid */
+
+    record[0] = '\0';
     return -1;
+}
+
+/* What we say from now on is in the log, if there is one. */
+static void speak_in_log(void) {
+    if (log_fd >= 0)
+        told_fd = log_fd;
 }
 
 /* What the box prints cannot be read: say so in the log, where who misses it
  * will look, and let the box know, by EPIPE, that nobody reads. */
 static void give_up_output(void) {
-    told_fd = log_fd >= 0 ? log_fd : told_fd;
+    speak_in_log();
     step(13, "read(output)", NULL);
     complain();
     close(output_fds[0]);
     output_fds[0] = -1;
 }
 
-/* Write to the log what the box has printed; returns 0 when no more can come.
- * Two files of half its size each: when one is full, the older is dropped.  If
- * the disk is full, a part is lost: the box is not to wait for it. */
+/* Open the file log, to add to it.  Returns a descriptor, or -1 with errno. */
+static int open_log(void) {
+    return openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
+                  O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* Write to the log what the box has printed; returns 0 or less when no more can
+ * come.  Two files of half its size each: when one is full, the older is
+ * dropped.  If the disk is full, a part is lost: the box is not to wait for it,
+ * and a log that could not be opened is tried again. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
     ssize_t got = read(output_fds[0], buffer, sizeof(buffer));
+
     if (got < 0)
         give_up_output();
-    if (got > 0 &&
-        lseek(log_fd, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
+    if (got <= 0)
+        return got;
+
+    if (lseek(log_fd, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
         renameat(folder_fd, "log", folder_fd, "log.1");
-        close(log_fd);                 /* it is log.1 now */
+        close(log_fd);                  /* it is log.1 now */
         log_fd = -1;
     }
-    if (got > 0 && log_fd < 0)         /* or there was no room for it before */
-        log_fd = openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
-                         O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (got > 0)
-        write(log_fd, buffer, (size_t)got);    /* or less, on a full disk */
+    if (log_fd < 0)
+        log_fd = open_log();
+    write(log_fd, buffer, (size_t)got);
     return got;
 }
 
-/* The box is to stay when it ends, and its record to tell how. */
+/* The box is to stay when it ends, and its record to tell how: the sticky bit
+ * of its folder says so, to us and to whoever finds the folder. */
 static void keep_box(void) {
     step(13, text("fchmod(%s, S_ISVTX)", box.name), "chmod +t");
-    /* remove_box() looks at it */
     must(fchmod(folder_fd, S_ISVTX | 0755));
 }
 
-/* Send the launcher its byte.  Without it that would take the box for failed,
- * and wait for our end: so it is to fail, and a new one to leave nothing.  If
- * somebody killed the launcher, the box runs on. */
+/* Send the launcher its byte.  Without it the launcher would take the box for
+ * failed, and wait for our end: so it is to fail, and a new one to leave
+ * nothing.  If somebody killed the launcher (EPIPE), the box runs on. */
 static void say_it_runs(void) {
-    if (write(launcher_fd, "", 1) == 1 || errno == EPIPE)
+    ssize_t written = write(launcher_fd, "", 1);
+    int error = errno;
+
+    if (written == 1 || error == EPIPE)
         return;
-    int error = errno;                  /* of the write */
     if (!box.has_folder)
-        fchmod(folder_fd, 0755);           /* no longer to be kept */
+        fchmod(folder_fd, 0755);        /* no longer to be kept */
     step(13, "write(ready)", NULL);
-    errno = error;
-    die();
+    require(written == 1, error);
 }
 
-/* The child is let go: see whether it becomes the command, and tell the
- * launcher.  execve(2) closes the pipe's other end; a byte in it is a failure,
- * which the child has explained itself.  From then on nothing of the caller's
- * is held: not its terminal, nor its pipes, nor its folder. */
-static void tell_launcher(void) {
+/* Has the child become the command?  execve(2) closes its end of the pipe, and
+ * then a read finds the end of file; a byte in it is a failure, which the child
+ * has explained itself. */
+static int has_become_command(void) {
     char byte;
-    /* the child alone has this end now */
-    close(refusal_fd);
+
+    close(refusal_fd);                  /* only the child has this end now */
     refusal_fd = -1;
     ssize_t got = read(refusal_fds[0], &byte, 1);
     if (got < 0) {                      /* nobody knows how it is */
         step(13, "read(refusals)", NULL);
         die();
     }
-    int runs = got == 0;
-    if (runs && box.is_kept)                /* what never ran is removed */
+    return got == 0;
+}
+
+/* The child is let go: see whether it becomes the command, and tell the
+ * launcher.  From then on nothing of the caller's is held: not its terminal,
+ * nor its pipes, nor its folder. */
+static void tell_launcher(void) {
+    int runs = has_become_command();
+
+    /* What never ran is removed, and its output not waited for: somebody may
+     * still have the pipe open. */
+    if (runs && box.is_kept)
         keep_box();
-    if (!runs)                          /* nor is its output waited for: its */
-        log_fd = -1;                   /* relay has the pipe open, still */
-    flock(turn_fd, LOCK_UN);               /* start's; to close it would undo */
-    if (runs)                           /* the lock by which we live */
+    if (!runs)
+        log_fd = -1;
+
+    /* Told now: when the launcher knows, nobody listens any more. */
+    step(13, "dup2(/dev/null), chdir(/)", NULL);
+
+    /* Let other commands have the box.  To close TURN_FD would undo the lock by
+     * which we live: fcntl's go with any descriptor of the file. */
+    flock(turn_fd, LOCK_UN);
+    if (runs)
         say_it_runs();
     close(launcher_fd);
-    launcher_fd = -1;                      /* it has been told */
-    close(told_fd);                        /* the caller's standard error */
-    told_fd = 2;                           /* where nobody listens, as yet */
-    must(dup2(0, 1));                   /* /dev/null; and the box alone has */
-    must(dup2(0, 2));                   /* the other end of output */
+    launcher_fd = -1;
+
+    /* Streams 1 and 2 are the output pipe.  Once the box alone has that end,
+     * the pipe ends with the box. */
+    close(told_fd);                     /* the caller's standard error */
+    told_fd = 2;
+    must(dup2(0, 1));                   /* /dev/null */
+    must(dup2(0, 2));
     must(chdir("/"));
 }
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    struct pollfd from[2] = { { .fd = output_fds[0], .events = POLLIN },
-                              { .fd = signal_fd, .events = POLLIN } };
-    if (launcher_fd >= 0)                  /* the first time */
+    enum { PRINTED, SIGNALLED };          /* what is polled */
+    struct pollfd from[] = {
+        [PRINTED] = { .fd = output_fds[0], .events = POLLIN },
+        [SIGNALLED] = { .fd = signal_fd, .events = POLLIN },
+    };
+
+    if (launcher_fd >= 0)               /* it has not been told yet */
         tell_launcher();
-    while (!from[1].revents) {          /* no signal */
+    while (!from[SIGNALLED].revents) {
         if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
-            continue;                   /* revents is not what it says */
-        if (from[0].revents && take_output() <= 0)
-            from[0].fd = -1;            /* nobody is left who could write */
+            continue;                   /* it has not set revents */
+        if (from[PRINTED].revents && take_output() <= 0)
+            from[PRINTED].fd = -1;       /* nobody is left who could write */
     }
 }
 
-/* After the end: take what is still on its way, for two seconds at most, as
- * somebody may hold the other end.  What we say from now on is in the log. */
+/* After the end: take what is still on its way.  Somebody who has the other end
+ * open may never close it, so two seconds of silence are enough. */
 static void end_output(void) {
     struct pollfd from = { .fd = output_fds[0], .events = POLLIN };
     int ready = 1;
+
     while (log_fd >= 0 && ready > 0 && from.fd >= 0) {
-        ready = poll(&from, 1, 2000);
+        ready = poll(&from, 1, 2000);   /* ms */
         if (ready > 0 && take_output() <= 0)
             from.fd = -1;
     }
-    told_fd = log_fd >= 0 ? log_fd : told_fd;
+
+    speak_in_log();
     if (ready < 0) {                    /* some of it may be lost */
         step(13, "poll(output)", NULL);
         complain();
     }
 }
 
-/* Before the clone: have a lock that goes on to the child, which loses it when
- * it becomes the command: until then the box is being made, and not visited. */
+/* Before the clone: have a lock that goes on to the child.  The child loses it
+ * when it becomes the command: until then the box is in the making, and nobody
+ * else has any business in it. */
 static void begin_making(void) {
-    step(13, "flock(upper)", NULL);
+    step(13, "open(upper), flock(upper)", NULL);
     making_fd = must(openat(folder_fd, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making_fd, LOCK_EX));
 }
 
-/* The child is at the gate: write the box's first record. */
+/* The child is at the gate: write the box's first record, before it runs.  At
+ * its end the disk may be full, of the box's own files even, so the record that
+ * will tell of the end, which is a little longer, has its room from now on. */
 static void begin_record(void) {
-    close(making_fd);                      /* the child's alone */
-    started = time(NULL);               /* this time; created: the first */
-    created = created ? created : started;
-    write_record("running", "");        /* before it does run */
-    /* when it ends the disk may be full, */
-    if (box.is_kept) {
-        /* of its files even */
-        step(13, text("fallocate(%s/config.new)", box.name), NULL);
-        /* a little longer */
+    close(making_fd);                   /* the child's alone */
+    started = time(NULL);
+    if (created == 0)                   /* this is the first time */
+        created = started;
+    write_record("running", "");
+
+    if (box.is_kept)
         close(open_new_record((off_t)draft_length + 64));
-        if (!opt.detach)
-            keep_box();                 /* else once it runs */
+    if (box.is_kept && !opt.detach)
+        keep_box();                     /* tell_launcher() does it with -d */
+
+    if (opt.detach) {
+        step(13, "open(log)", NULL);
+        log_fd = must(open_log());
     }
-    if (!opt.detach)                      /* its output goes to the caller */
-        return;
-    step(13, "open(log)", NULL);
-    log_fd = must(openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
-                               O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
-/* In the supervisor, before it makes a box: leave the caller's session, and
- * have one pipe as both of the box's outputs, which keeps lines in order. */
-static void leave_caller(void) {
-    told_fd = must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
-    must(setsid());                     /* no terminal can hang us up */
-    must(pipe2(refusal_fds, O_CLOEXEC));   /* execve(2) closes it */
-    refusal_fd = refusal_fds[1];              /* refuse() writes there */
+/* In the supervisor: have one pipe as both of the box's outputs, which keeps
+ * lines in order, and nothing as its input. */
+static void redirect_streams(void) {
+    step(13, "pipe2(output), fchmod(), dup2()", NULL);
     must(pipe2(output_fds, O_CLOEXEC));
-    /* the box opens it as /dev/stdout */
-    must(fchmod(output_fds[1], 0666));
-    must(dup2(output_fds[1], 1));           /* the child inherits them */
+    must(fchmod(output_fds[1], 0666));  /* the box opens it as /dev/stdout */
+    must(dup2(output_fds[1], 1));       /* the child inherits these two */
     must(dup2(output_fds[1], 2));
-    close(output_fds[1]);                   /* 1 and 2 are enough */
-    must(dup2(must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
-    signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
-    hold_signals();                     /* is passed on */
+    close(output_fds[1]);
+
+    step(13, "open(/dev/null), dup2()", NULL);
+    int nothing_fd = must(open("/dev/null", O_RDWR | O_CLOEXEC));
+    must(dup2(nothing_fd, 0));
+}
+
+/* In the supervisor, before it makes a box: leave the caller's session, whose
+ * terminal would hang us up, but speak to its standard error until the box
+ * runs. */
+static void leave_caller(void) {
+    step(13, "fcntl(F_DUPFD_CLOEXEC)", NULL);
+    told_fd = must(fcntl(2, F_DUPFD_CLOEXEC, 3));
+    step(13, "setsid()", "setsid");
+    must(setsid());
+
+    step(13, "pipe2(refusals)", NULL);
+    must(pipe2(refusal_fds, O_CLOEXEC));        /* execve(2) closes it */
+    refusal_fd = refusal_fds[1];        /* refuse() writes there */
+    redirect_streams();
+
+    /* The command stop sends SIGTERM, which the caller may have ignored: it is
+     * to be passed on all the same. */
+    signal(SIGTERM, SIG_DFL);
+    hold_signals();
+    step(13, "signalfd()", NULL);
     signal_fd = must(signalfd(-1, &awaited, SFD_CLOEXEC));
     until_signal = keep_log;            /* for wait_for_box() */
 }
 
-/* Before all else: with -d one process becomes two.  The launcher waits until
- * the box runs, prints its name, and ends; or ends as did who failed.  The
- * supervisor returns, to do what whalebox itself does in the foreground. */
-static void fork_supervisor(void) {
-    int ready[2], status;               /* a pipe; how the supervisor ended */
-    char byte;
-    box.is_kept = box.has_folder ||
-                  ((opt.detach || opt.name) && !opt.remove);
+/* Before all else: what a box with a record needs, with -d or without. */
+static void prepare_record(void) {
+    int is_named = opt.detach || opt.name;
+
+    box.is_kept = box.has_folder || (is_named && !opt.remove);
     step(13, "getcwd()", NULL);
     require(getcwd(directory, sizeof(directory)) || !box.is_kept, errno);
-    opt.log_max = opt.log_max ? opt.log_max : 10 << 20;
+
+    if (opt.log_max == 0)
+        opt.log_max = 10 << 20;
     if (opt.log_max < 8192)             /* twice what take_output() takes */
         refuse("a log has 8k at least", "--log-max: %llu bytes", opt.log_max);
+
     signal(SIGXFSZ, SIG_IGN);           /* a write says EFBIG instead */
-    must(atexit(record_end));           /* of whoever keeps the box */
-    if (!opt.detach)
-        return;
-    step(13, "pipe2(ready), fork(), setsid()", "setsid whalebox ... &");
-    must(pipe2(ready, O_CLOEXEC));
-    pid_t pid = must(fork());
-    if (pid == 0) {                     /* in the supervisor */
-        close(ready[0]);                /* the launcher's end */
-        launcher_fd = ready[1];
-        leave_caller();
-        return;
-    }
-    undone = 1;                         /* what was made is not ours any more */
-    close(ready[1]);                    /* or its read would never end */
-    if (must(read(ready[0], &byte, 1)) == 1) {
-        print("%s\n", box.name);        /* it runs */
+    step(13, "atexit(record_end)", NULL);
+    must(atexit(record_end));
+}
+
+/* In the launcher, whose child is SUPERVISOR: wait until the box runs, print
+ * its name, and end; or end as the supervisor did, which has said why, unless
+ * it was killed. */
+static _Noreturn void wait_until_it_runs(pid_t supervisor, int ready_fd) {
+    char byte;
+    int status;
+
+    step(13, "read(ready)", NULL);
+    if (must(read(ready_fd, &byte, 1)) == 1) {
+        print("%s\n", box.name);
         exit(0);                        /* the box is the supervisor's */
     }
-    must(waitpid(pid, &status, 0));     /* it has said why, if */
-    if (WIFSIGNALED(status))                    /* it could */
+
+    step(13, text("waitpid(%d)", supervisor), "wait");
+    must(waitpid(supervisor, &status, 0));
+    if (WIFSIGNALED(status))
         refuse("was it removed meanwhile?", "%s was killed", box.name);
     exit(exit_status(status));
 }
+
+/* With -d one process becomes two.  The launcher only waits until the box runs.
+ * The supervisor returns, to do what whalebox itself does in the foreground. */
+static void fork_supervisor(void) {
+    int ready_fds[2];                   /* a pipe: see launcher_fd */
+
+    step(13, "pipe2(ready), fork()", "setsid whalebox ... &");
+    must(pipe2(ready_fds, O_CLOEXEC));
+    pid_t supervisor = must(fork());
+    if (supervisor == 0) {
+        close(ready_fds[0]);            /* the launcher's end */
+        launcher_fd = ready_fds[1];
+        leave_caller();
+        return;
+    }
+
+    undone = 1;                         /* what was made is not ours any more */
+    close(ready_fds[1]);                /* or its read would never end */
+    wait_until_it_runs(supervisor, ready_fds[0]);
+}
 #endif /* WITH_DETACH */
+
 #if WITH_EXEC
 /* === Chapter 14: visiting ==================================================
  *
@@ -4554,12 +4721,12 @@ static void fork_supervisor(void) {
  * visitor before it is locked, and may not trace it, nor open what is behind
  * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
  */
-#include <sys/mman.h>            /* memfd_create */
-#include <sys/sendfile.h>        /* to copy a file */
+#include <sys/mman.h>           /* memfd_create */
+#include <sys/sendfile.h>       /* to copy a file */
 
-static int host_pidfd = -1;                 /* a pidfd: PID 1 of the box */
+static int host_pidfd = -1;             /* the box's PID 1: see open_host() */
 static unsigned long entered;           /* its namespaces: CLONE_NEW* */
-static int handback_fds[2];                 /* a pipe: the visitor's number */
+static int handback_fds[2];             /* a pipe: the visitor's number */
 
 static void move_in(void);
 static int exec_main(int argc, char **argv);
@@ -4581,26 +4748,34 @@ static const struct hint exec_hints[] = {
  */
 static void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
-    start_child();                      /* has no ids to become, as yet */
-    box.flags = entered;                /* now they are those we are in */
+
+    /* With no flags yet, start_child() has no ids to become.  From then on they
+     * are those of the namespaces that we are in. */
+    start_child();
+    box.flags = entered;
     forget_caller();                    /* our child's command line is ours */
+
     step(14, text("setns(pidfd, 0x%lx)", entered), "nsenter --all");
-    must(setns(host_pidfd, (int)entered));  /* all at once, or none */
+    must(setns(host_pidfd, (int)entered));      /* all at once, or none */
 #if WITH_USER
     become_box_root();
 #endif
     if (opt.user)
         become_user();
     hide_process();                     /* setns(2) may have undone that */
+
     step(14, "clone3(CLONE_PARENT)", NULL);
     pid_t visitor = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (visitor > 0) {
+        step(14, "write(handback)", NULL);
         must(write(handback_fds[1], &visitor, sizeof(visitor)));
-        _exit(0);                       /* exec's child is the other */
+        _exit(0);
     }
-    start_child();                      /* the gate's second byte is for us */
+
+    /* Here is the visitor.  The gate's second byte is for it. */
+    start_child();
     begin_session();
-    move_in();                          /* as the box did */
+    move_in();
 }
 
 /* In the place of pass_to_group(): any process in the box may stop a visitor,
@@ -4619,46 +4794,79 @@ static void pass_to_visitor(const siginfo_t *info) {
         send_signal(box.pidfd, SIGKILL);
 }
 
-/* Start the usher, and wait for the visitor; returns the status for exit(3). */
+/* Start the usher, and wait for the visitor.  Returns the status for main(). */
 static int send_visitor(void) {
     pid_t visitor = 0;                  /* none yet */
+
     step(14, "pipe2(handback)", NULL);
     must(pipe2(handback_fds, O_CLOEXEC));
     clone_child(enter_box);             /* into the box's cgroup */
-    close(handback_fds[1]);                 /* or the read would never end */
-    open_gate();                        /* and with it the usher goes on */
+    close(handback_fds[1]);             /* or the read would never end */
+    open_gate();
+
+    step(14, "read(handback)", NULL);
     must(read(handback_fds[0], &visitor, sizeof(visitor)));
-    must(waitpid(box.pid, &box.status, 0)); /* the usher */
-    box.pid = visitor;                  /* ours to wait for, so at worst a */
-    if (visitor > 0) {                  /* zombie: the number is still its */
+    step(14, text("waitpid(%d)", box.pid), "wait");
+    must(waitpid(box.pid, &box.status, 0));     /* the usher */
+
+    /* The visitor is our child: until we wait for it the number is its own,
+     * even if it has ended.  Without one the usher has said why. */
+    int result = failure;
+    box.pid = visitor;
+    if (visitor > 0) {
+        step(14, text("pidfd_open(%d)", visitor), NULL);
         box.pidfd = must(syscall(SYS_pidfd_open, visitor, 0));
         take_signal = pass_to_visitor;
-        wait_for_box();                 /* else the usher has said why */
+        wait_for_box();
+        result = exit_status(box.status);
     }
-    undo();                             /* the terminal */
-    return visitor > 0 ? exit_status(box.status) : failure;
+    undo();                             /* the terminal is the caller's again */
+    return result;
 }
 
 #if WITH_CGROUP
 static int ends_with(const char *path, const char *end) {
-    size_t all = strlen(path), part = strlen(end);
-    return all >= part && strcmp(path + all - part, end) == 0;
+    size_t length = strlen(path);
+    size_t end_length = strlen(end);
+
+    return length >= end_length &&
+           strcmp(path + length - end_length, end) == 0;
 }
 
-/* Which folder of its file system the mount at TOP shows: "/", or in a
- * container, say, one further down.  It is field 4 of /proc/self/mountinfo,
- * proc(5). */
+/* Which folder of its file system the mount at TOP shows: one further down in a
+ * container, say, and "" for the whole of it.  It is field 4 of a line of
+ * /proc/self/mountinfo, and the mount's own place is field 5.  proc(5). */
 static const char *mounted_folder(const char *top) {
-    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo"), *found = NULL;
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
+    char *found = NULL;
+    char *line;
 
-    for (char *line; (line = strsep(&rest, "\n")); ) {
+    while ((line = strsep(&rest, "\n"))) {
         char *field[5] = { NULL };
         for (size_t i = 0; i < LENGTH(field) && line; i++)
             field[i] = strsep(&line, " ");
         if (field[4] && strcmp(field[4], top) == 0)
             found = field[3];           /* the last one hides those before */
     }
-    return found && strcmp(found, "/") != 0 ? text("%s", found) : "";
+    if (!found || strcmp(found, "/") == 0)
+        return "";
+    return text("%s", found);
+}
+
+/* Open the folder PATH of the cgroup file system, from where we see that, as
+ * the cgroup that the visitor is born in.  PID is to be a member of it. */
+static void open_box_cgroup(const char *path, const char *pid) {
+    const char *top = find_cgroup2();
+    require(top != NULL, ENODEV);
+
+    const char *above = mounted_folder(top);
+    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
+    path += strlen(above);
+
+    step(7, text("open(%s%s)", top, path), NULL);
+    box.cgroup = must(open(text("%s%s", top, path), FOLDER));
+    const char *members = read_file(box.cgroup, "cgroup.procs") - 1;
+    require(strstr(members, text("\n%s\n", pid)) != NULL, ESRCH);
 }
 
 /*
@@ -4669,47 +4877,57 @@ static const char *mounted_folder(const char *top) {
  * visitor would have no limits, and would see the caller's cgroups.
  */
 static void find_box_cgroup(const char *pid) {
-    const char *file = text("/proc/%s/cgroup", pid), *path = "";
+    const char *file = text("/proc/%s/cgroup", pid);
+    const char *path = "";
 
     step(7, text("read(%s)", file), NULL);
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
-    if (line)
-        path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
-    if (!ends_with(path, text("/whalebox/%s", box.name))) {
-        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-        return;
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/");       /* v2 */
+    if (line) {
+        line += strlen("\n0::");
+        path = text("%.*s", (int)strcspn(line, "\n"), line);
     }
 
-    const char *top = find_cgroup2();
-    require(top != NULL, ENODEV);       /* it is not in sight from here */
-    const char *above = mounted_folder(top);
-    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
-    path += strlen(above);
-    step(7, text("open(%s%s)", top, path), NULL);
-    box.cgroup = must(open(text("%s%s", top, path), FOLDER));
-    const char *members = read_file(box.cgroup, "cgroup.procs") - 1;
-    require(strstr(members, text("\n%s\n", pid)) != NULL, ESRCH); /* it ended */
+    if (ends_with(path, text("/whalebox/%s", box.name)))
+        open_box_cgroup(path, pid);
+    else
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
 }
 #endif
+
+/* A new file in memory, which is a program to be run: a descriptor.  Linux 6.3
+ * has a flag for that, and may insist on it; an older one refuses it. */
+static int make_program(void) {
+    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    const unsigned int is_executable = 0x10U;   /* MFD_EXEC */
+
+    step(14, "memfd_create(whalebox)", NULL);
+    int fd = memfd_create("whalebox", flags | is_executable);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("whalebox", flags);
+    return must(fd);
+}
 
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
  * that program when it runs: held open, it could be written when it has ended
  * (CVE-2019-5736).  memfd_create(2), F_ADD_SEALS in fcntl(2). */
 static void hide_program(void) {
-    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
-        return;                         /* it is the copy */
-    step(14, "memfd_create(whalebox), execveat()", NULL);
-    int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
-    if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
-        copy = memfd_create("whalebox", flags);
-    while (must(sendfile(must(copy), self, NULL, 1 << 20)) > 0)
+    int self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    /* The copy has its seals.  Another file of a tmpfs has F_SEAL_SEAL at most,
+     * and other files none. */
+    if (fcntl(self_fd, F_GET_SEALS) > F_SEAL_SEAL)
+        return;
+
+    int copy_fd = make_program();
+    step(14, "sendfile(/proc/self/exe)", NULL);
+    while (must(sendfile(copy_fd, self_fd, NULL, 1 << 20)) > 0)
         ;                               /* to its end */
-    must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-               F_SEAL_SEAL));
-    must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
+
+    step(14, "fcntl(F_ADD_SEALS), execveat()", NULL);
+    must(fcntl(copy_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW |
+               F_SEAL_SHRINK | F_SEAL_SEAL));
+    must(syscall(SYS_execveat, copy_fd, "", own_argv, environ, AT_EMPTY_PATH));
 }
 #endif /* WITH_EXEC */
 
@@ -4719,7 +4937,9 @@ static void hide_program(void) {
  * away.  Names first; then mounts, made on the new root while the old one can
  * be reached; then the old root goes, and the child becomes the command.
  */
-static void move_in(void) {     /* who visits a box comes in here, too */
+
+/* The last steps of a process that becomes a command in the box. */
+static void move_in(void) {
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
 #endif
@@ -4739,7 +4959,7 @@ static void child(void) {
     enter_cgroup_namespace();   /* its cgroup is the top of the tree */
 #endif
 #if WITH_UTS
-    set_hostname();                     /* in its UTS namespace */
+    set_hostname();             /* in its UTS namespace */
 #endif
 #if WITH_NET
     bring_up_loopback();
@@ -4772,6 +4992,7 @@ static void child(void) {
 }
 
 /* === The parent's side of a run ========================================= */
+
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { .options = process_options, .hints = process_hints },
 #if WITH_UTS
@@ -4843,52 +5064,73 @@ static unsigned long own_namespaces(void) {
     return flags;
 }
 
-/* Take away what was made, the last thing first, on every way out. */
+/* Take away what was made, the last thing first, on every way out: the box
+ * before all else, since nothing is removed that somebody may still use.  What
+ * fails on the way is told, and does not make us begin again. */
 static void undo(void) {
     if (undone)
         return;
-    undone = 1;                         /* from now on we only complain */
+    undone = 1;
+
     send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
-    if (box.pid > 0)                    /* it has been cloned */
+    if (box.pid > 0)
         waitpid(box.pid, NULL, 0);
+
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
             chapters[n].after();        /* takes only what is there */
 }
 
-/* Run the command ARGV in a box.  Returns the exit status for main(). */
-static int run_box(char **argv) {
+/* Decide what the box is: its id, twelve random hex digits, its name, and what
+ * it does not share with us. */
+static void describe_box(char **argv) {
     unsigned long long bits;
 
-    hold_signals();
     step(0, "getrandom(64 bits)", NULL);
     must(getentropy(&bits, sizeof(bits)));
-    box.id = box.id ? box.id : text("%012llx", bits >> 16);
-    box.name = opt.name ? opt.name : box.id;
-    box.argv = argv;                    /* what the child will become */
+    if (!box.id)
+        box.id = text("%012llx", bits >> 16);
+
+    box.name = box.id;
+    if (opt.name)
+        box.name = opt.name;
+    box.argv = argv;
     box.flags = own_namespaces();
+}
+
+/* Run the command ARGV in a box.  Returns the exit status for main(). */
+static int run_box(char **argv) {
+    hold_signals();
+    describe_box(argv);
 #if WITH_DETACH
-    fork_supervisor();                  /* with -d another process returns */
+    prepare_record();
+    if (opt.detach)
+        fork_supervisor();              /* another process comes back */
 #endif
 
+    /* Every chapter prepares what the box needs.  Each may refuse, and undo()
+     * follows. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
-            chapters[n].before();       /* may refuse: undo() follows */
+            chapters[n].before();
 #if WITH_USER
     answer_as_box(0);
 #endif
-    clone_child(child);                 /* the child waits at the gate */
+    clone_child(child);
 #if WITH_USER
     answer_as_box(1);
 #endif
+
+    /* The child waits at the gate: what needs it, and has to be there before it
+     * goes on, is done now. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].born)           /* it has work to do then */
+        if (chapters[n].born)
             chapters[n].born();
     open_gate();
 
-    wait_for_box();                     /* sets box.status */
-    undo();                             /* take away what was made */
-    return exit_status(box.status);     /* the command's */
+    wait_for_box();
+    undo();
+    return exit_status(box.status);
 }
 
 #if WITH_DETACH
@@ -4896,62 +5138,87 @@ static int run_box(char **argv) {
  *
  * What one does with boxes that are there.  Each command looks for the box's
  * supervisor, reads the record, and knows from both how the box is; those that
- * change it take turns.  Their lines of --help are in chapters 13 and 14.
+ * change it take turns.  Their lines of --help stand in their chapters.
  */
 static const struct option *need_option(const char *word);
 
-/* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
- * may end while we look and another get its number, so look twice. */
-static int open_supervisor(int dir) {
-    struct flock lock = { .l_type = F_WRLCK }, again = lock;
+/* The supervisor of the box in DIR_FD, who has a lock on it: a pidfd, or -1.
+ * It may end while we look and another get its number, so look twice. */
+static int open_supervisor(int dir_fd) {
+    struct flock lock = { .l_type = F_WRLCK };
+    struct flock again = { .l_type = F_WRLCK };
+
     step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
-    must(fcntl(dir, F_GETLK, &lock));   /* who would be in our way? */
+    must(fcntl(dir_fd, F_GETLK, &lock));        /* who would be in our way? */
     if (lock.l_type == F_UNLCK)         /* nobody */
         return -1;
-    int fd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
-    require(fd >= 0 || errno == ESRCH, errno);
-    must(fcntl(dir, F_GETLK, &again));
-    if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid)
-        return must(fd);           /* the same, twice */
-    close(fd);
+
+    int pidfd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
+    require(pidfd >= 0 || errno == ESRCH, errno);
+
+    must(fcntl(dir_fd, F_GETLK, &again));
+    if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid) {
+        require(pidfd >= 0, ESRCH);
+        return pidfd;                   /* the same, twice */
+    }
+    close(pidfd);
     return -1;                          /* it has just ended */
 }
 
 /* PID 1 of the box whose record was read: a pidfd, or -1 if it is gone.  It is
- * held first and looked at then. */
+ * held first and looked at then, so that its number cannot become another's in
+ * between. */
 static int open_box_process(void) {
     int pid = atoi(value_of("pid"));
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (pidfd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
         start_time(pid) == (unsigned long long)atoll(value_of("pid_start")))
-        return fd;
-    close(fd);
+        return pidfd;
+    close(pidfd);
     return -1;
 }
 
-/* Look for the SUPERVISOR of the box NAME in DIR, read its record, and say how
- * it is.  This only looks: a box that outlives its dead supervisor, as a change
- * of user lets it, is ended by whoever acts on it.  What has a record but no
- * mark is not ours to act on. */
-static const char *find_status(int dir, const char *name) {
+/* How that is which has no good record: no box yet, or no more, "".  But where
+ * there is a record, or a box that was to stay (IS_KEPT), it is "corrupt". */
+static const char *status_without_record(int dir_fd, int is_kept) {
     struct mark mark;
-    struct stat st;                     /* its mode: see keep_box() */
+
+    if (faccessat(dir_fd, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return "corrupt";
+    if (is_kept && read_mark(dir_fd, &mark) == 0)
+        return "corrupt";
+    return "";
+}
+
+/* Look for the supervisor of the box NAME, whose folder is DIR_FD, read its
+ * record, and say how it is: "running", "exited", "dead", which is to run and
+ * has no supervisor, "corrupt", or "" for no box.  This only looks: a box that
+ * outlives its dead supervisor, as a change of user lets it, is ended by who
+ * acts on it.  What has a record but no mark is not ours to act on. */
+static const char *find_status(int dir_fd, const char *name) {
+    struct mark mark;
+    struct stat st;
 
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    close(supervisor_pidfd);                  /* of the box before */
-    /* first: its last act is the record */
-    supervisor_pidfd = open_supervisor(dir);
-    int is_bad = read_record(dir, name) < 0 || read_mark(dir, &mark) < 0;
-    if (is_bad) {                       /* it is no box yet, or no more */
+    must(fstat(dir_fd, &st));
+    int is_kept = (st.st_mode & S_ISVTX) != 0;  /* see keep_box() */
+
+    /* The supervisor first, since the last that it does is to write the record:
+     * if it is gone, what we read then is the last word. */
+    close(supervisor_pidfd);            /* of the box before */
+    supervisor_pidfd = open_supervisor(dir_fd);
+    if (read_record(dir_fd, name) < 0 || read_mark(dir_fd, &mark) < 0) {
         record[0] = '\0';               /* nobody is to be signalled by it */
-        return faccessat(dir, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-               ((st.st_mode & S_ISVTX) && read_mark(dir, &mark) == 0)
-               ? "corrupt" : "";
+        return status_without_record(dir_fd, is_kept);
     }
-    if (strcmp(value_of("status"), "running") != 0 || supervisor_pidfd >= 0)
-        return value_of("status");
-    return st.st_mode & S_ISVTX ? "dead" : "";  /* a later run sweeps it */
+
+    const char *status = value_of("status");
+    if (strcmp(status, "running") != 0 || supervisor_pidfd >= 0)
+        return status;
+    if (is_kept)
+        return "dead";
+    return "";                          /* a later run sweeps it */
 }
 
 /* The command was called in a wrong way: say WHY, and how it is called. */
@@ -4963,15 +5230,18 @@ static _Noreturn void refuse_usage(const char *why) {
 /* Refuse the options of a run that were given, but for those whose letter is
  * ALLOWED, and --explain. */
 static void refuse_options(const char *allowed) {
-    for (struct given *g = given; g->option; g++)
-        if ((!g->option->letter || !strchr(allowed, g->option->letter)) &&
-            strcmp(g->option->name, "explain") != 0)
+    for (struct given *g = given; g->option; g++) {
+        char letter = g->option->letter;
+        int is_allowed = letter && strchr(allowed, letter);
+
+        if (!is_allowed && strcmp(g->option->name, "explain") != 0)
             refuse_usage(text("not with --%s", g->option->name));
+    }
 }
 
 /* The next one of a command's LETTERS, as getopt(3) has them, or -1. */
 static int next_letter(int argc, char **argv, const char *letters) {
-    opterr = 0;                         /* we say it ourselves */
+    opterr = 0;                         /* getopt() is not to say it, we do */
     int letter = getopt(argc, argv, letters);
 
     if (letter == '?')
@@ -4981,23 +5251,30 @@ static int next_letter(int argc, char **argv, const char *letters) {
     return letter;
 }
 
+/* In a helper: call ACT for NAME, and print the name if it does not refuse. */
+static _Noreturn void act_on(const char *name, void (*act)(const char *name)) {
+    step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
+
+    act(name);
+    print("%s\n", visible(name));
+    exit(0);
+}
+
 /* Call ACT for each of NAMES, one after the other, in a process each, so that
  * no failure keeps it from the next.  Returns the status for main(). */
 static int for_each_name(char **names, void (*act)(const char *name)) {
-    int status, result = 0;
+    int result = 0;
+    int status;
 
     if (!*names)
         refuse_usage("no name");
     for (; *names; names++) {
         step(13, "fork()", NULL);
         pid_t helper = must(fork());
-        if (helper == 0) {
-            step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
-            must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
-            act(*names);                /* or it refuses */
-            print("%s\n", visible(*names));     /* as was asked for */
-            exit(0);
-        }
+        if (helper == 0)
+            act_on(*names, act);
+
         step(13, text("waitpid(%d)", helper), "wait");
         must(waitpid(helper, &status, 0));
         if (status != 0)
@@ -5006,60 +5283,80 @@ static int for_each_name(char **names, void (*act)(const char *name)) {
     return result;
 }
 
+/* There is no box of this name. */
 static _Noreturn void refuse_name(const char *name) {
-    refuse(*name == '-' ? "options come before names" : "see whalebox ps -a",
-           "there is no box named %s", name);
+    const char *fix = "see whalebox ps -a";
+
+    if (*name == '-')
+        fix = "options come before names";
+    refuse(fix, "there is no box named %s", name);
 }
 
-/* The folder of the box NAME.  With LOCK_EX commands on it take turns, and the
- * one before us may have removed it. */
+/* The folder of the box NAME: a descriptor.  OPERATION is 0, or LOCK_EX: then
+ * commands on the box take turns, and the one before us may have removed it. */
 static int open_box(const char *name, int operation) {
     struct stat st;
-    open_containers();                  /* sets containers */
+
+    open_containers();                  /* sets containers_fd */
     if (*name == '\0' || *name == '.' || strchr(name, '/'))
         refuse_name(name);              /* no box can be called so */
+
     step(13, text("open(%s)", name), NULL);
-    int dir = openat(containers_fd, name, FOLDER | O_NOFOLLOW);
-    if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
-                    errno == ENAMETOOLONG))
+    int dir_fd = openat(containers_fd, name, FOLDER | O_NOFOLLOW);
+    if (dir_fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+                       errno == ENAMETOOLONG))
         refuse_name(name);
-    must(dir);
-    step(13, text("flock(%s)", name), NULL);
-    if (operation)
-        must(flock(turn_fd = dir, operation));
+    must(dir_fd);
+
+    if (operation) {
+        step(13, text("flock(%s)", name), NULL);
+        turn_fd = dir_fd;
+        must(flock(turn_fd, operation));
+    }
+
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    if (st.st_nlink == 0)
+    must(fstat(dir_fd, &st));
+    if (st.st_nlink == 0)               /* it has been removed */
         refuse_name(name);
-    return dir;
+    return dir_fd;
 }
 
-/* How the box NAME is; one whose record is corrupt is refused. */
-static const char *need_status(int dir, const char *name) {
-    const char *status = find_status(dir, name);
-    if (!*status)                       /* it is being made, or removed */
+/* How the box NAME is; one whose record is corrupt is refused, as nothing of
+ * that is believed, and so is one that is being made, or removed. */
+static const char *need_status(int dir_fd, const char *name) {
+    const char *status = find_status(dir_fd, name);
+
+    if (*status == '\0')
         refuse_name(name);
-    if (strcmp(status, "corrupt") == 0) /* nothing of it is believed */
+    if (strcmp(status, "corrupt") == 0)
         refuse(text("remove it: whalebox rm -f %s", name),
                "the record of %s is corrupt", name);
     return status;
 }
 
 /* Ask the box to end, through its supervisor, which passes the signal on, or,
- * if that is dead, itself; then kill it; and if its supervisor still does not
- * end, that. */
+ * if that is dead, itself; after SECONDS kill it; and if its supervisor still
+ * does not end, that. */
 static void end_box(int seconds) {
-    int process_fd = *record ? open_box_process() : -1;
-    int asked_fd = supervisor_pidfd >= 0 ? supervisor_pidfd : process_fd;
+    int process_fd = -1;
+    if (*record)
+        process_fd = open_box_process();
+    int asked_fd = process_fd;
+    if (supervisor_pidfd >= 0)
+        asked_fd = supervisor_pidfd;
 
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
     if (ends(asked_fd, seconds))        /* or it had, before we asked */
         return;
+
     step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
     send_signal(process_fd, SIGKILL);
-    if (!ends(asked_fd, process_fd < 0 ? 0 : 10))
+    int patience = 10;                  /* s */
+    if (process_fd < 0)
+        patience = 0;                   /* nothing was killed */
+    if (!ends(asked_fd, patience))
         send_signal(asked_fd, SIGKILL); /* the kernel kills its box */
     require(ends(asked_fd, 10), ETIMEDOUT);
 }
@@ -5070,8 +5367,8 @@ static unsigned long long stop_seconds = 10;    /* before it is killed */
  * hold its processes, not their numbers, and so need not keep others from
  * acting on the box while we wait. */
 static void stop_box(const char *name) {
-    int dir = open_box(name, LOCK_EX);
-    const char *status = need_status(dir, name);        /* or it is refused */
+    int dir_fd = open_box(name, LOCK_EX);
+    const char *status = need_status(dir_fd, name);
 
     if (supervisor_pidfd >= 0 || strcmp(status, "dead") == 0) {
         flock(turn_fd, LOCK_UN);
@@ -5086,46 +5383,61 @@ static int stop_main(int argc, char **argv) {
     return for_each_name(argv + optind, stop_box);
 }
 
-/* whalebox rm.  The moment from which the box is no more is when its folder
- * loses the sticky bit: if we are killed then, a later run's sweep goes on. */
 static int is_forced;                   /* rm -f */
 
-static void remove_one(const char *name) {
+/* Refuse to remove a box that runs, unless by force, and what is no box.  One
+ * without a supervisor may be about to end, and has two seconds. */
+static void refuse_to_remove(int dir_fd, const char *name, int has_exited) {
     struct mark mark;
-    struct stat st;
-    int dir = open_box(name, LOCK_EX), resident_pidfd;
-    const char *status = find_status(dir, name);
-    int has_exited = strcmp(status, "exited") == 0;
+    int resident_pidfd;
 
     if (supervisor_pidfd >= 0 && !has_exited && !is_forced)
         refuse(text("whalebox stop %s, or rm -f", name), "%s is running", name);
-    if (supervisor_pidfd < 0 && !is_forced && /* it may be about to end */
-        find_resident(dir, &resident_pidfd) == SOMEBODY &&
+    if (supervisor_pidfd < 0 && !is_forced &&
+        find_resident(dir_fd, &resident_pidfd) == SOMEBODY &&
         !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
-    if (read_mark(dir, &mark) < 0)
+    if (read_mark(dir_fd, &mark) < 0)
         refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
                "%s was not made by whalebox: its mark, the file box, is not "
                "there", name);
+}
+
+/* Remove the folder DIR_FD of the box NAME, in which nobody may live.  The
+ * moment from which the box is no more is when it loses the sticky bit: if we
+ * are killed then, a later run's sweep goes on. */
+static void remove_folder_of(int dir_fd, const char *name) {
+    step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
+    require(end_resident(dir_fd), EBUSY);
+
+    step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
+    must(fchmod(dir_fd, 0755));
+    unlinkat(dir_fd, "config", 0);      /* a folder of that name goes below */
+    if (remove_box(dir_fd, name, 60) < 0)
+        exit(failure);
+}
+
+/* whalebox rm: end the box, and remove it. */
+static void remove_one(const char *name) {
+    struct stat st;
+    int dir_fd = open_box(name, LOCK_EX);
+    int has_exited = strcmp(find_status(dir_fd, name), "exited") == 0;
+
+    refuse_to_remove(dir_fd, name, has_exited);
+
+    /* A supervisor that has recorded the end is about to end by itself. */
     if (supervisor_pidfd >= 0 && !(has_exited && ends(supervisor_pidfd, 10)))
-        end_box(0);                     /* which is not about to by itself */
+        end_box(0);
 
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    if (st.st_nlink > 0) {              /* else its supervisor has removed it */
-        step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
-        require(end_resident(dir), EBUSY);
-        step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
-        must(fchmod(dir, 0755));
-        unlinkat(dir, "config", 0);     /* it may be a folder: that goes, too */
-        if (remove_box(dir, name, 60) < 0)
-            exit(failure);
-    }
+    must(fstat(dir_fd, &st));
+    if (st.st_nlink > 0)                /* else its supervisor has removed it */
+        remove_folder_of(dir_fd, name);
 #if WITH_CGROUP
     drop_dead_cgroup(name);             /* which a killed supervisor left */
 #endif
-    for_each(containers_fd, 0, sweep_box); /* who is at it looks at all */
+    for_each(containers_fd, 0, sweep_box);      /* and all that is dead */
 }
 
 static int rm_main(int argc, char **argv) {
@@ -5138,10 +5450,13 @@ static int rm_main(int argc, char **argv) {
  * which their paths begin and the command.  One that this build has not is
  * refused. */
 static void set_recorded(void) {
-    for (char *line = value_of("directory"); line;) {
+    char *line = value_of("directory");
+
+    while (line) {
         line += strlen(line) + 1;       /* the next one */
-        if (!*line || strncmp(line, "command=", 8) == 0)
+        if (*line == '\0' || strncmp(line, "command=", 8) == 0)
             return;
+
         const struct option *o = need_option(text("--%s", line));
         char *value = NULL;
         if (o->value) {                 /* a copy: the record stays as it is */
@@ -5153,95 +5468,136 @@ static void set_recorded(void) {
     }
 }
 
-/* whalebox start: run a box again.  The launcher prints its name. */
-static void start_box(const char *name) {
-    int dir = open_box(name, LOCK_EX), count = 0;
+/* The WORDS of a command, as the record has them, as an argv that NULL ends.
+ * Each takes a letter and a blank at least. */
+static char **split_command(char *words) {
+    size_t count = 0;
 
-    if (strcmp(need_status(dir, name), "running") == 0)
-        return;                         /* as was asked for */
-    if (!ends(supervisor_pidfd, 10))          /* as it is about to */
-        refuse("try again", "%s has not ended yet", name);
-    if (!end_resident(dir))             /* who has outlived a supervisor */
-        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
+    step(13, "calloc(argv)", NULL);
+    char **argv = calloc(strlen(words) / 2 + 2, sizeof(*argv));
+    require(argv != NULL, ENOMEM);
 
+    for (char *word = words; word; count++) {
+        argv[count] = word;
+        word = take_word(word);
+    }
+    return argv;
+}
+
+/* Run the box NAME, whose record was read, as that says, in the background.
+ * Does not return; the launcher prints the name. */
+static _Noreturn void run_again(const char *name) {
     set_recorded();
     opt.name = name;
     opt.detach = 1;                     /* whatever it was */
     box.has_folder = 1;
     box.id = value_of("id");
     created = atoll(value_of("created"));
-    char *image = value_of("image"), *from = value_of("directory");
-    char *word = value_of("command");   /* words of a letter and a blank each */
-    take_word(image);                   /* from now on no value can be found */
+
+    /* Find all values first: take_word() shortens them, and then the lines of
+     * the record cannot be told apart any more. */
+    char *image = value_of("image");
+    char *from = value_of("directory");
+    char *words = value_of("command");
+    take_word(image);
     take_word(from);
     opt.rootfs = image;
+
     step(13, text("chdir(%s)", from), NULL);
     must(chdir(from));                  /* relative paths begin there */
+    char **argv = split_command(words);
+    exit(run_box(argv));
+}
 
-    char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
-    require(argv != NULL, ENOMEM);
-    for (; word; word = take_word(word))
-        argv[count++] = word;
-    exit(run_box(argv));                /* NULL ends them */
+/* whalebox start: run a box again, unless it is running. */
+static void start_box(const char *name) {
+    int dir_fd = open_box(name, LOCK_EX);
+
+    if (strcmp(need_status(dir_fd, name), "running") == 0)
+        return;
+    if (!ends(supervisor_pidfd, 10))    /* as it is about to */
+        refuse("try again", "%s has not ended yet", name);
+    if (!end_resident(dir_fd))          /* who has outlived a supervisor */
+        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
+    run_again(name);
 }
 
 static int start_main(int argc, char **argv) {
-    next_letter(argc, argv, "+:");      /* there is none */
+    next_letter(argc, argv, "+:");      /* it has none, and refuses any */
     return for_each_name(argv + optind, start_box);
 }
 
 /* How long ago that was, in a unit of which there are two or more. */
 static const char *age(long long since) {
     long long seconds = time(NULL) - since;
-    return seconds < 120 ? text("%llds", seconds)
-         : seconds < 7200 ? text("%lldm", seconds / 60)
-         : seconds < 172800 ? text("%lldh", seconds / 3600)
-         : text("%lldd", seconds / 86400);
+
+    if (seconds < 120)
+        return text("%llds", seconds);
+    if (seconds < 7200)
+        return text("%lldm", seconds / 60);
+    if (seconds < 172800)
+        return text("%lldh", seconds / 3600);
+    return text("%lldd", seconds / 86400);
 }
 
-static int all_boxes, names_alone;       /* ps -a, ps -q */
+static int all_boxes, names_alone;      /* ps -a, ps -q */
 
-/* Print the line of the box NAME. */
-static int list_box(int parent, const char *name) {
-    int dir = openat(parent, name, FOLDER | O_NOFOLLOW);
-
-    /* It has gone meanwhile, or was no folder: both are no box. */
-    if (dir < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-        step(13, text("open(%s/%s)", home, name), NULL);
-        die();
+/* Print the line of the box NAME, which is as STATUS says.  All but "corrupt"
+ * have a record. */
+static void print_box(const char *name, const char *status) {
+    if (names_alone) {
+        print("%s\n", visible(name));
+        return;
+    }
+    if (strcmp(status, "corrupt") == 0) {
+        print("%-16s -        corrupt\n", visible(name));
+        return;
     }
 
-    const char *status = dir < 0 ? "" : find_status(dir, name);
-    close(dir);
-    if (*status == '\0' || (!all_boxes && strcmp(status, "running") != 0))
+    const char *pid = "-";
+    if (strcmp(status, "running") == 0)
+        pid = value_of("pid");
+    if (strcmp(status, "exited") == 0)
+        status = text("exited (%s)", value_of("exit_code"));
+    print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name), pid, status,
+          age(atoll(value_of("created"))),
+          visible(text("%.60s", value_of("command"))),
+          visible(value_of("image")));
+}
+
+/* Print the line of the box NAME, if there is such a box, and it was asked for.
+ * Returns 0: for_each() is to go on. */
+static int list_box(int parent_fd, const char *name) {
+    step(13, text("open(%s/%s)", home, name), NULL);
+    int dir_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
+
+    /* It may have gone meanwhile, or be no folder: both are no box. */
+    if (dir_fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
         return 0;
-    if (names_alone)
-        print("%s\n", visible(name));
-    else if (strcmp(status, "corrupt") == 0)
-        print("%-16s -        corrupt\n", visible(name));
-    else
-        print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
-              strcmp(status, "running") == 0 ? value_of("pid") : "-",
-              strcmp(status, "exited") == 0
-              ? text("exited (%s)", value_of("exit_code")) : status,
-              age(atoll(value_of("created"))),
-              visible(text("%.60s", value_of("command"))),
-              visible(value_of("image")));
+    must(dir_fd);
+
+    const char *status = find_status(dir_fd, name);
+    close(dir_fd);
+    if (strcmp(status, "running") == 0 || (*status && all_boxes))
+        print_box(name, status);
     return 0;
 }
 
 /* whalebox ps: in the order that the folder has them. */
 static int ps_main(int argc, char **argv) {
-    for (int letter; (letter = next_letter(argc, argv, "+:aq")) != -1;)
+    int letter;
+
+    while ((letter = next_letter(argc, argv, "+:aq")) != -1) {
         if (letter == 'a')
             all_boxes = 1;
         else
             names_alone = 1;
+    }
     if (argv[optind])
         refuse_usage("it takes no names");
 
     open_containers();
-    if (!names_alone)                  /* -q: nothing but names */
+    if (!names_alone)
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers_fd, 0, list_box) < 0) {
@@ -5264,29 +5620,46 @@ static const char *need_name(char **argv, int most) {
     return argv[optind];
 }
 
-/* Print the record of the box NAME, or the values of KEY in it. */
+/* Print the VALUE of KEY, as it was before add_word() wrote it; but the words
+ * of a command stay as they are in the record, or nobody could tell them apart.
+ * A terminal is not shown what it would obey; a program gets all. */
+static void print_value(const char *key, char *value) {
+    if (strcmp(key, "command") != 0)
+        take_word(value);
+    if (isatty(1))
+        print("%s\n", visible(value));
+    else
+        print("%s\n", value);
+}
+
+/* whalebox inspect: print the record of the box NAME, or the values of KEY in
+ * it. */
 static int inspect_main(int argc, char **argv) {
-    next_letter(argc, argv, "+:");      /* there is none */
-    const char *name = need_name(argv, 2), *key = argv[optind + 1];
-    const char *status = need_status(open_box(name, 0), name);
-    size_t end = key ? strlen(key) : 0, printed = 0;
-    for (char *line = record, *next; *line; line = next) {
-        next = line + strlen(line) + 1; /* before LINE is changed */
+    next_letter(argc, argv, "+:");      /* it has none, and refuses any */
+    const char *name = need_name(argv, 2);
+    const char *key = argv[optind + 1];
+    int dir_fd = open_box(name, 0);
+    const char *status = need_status(dir_fd, name);
+    int has_printed = 0;
+    char *next;
+
+    for (char *line = record; *line; line = next) {
+        next = line + strlen(line) + 1; /* before the line is changed */
         if (strncmp(line, "status=", 7) == 0)
             line = text("status=%s", status);   /* as it is now */
-        if (key && (strncmp(line, key, end) != 0 || line[end] != '='))
-            continue;
-        if (key && strcmp(key, "command") != 0) /* whose words stay apart */
-            take_word(line + end + 1);
-        if (!key)
+
+        if (!key) {
             print("%s\n", visible(line));
-        else if (isatty(1))             /* a program gets it as it is */
-            print("%s\n", visible(line + end + 1));
-        else
-            print("%s\n", line + end + 1);
-        printed = 1;
+            has_printed = 1;
+            continue;
+        }
+        size_t length = strlen(key);
+        if (strncmp(line, key, length) == 0 && line[length] == '=') {
+            print_value(key, line + length + 1);
+            has_printed = 1;
+        }
     }
-    if (!printed)                       /* no line began so */
+    if (!has_printed)                   /* no line began so */
         refuse(text("see whalebox inspect %s", name), "it has no key %s", key);
     return 0;
 }
@@ -5294,8 +5667,9 @@ static int inspect_main(int argc, char **argv) {
 /* Print the rest of the file FD. */
 static void print_rest(int fd) {
     char buffer[4096];
-    step(13, "write(standard output)", NULL);
     ssize_t got;
+
+    step(13, "write(standard output)", NULL);
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         must(write_all(1, buffer, (size_t)got));
     if (got < 0) {                      /* there may be more */
@@ -5304,48 +5678,73 @@ static void print_rest(int fd) {
     }
 }
 
-/* Look at the file NAME in DIR, unless it is not there just now. */
-static void look_at(int dir, const char *name, struct stat *st) {
-    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
+/* Look at the file NAME in DIR_FD: ST stays as it is if it is not there just
+ * now. */
+static void look_at(int dir_fd, const char *name, struct stat *st) {
+    if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
         step(13, text("stat(%s)", name), NULL);
         die();
     }
+}
+
+/* The older of the two files of the log of the box NAME, or the only one: a
+ * descriptor.  While we look, the newer may become the older: look once more.
+ */
+static int open_oldest_log(int dir_fd, const char *name) {
+    static const char *const files[] = { "log.1", "log", "log.1" };
+    int fd = -1;
+
+    step(13, text("open(%s/log)", name), "tail");
+    for (size_t i = 0; i < LENGTH(files) && fd < 0; i++)
+        fd = openat(dir_fd, files[i], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    require(fd >= 0 || errno == ENOENT, errno);
+    if (fd < 0)
+        refuse(text("whalebox start %s runs it in the background", name),
+               "%s has no log: what it printed went to its caller", name);
+    return fd;
+}
+
+/* Have FD be the file NAME in DIR_FD instead.  If that is not there just now,
+ * FD stays what it is, and its reader finds nothing new in it. */
+static void go_on_with(int dir_fd, const char *name, int fd) {
+    step(13, text("open(%s), dup3()", name), NULL);
+    int next_fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    require(next_fd >= 0 || errno == ENOENT, errno);
+    if (next_fd < 0)
+        return;
+    must(dup3(next_fd, fd, O_CLOEXEC));
+    close(next_fd);
 }
 
 /* Print the log: the older file, the newer, and with -f what comes until the
  * box has ended.  It never waits for us: we read what is written.  Meanwhile
  * the newer may become the older, or even be dropped. */
 static void print_log(const char *name, int is_followed) {
-    struct stat ours, older, newer;     /* files; the one that we read */
-    int dir = open_box(name, 0), next, fd = -1;
-    step(13, text("open(%s/log)", name), "tail");
-    for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
-        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
-                    O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)      /* other meanwhile */
-        die();
-    if (fd < 0)                         /* there is neither */
-        refuse(text("whalebox start %s runs it in the background", name),
-               "%s has no log: what it printed went to its caller", name);
+    struct stat ours, older, newer;     /* the file that we read; log.1, log */
+    int dir_fd = open_box(name, 0);
+    int fd = open_oldest_log(dir_fd, name);
+
     for (;;) {
+        /* First: if there is no supervisor now, then what we find below is all
+         * that will come. */
         close(supervisor_pidfd);
-        /* first: if there is none, */
-        supervisor_pidfd = open_supervisor(dir);
+        supervisor_pidfd = open_supervisor(dir_fd);
+
+        step(13, "fstat(log)", NULL);
         must(fstat(fd, &ours));
-        older = newer = ours;           /* if they are not there just now */
-        look_at(dir, "log.1", &older);
-        look_at(dir, "log", &newer);
-        print_rest(fd);                 /* this is all that will come */
+        older = ours;                   /* if it is not there just now */
+        newer = ours;
+        look_at(dir_fd, "log.1", &older);
+        look_at(dir_fd, "log", &newer);
+        print_rest(fd);
+
         if (ours.st_ino != newer.st_ino) {
-            next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
-                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-            require(next >= 0 || errno == ENOENT, errno);   /* or next time */
-            if (next >= 0)
-                must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
-            close(next);
+            /* Ours is the older one, or was dropped: then that comes next. */
+            go_on_with(dir_fd, ours.st_ino == older.st_ino ? "log" : "log.1",
+                       fd);
         } else if (is_followed && supervisor_pidfd >= 0) {
-            /* ms */
-            poll(&(struct pollfd){ supervisor_pidfd, POLLIN, 0 }, 1, 100);
+            struct pollfd end = { .fd = supervisor_pidfd, .events = POLLIN };
+            poll(&end, 1, 100);         /* ms */
         } else {
             return;
         }
@@ -5361,15 +5760,15 @@ static int logs_main(int argc, char **argv) {
     return 0;
 }
 #endif /* WITH_DETACH */
+
 #if WITH_EXEC
 static char **parse_options(char **argv);
 
-/* The box NAME, whose folder is DIR, may still be in the making: whoever makes
- * it has a lock on its layer until then.  See begin_making(). */
-static void wait_until_made(int dir, const char *name) {
-    int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
-
-    step(14, text("flock(%s/upper)", name), NULL);
+/* The box NAME, whose folder is DIR_FD, may still be in the making: whoever
+ * makes it has a lock on its layer until then.  See begin_making(). */
+static void wait_until_made(int dir_fd, const char *name) {
+    step(14, text("open(%s/upper), flock()", name), NULL);
+    int upper_fd = openat(dir_fd, "upper", FOLDER | O_NOFOLLOW);
     if (upper_fd < 0 && errno == ENOENT)
         return;                         /* there is no such box */
     must(upper_fd);
@@ -5377,9 +5776,9 @@ static void wait_until_made(int dir, const char *name) {
     close(upper_fd);
 }
 
-/* Whom the visitor enters: PID 1 of the box NAME, whose number is PID, or, for
- * a user whose box has an init, that one's child, since who may not look into
- * our program may not enter it either. */
+/* Whom the visitor enters: PID 1 of the box, whose number is PID, or, for a
+ * user whose box has an init, that one's child, since who may not look into our
+ * program may not enter it either.  Returns a pidfd, or -1 if it is gone. */
 static int open_host(const char *pid) {
     if (!opt.init || host_root)
         return open_box_process();
@@ -5388,52 +5787,78 @@ static int open_host(const char *pid) {
     int child_pid = atoi(read_file(AT_FDCWD, file));
     step(14, text("pidfd_open(%d)", child_pid), NULL);
     int pidfd = must(syscall(SYS_pidfd_open, child_pid, 0));
-    /* If it has ended meanwhile, that was another's. */
+
+    /* If it has ended meanwhile, that was another's number. */
     require(atoi(read_file(AT_FDCWD, file)) == child_pid, ESRCH);
     return pidfd;
 }
 
-/* Run a command in the box NAME.  Its record says what it is like, and our own
- * options come after that.  Its limits hold already. */
-static int exec_main(int argc, char **argv) {
-    (void)argc;
-    hide_program();                     /* first: it starts anew */
-    argv = parse_options(argv + 1);
-    hold_signals();                     /* the visitor's are passed on */
-    refuse_options("ewut");             /* these have a meaning for it */
-    const char *name = *argv;
-    if (!name)
-        refuse_usage("no name");
-    box.argv = argv + 1;
-    if (!*box.argv)                     /* nor a default */
-        refuse_usage("there is no command to run");
+static _Noreturn void refuse_stopped(const char *name) {
+    refuse(text("whalebox start %s", name), "%s is not running", name);
+}
 
-    int dir = open_box(name, 0);
-    wait_until_made(dir, name);
-    if (strcmp(need_status(dir, name), "running") != 0)
-        refuse(text("whalebox start %s", name), "%s is not running", name);
+/* Have OPT be what the box NAME was asked for, as its record says, and then
+ * what the visitor was: its options were given before, and are set again.  In
+ * between goes what was for the box alone, such as volumes: it has them. */
+static void set_visitor_options(const char *name) {
     struct given ours[LENGTH(given)];
-    memcpy(ours, given, sizeof(given)); /* which are set once more, below */
     int explain = opt.explain;
+
+    memcpy(ours, given, sizeof(given));
     opt = (struct options){ .explain = explain };
     set_recorded();
-    host_pidfd = open_host(value_of("pid"));
-    if (host_pidfd < 0)                     /* it has just ended */
-        refuse(text("whalebox start %s", name), "%s is not running", name);
 
-    opt.volume_count = 0;               /* they have been mounted */
-    opt.read_only = opt.init = opt.detach = opt.terminal = 0;   /* nor these */
+    host_pidfd = open_host(value_of("pid"));
+    if (host_pidfd < 0)                 /* it has just ended */
+        refuse_stopped(name);
+    opt.volume_count = 0;
+    opt.read_only = 0;
+    opt.init = 0;
+    opt.detach = 0;
+    opt.terminal = 0;
+
     for (struct given *g = ours; g->option; g++)
-        g->option->set(g->option, g->value);    /* ours, and perhaps -t */
+        g->option->set(g->option, g->value);
+}
+
+/* Run the command ARGV in the box NAME.  Its record says what it is like, and
+ * our own options come after that.  Its limits hold already.  Returns the
+ * status for main(). */
+static int visit_box(const char *name, char **argv) {
+    int dir_fd = open_box(name, 0);
+
+    wait_until_made(dir_fd, name);
+    if (strcmp(need_status(dir_fd, name), "running") != 0)
+        refuse_stopped(name);
+    set_visitor_options(name);
+
     box.name = name;
+    box.argv = argv;
     box.flags = own_namespaces();
 #if WITH_CGROUP
-    find_box_cgroup(value_of("pid"));
+    find_box_cgroup(value_of("pid"));   /* it may take a flag away */
 #endif
     start_relay();                      /* -t */
-    entered = box.flags;                /* as its own options left them */
+
+    entered = box.flags;
     box.flags = 0;                      /* the usher gets no new ones */
     return send_visitor();
+}
+
+/* whalebox exec: run a command in a box that is running.  Our program is hidden
+ * first, since that starts it anew. */
+static int exec_main(int argc, char **argv) {
+    (void)argc;
+    hide_program();
+
+    char **words = parse_options(argv + 1);
+    hold_signals();                     /* the visitor's are passed on */
+    refuse_options("ewut");             /* these have a meaning for it */
+    if (!words[0])
+        refuse_usage("no name");
+    if (!words[1])
+        refuse_usage("there is no command to run");
+    return visit_box(words[0], words + 1);
 }
 #endif /* WITH_EXEC */
 
@@ -5446,7 +5871,6 @@ static int exec_main(int argc, char **argv) {
  * error asks for both, and so does the command `doctor`, which makes a box to
  * see what fails: the knowledge is the same, and there is one copy of it.
  */
-
 #define SYSCTL "/proc/sys/kernel/"
 #define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
     "kernel.apparmor_restrict_unprivileged_userns=0", \
@@ -5457,7 +5881,7 @@ static int exec_main(int argc, char **argv) {
 /* What can be wrong with a host, whichever step it is that meets it first. */
 static const struct hint causes[] = {
     { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
-      SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
+      SYSCTL "unprivileged_userns_clone", "\n0\n" },    /* Debian 10 */
     { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
     { "", EPERM, APPARMOR },
     { "clone3", ENOSYS, .fix = "whalebox needs Linux 5.12; in docker, run the "
@@ -5483,6 +5907,7 @@ static const struct hint causes[] = {
  * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
 static const char *find_interpreter(const char *file) {
     char *head = read_file(AT_FDCWD, file);
+
     if (strncmp(head, "#!", 2) == 0)
         return strtok(head + 2, " \n");
     for (char *at = head; at < head + 4096; at++)
@@ -5491,16 +5916,19 @@ static const char *find_interpreter(const char *file) {
     return "its loader";
 }
 
-/* In the process that has failed: the fix, if the doctor knows it, or NULL. */
+/* In the process whose step has failed with ERROR: the fix, if the doctor knows
+ * it, or NULL. */
 TOOL const char *find_cause(int error) {
     const struct hint *h = causes;
+
     if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
         access(box.argv[0], F_OK) == 0)
         return text("the file is there; what runs it is not: %s",
                     find_interpreter(box.argv[0]));
+
     while (h->call && !is_about(h, error))
         h++;
-    return h->fix;
+    return h->fix;                      /* the last has none */
 }
 
 /* What the helper, and the child that it makes, tell the doctor: they share
@@ -5511,34 +5939,37 @@ static struct finding {
     char why[4 * PATH_MAX];             /* what it says, with the hint */
 } *finding;
 
+/* In any process, from step(): the child has come as far as CHAPTER. */
 static void note_step(int chapter) {
     if (finding && strcmp(who, "child") == 0)
         finding->seen[chapter] = 1;
 }
 
-/* The first failure counts: the child says more of it than the parent. */
+/* In any process, from refuse().  The first failure counts: the child says more
+ * of it than the parent. */
 static void note_failure(const char *why, const char *fix) {
     if (!finding || finding->failed >= 0)
         return;
+
     finding->failed = now.chapter;
-    snprintf(finding->why, sizeof(finding->why), "%s%s%s", why,
-             fix ? "\n            hint: " : "", fix ? fix : "");
+    if (fix)
+        why = text("%s\n            hint: %s", why, fix);
+    snprintf(finding->why, sizeof(finding->why), "%s", why);
 }
 
 /* In a helper, a copy of the doctor: take every step there is, but those of the
  * chapters that are OFF, up to an execve that fails, "/" being no program.
  * Limits are asked for, since without them no controller would be tried. */
 static _Noreturn void try_a_box(const int *off) {
-    static char root[] = "/", *argv[] = { root, NULL };
+    static char root[] = "/";
+    static char *argv[] = { root, NULL };
 
-    (void)off;                          /* no chapter can be off */
+    (void)off;                          /* or this build has none of them */
     opt.name = NULL;                    /* nothing is to stay */
     opt.explain = 0;
 #if WITH_DETACH
     opt.detach = 0;
 #endif
-    /* the doctor says it */
-    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 #if WITH_USER
     opt.host_users |= off[5];
 #endif
@@ -5552,40 +5983,76 @@ static _Noreturn void try_a_box(const int *off) {
         opt.cpuset = "0";
     }
 #endif
-    exit(run_box(argv));                /* it refuses, or execve does */
+
+    /* The doctor says what is wrong, so nothing is said here. */
+    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    exit(run_box(argv));
 }
 
 /* Try a box, and see how far it gets.  Returns the chapter that failed, or -1
- * if it was the execve that is to fail. */
+ * if it was the execve that is to fail.  The helper may die of what it does;
+ * the doctor does not. */
 static int examine(const int *off) {
     int status;
 
     memset(finding, 0, sizeof(*finding));
     finding->failed = -1;
     step(0, "clone3()", "fork");        /* fork(2) by its other name */
-    pid_t helper = must(fork());        /* it may die: we do not */
+    pid_t helper = must(fork());
     if (helper == 0)
         try_a_box(off);
     step(0, text("waitpid(%d)", helper), "wait");
     must(waitpid(helper, &status, 0));
-    if (finding->failed == 0 && strncmp(finding->why, "chapter 0: execve(/)",
-                                        20) == 0)
+
+    const char *last = "chapter 0: execve(/)";
+    if (finding->failed == 0 && strncmp(finding->why, last, strlen(last)) == 0)
         return -1;
+
+    /* All namespaces are made by one call.  If it fails, it is for the users: a
+     * user may not have them, and with them all the others. */
     if (strstr(finding->why, "clone3") && own_namespaces() & CLONE_NEWUSER &&
         !off[5])
-        return 5;                       /* it is what a user may not have */
+        return 5;
     return finding->failed;
+}
+
+/* Can the others do without chapter N?  Without a namespace of their own for
+ * mounts, their steps would be taken on the host's; and without users, by a
+ * nobody. */
+static int can_be_off(int n) {
+    if (n == 5 && geteuid() != 0)
+        return 0;
+    return chapters[n].flag != 0 && chapters[n].flag != CLONE_NEWNS;
+}
+
+/* Print a line for each chapter that this build has.  WHY it failed: NULL for
+ * one that did not.  FAILED is the one that ended the last try, or -1. */
+static void print_findings(const char *const *why, int failed) {
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const struct chapter *c = &chapters[n];
+        if (n > 0 && !c->flag && !c->options && !c->commands)
+            continue;                   /* this build has it not */
+
+        const char *state = "works";
+        if (why[n])
+            state = why[n];
+        else if (failed >= 0 && !finding->seen[n])
+            state = "not tried: fix that first";
+        print("chapter %2zu: %s\n", n, state);
+    }
 }
 
 /*
  * whalebox doctor: check the host by making a box and looking how far that
  * gets. What fails is the very step, with the very hint, that a run fails
  * with.  A chapter that the others can do without is left out then, and the
- * rest tried again.
+ * rest tried again.  Returns 0 if every chapter works.
  */
 static int doctor_main(int argc, char **argv) {
     const char *why[LENGTH(chapters)] = { NULL };       /* NULL: all is well */
-    int off[LENGTH(chapters)] = { 0 }, failed;
+    int off[LENGTH(chapters)] = { 0 };
+    int is_sick = 0;
+    int failed;
 
     if (argc > 1)
         refuse("whalebox doctor", "doctor takes no %s", argv[1]);
@@ -5594,31 +6061,15 @@ static int doctor_main(int argc, char **argv) {
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(finding != MAP_FAILED, errno);
 
-    int is_sick = 0;
     while ((failed = examine(off)) >= 0) {
         is_sick = 1;                    /* whatever else works */
         why[failed] = text("%s", finding->why);
-        /* It was off: not again.  Without a namespace of their own for mounts,
-         * the steps after it would be taken on the host's; and without users,
-         * by a nobody. */
-        int can_be_off = chapters[failed].flag & ~(unsigned long)CLONE_NEWNS ? 1
-                       : 0;
-        if (off[failed] || !can_be_off || (failed == 5 && geteuid() != 0))
-            break;
+        if (off[failed] || !can_be_off(failed))
+            break;                      /* it was off already, or cannot be */
         off[failed] = 1;
     }
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-        const char *state = "works";
-        if (n > 0 && !chapters[n].flag && !chapters[n].options &&
-            !chapters[n].commands)
-            continue;                   /* this build has it not */
-        if (why[n])
-            state = why[n];
-        else if (failed >= 0 && !finding->seen[n])
-            state = "not tried: fix that first";
-        print("chapter %2zu: %s\n", n, state);
-    }
-    return is_sick;                     /* 0: every chapter works */
+    print_findings(why, failed);
+    return is_sick;
 }
 
 TOOL const struct command doctor_commands[2] = {
@@ -5634,18 +6085,29 @@ static void print_row(const char *typed, const char *help) {
     print("  %-23s  %s\n", typed, help);
 }
 
+/* The option O, with its value, as in "    --name NAME". */
 static const char *spell_option(const struct option *o) {
-    return text("%s--%s%s%s", o->letter ? text("-%c, ", o->letter) : "    ",
-                o->name, o->value ? " " : "", o->value ? o->value : "");
+    const char *letter = "    ";
+    const char *value = "";
+
+    if (o->letter)
+        letter = text("-%c, ", o->letter);
+    if (o->value)
+        value = text(" %s", o->value);
+    return text("%s--%s%s", letter, o->name, value);
 }
 
+/* --help: every chapter's options and commands, those of this build. */
 static void set_help(const struct option *option, const char *value) {
-    (void)option, (void)value;
+    (void)option;
+    (void)value;
     print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
           "Run COMMAND in a box, with a view of the system of its own.\n\n");
+
     for (size_t n = 0; n < LENGTH(chapters); n++) {
         const struct option *o = chapters[n].options;
         const struct command *c = chapters[n].commands;
+
         if (o || c)
             print("Chapter %zu:\n", n);
         for (; o && o->name; o++)
@@ -5653,15 +6115,18 @@ static void set_help(const struct option *option, const char *value) {
         for (; c && c->name; c++)
             print_row(text("%s %s", c->name, c->usage), c->help);
     }
+
     print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
           "Exit status: the command's own; 128+N when signal N ended it; "
           "127 not found;\n"
           "126 found but not executable; 125 whalebox failed.\n");
-    exit(0);                            /* no box was made */
+    exit(0);
 }
 
+/* --version */
 static void set_version(const struct option *o, const char *value) {
-    (void)o, (void)value;
+    (void)o;
+    (void)value;
     print("whalebox 0.1\n");
     exit(0);
 }
@@ -5711,6 +6176,7 @@ static const struct option *need_option(const char *word) {
         for (const struct option *o = chapters[n].options; o && o->name; o++)
             if (is_option(o, word))
                 return o;
+
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
@@ -5718,10 +6184,19 @@ static const struct option *need_option(const char *word) {
            "there is no option %s", word);
 }
 
+/* The option O was given, as WORD, in a wrong way: say WHY, and how it is to
+ * be. */
+static _Noreturn void refuse_option(const struct option *o, const char *word,
+                                    const char *why) {
+    const char *spelt = spell_option(o) + 4;    /* past the letter */
+
+    refuse(text("%s  %s", spelt, o->help), "%s: %s", word, why);
+}
+
 /* Set the options that ARGV begins with, and return what follows them: an
  * option of the command's own stands after it, and is left alone. */
 static char **parse_options(char **argv) {
-    while (*argv && argv[0][0] == '-' && argv[0][1]) {
+    while (*argv && argv[0][0] == '-' && argv[0][1] != '\0') {
         char *word = *argv++;
         if (strcmp(word, "--") == 0)    /* no more options */
             break;
@@ -5732,12 +6207,11 @@ static char **parse_options(char **argv) {
             value++;                    /* past the '=' */
         else if (o->value && *argv)
             value = *argv++;            /* the next word */
+
         if (o->value && !value)
-            refuse(text("%s  %s", spell_option(o) + 4, o->help),
-                   "%s: it needs a value", word);
+            refuse_option(o, word, "it needs a value");
         if (!o->value && value)
-            refuse(text("%s  %s", spell_option(o) + 4, o->help),
-                   "%s: it takes no value", word);
+            refuse_option(o, word, "it takes no value");
         o->set(o, value);
 #if WITH_DETACH
         remember(o, value);
@@ -5753,6 +6227,7 @@ static const struct command *need_command(const char *word) {
         for (const struct command *c = chapters[n].commands; c && c->name; c++)
             if (strcmp(c->name, word) == 0)
                 return c;
+
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
@@ -5760,25 +6235,36 @@ static const struct command *need_command(const char *word) {
            "there is no command %s", word);
 }
 
-int main(int argc, char **argv) {
-    refuse_set_id();
-#if WITH_VOLUMES
-    argv = copy_arguments(argv);        /* the original can be wiped */
-#endif
-    char **words = parse_options(argv + (argc > 0));    /* past our own name */
-    if (!*words || !**words)
-        refuse("whalebox /bin/sh, say; see --help", "no command to run");
-    prepare_process();                  /* before it holds anything */
-    if (strchr(*words, '/'))            /* a path: a program's */
-        return run_box(words);
-
-    /* A command of whalebox's own, which may have options of its own. */
-    our_command = need_command(*words);
+/* Run the command of whalebox's own that WORDS begin with, as main(): COUNT of
+ * them, with its name.  Returns the exit status. */
+static int run_command(int count, char **words) {
+    our_command = need_command(words[0]);
 #if WITH_DETACH
     if (!our_command->has_run_options) {
         refuse_options("");
         signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
     }
 #endif
-    return our_command->run(argc - (int)(words - argv), words);
+    return our_command->run(count, words);
+}
+
+/* What is asked for: options, and then either a program, by its path in the
+ * box, or a command of whalebox's own, by its name. */
+int main(int argc, char **argv) {
+    refuse_set_id();
+#if WITH_VOLUMES
+    argv = copy_arguments(argv);        /* the original can be wiped */
+#endif
+
+    char **words = argv;
+    if (argc > 0)
+        words++;                        /* past our own name */
+    words = parse_options(words);
+    if (!words[0] || words[0][0] == '\0')
+        refuse("whalebox /bin/sh, say; see --help", "no command to run");
+
+    prepare_process();                  /* before it holds anything */
+    if (strchr(words[0], '/'))
+        return run_box(words);
+    return run_command(argc - (int)(words - argv), words);
 }
