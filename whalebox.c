@@ -880,10 +880,16 @@ static char *find_range(const char *file) {
     return text("%.*s", (int)strcspn(line, "\n"), line);
 }
 
-/* The range in FILE that root's boxes have. */
-static char *root_range(const char *file) {
-    char *range = find_range(file);
-    return range ? range : text("100000 65536");
+/* The range of user ids that root's boxes have: looked for once, wanted twice.
+ */
+static const char *root_uids(void) {
+    static const char *range;
+
+    if (!range) {
+        const char *found = find_range("/etc/subuid");
+        range = found ? strdup(found) : "100000 65536";
+    }
+    return range;
 }
 
 /*
@@ -898,8 +904,7 @@ static void answer_as_box(int is_over) {
     if (!host_root || !(box.flags & CLONE_NEWUSER))
         return;
     if (!is_over) {
-        unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
-                                                10);
+        unsigned int id = (unsigned int)strtoul(root_uids(), NULL, 10);
         step(5, "prctl(PR_SET_SECUREBITS)");
         bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
         must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
@@ -949,8 +954,9 @@ static void write_maps(void) {
     if (!(box.flags & CLONE_NEWUSER))
         return;
     if (host_root) {                    /* it may map any id */
-        write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
-        write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
+        const char *gids = find_range("/etc/subgid");
+        write_map("uid_map", text("0 %s", root_uids()));
+        write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
         const char *link = text("/proc/%d/ns/user", box.pid);
         step(5, "open(%s)", link);
         box.userns = (int)must(open(link, O_RDONLY | O_CLOEXEC));
@@ -1510,17 +1516,25 @@ static unsigned long long start_time(int pid) {
 
 /* What tells this boot from any other: numbers of processes begin anew.  "-" if
  * /proc hides it: then the start time alone tells them apart. */
-static char *boot_id(void) {
-    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
-    return text("%.36s", *id ? id : "-");
+static const char *boot_id(void) {
+    static char id[37];                 /* it stays as it is */
+
+    if (!*id) {
+        char *read = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+        snprintf(id, sizeof(id), "%s", *read ? read : "-");
+    }
+    return id;
 }
 
 /* What tells our numbers of processes from those that a container's processes
  * have for the same: the PID namespace, by its inode number. */
 static unsigned long long pid_namespace(void) {
-    struct stat st;
-    step(9, "stat(/proc/self/ns/pid)");
-    must(stat("/proc/self/ns/pid", &st));
+    static struct stat st;              /* it stays as it is */
+
+    if (st.st_ino == 0) {
+        step(9, "stat(/proc/self/ns/pid)");
+        must(stat("/proc/self/ns/pid", &st));
+    }
     return st.st_ino;
 }
 
@@ -1652,7 +1666,7 @@ static void name_resident(void) {
  */
 
 static int cleared_fd;                  /* the folder that is being cleared */
-static int entries_found;               /* how much was found in it */
+static int entries_left;                /* what a round has left in it */
 static struct timespec deadline;        /* when to give up */
 
 /* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
@@ -1704,6 +1718,7 @@ static int lift_entry(int dir_fd, const char *name) {
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -1;
     const char *number = text("%llu", (unsigned long long)st.st_ino);
+    entries_left++;
     result = renameat(dir_fd, name, cleared_fd, number);
     if (result < 0 && errno == EACCES) {        /* its ".." is to be written */
         close(open_subfolder(dir_fd, name));    /* which opens it to us */
@@ -1717,7 +1732,6 @@ static int lift_entry(int dir_fd, const char *name) {
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
-    entries_found++;
     int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
@@ -1728,6 +1742,8 @@ static int clear_entry(int dir_fd, const char *name) {
     result = for_each(fd, 1, lift_entry);
     int why = errno;
     close(fd);
+    if (result == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+        entries_left++;                 /* somebody has put something there */
     errno = why;
     return result;
 }
@@ -1750,9 +1766,9 @@ static int clear_folder(int dir_fd, int seconds) {
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
     do {
-        entries_found = 0;
+        entries_left = 0;
         result = for_each(dir_fd, 1, clear_entry);
-    } while (result == 0 && entries_found > 0);
+    } while (result == 0 && entries_left > 0);
     return result;
 }
 
@@ -2140,33 +2156,25 @@ static const char *const read_only[] = {        /* its settings */
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-static int null_fd = -1;                /* the device null, to cover files */
-
-/* Cover PATH: a folder with an empty one, a file with the device null.  Both
- * are looked at and held, for what is under a path may change. */
+/* Cover PATH: a folder with an empty one, a file with the device null. */
 static void cover_path(const char *path) {
     struct stat st;
 
-    step(10, "open(%s, O_PATH|O_NOFOLLOW)", path);
-    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    step(10, "stat(%s)", path);
+    int found = stat(path, &st);
+    if (found < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
-    must(place_fd);                     /* any other error is one */
-    must(fstat(place_fd, &st));
+    must(found);                        /* any other error is one */
 
     if (S_ISDIR(st.st_mode)) {
         step(10, "mount(tmpfs over %s) # mount -t tmpfs -r tmpfs %s", path,
              path);
-        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
-                   SAFE | MS_RDONLY, NULL));
-        close(place_fd);
-        return;
+        must(mount("tmpfs", path, "tmpfs", SAFE | MS_RDONLY, NULL));
+    } else {
+        step(10, "mount(/dev/null over %s) # mount --bind /dev/null %s", path,
+             path);
+        must(mount("/dev/null", path, NULL, MS_BIND, NULL));
     }
-    step(10, "open_tree(null), move_mount(over %s) # mount --bind /dev/null %s",
-         path, path);
-    int tree_fd = (int)must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-    attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
 /* Cover what tells how hot the processor NAME of the folder DIR is. */
@@ -2178,22 +2186,21 @@ static int cover_heat(int dir, const char *name) {
     return 0;
 }
 
-/* Hold the device null, and be sure that it is that: a writable setting of the
- * kernel in its place would be shown by every file that it covers. */
-static void hold_null(void) {
+/* Be sure that the device null is that: a writable setting of the kernel in its
+ * place would be shown by every file that it covers. */
+static void check_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH)");
-    null_fd = (int)must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    must(fstat(null_fd, &st));
+    step(10, "stat(/dev/null)");
+    must(lstat("/dev/null", &st));
     errno = ENODEV;                     /* if it is not what it says */
     must(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? 0 : -1);
 }
 
 /*
  * In the child: cover what is the machine's; make its settings read-only.  The
- * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
- * path still leads to what it names.
+ * box has a /proc, a /sys and a /dev of its own by now, there is no volume as
+ * yet, and nobody else in here: a path still leads to what it names.
  */
 static void cover_paths(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
@@ -2201,7 +2208,7 @@ static void cover_paths(void) {
     if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
         return;
 
-    hold_null();
+    check_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
 
@@ -2223,7 +2230,6 @@ static void cover_paths(void) {
         must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
                      sizeof(attr)));    /* fails if it is no mount */
     }
-    close(null_fd);
 }
 #endif
 
