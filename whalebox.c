@@ -978,11 +978,16 @@ static char *find_range(const char *file) {
     return text("%.*s", (int)strcspn(range, "\n"), range);
 }
 
-/* The range in FILE that root's boxes have. */
-static char *root_range(const char *file) {
-    char *range = find_range(file);
+/* The range of user ids that root's boxes have: looked for once, wanted twice.
+ */
+static const char *root_uids(void) {
+    static const char *range;
 
-    return range ? range : text("100000 65536");
+    if (!range) {
+        const char *found = find_range("/etc/subuid");
+        range = found ? found : "100000 65536";
+    }
+    return range;
 }
 
 /* Before the clone, and with IS_OVER after it: for the clone alone, root's
@@ -1009,8 +1014,7 @@ static void answer_as_box(int is_over) {
     bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
 
-    const char *range = root_range("/etc/subuid");
-    unsigned int id = (unsigned int)strtoul(range, NULL, 10);
+    unsigned int id = (unsigned int)strtoul(root_uids(), NULL, 10);
     step(5, text("setresuid(-1, %u, -1)", id), NULL);
     must(syscall(SYS_setresuid, -1, id, -1));
 }
@@ -1061,8 +1065,10 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
 
 /* Root may map any id: box 0 is the first of a range that nobody else has. */
 static void write_maps_as_root(void) {
-    write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
-    write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
+    const char *gids = find_range("/etc/subgid");
+
+    write_map("uid_map", text("0 %s", root_uids()));
+    write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
 
     const char *link = text("/proc/%d/ns/user", box.pid);
     step(5, text("open(%s)", link), NULL);
@@ -1945,7 +1951,8 @@ static void mount_sys(void) {
  * that "." finds it there, and is detached with all that is mounted on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
-    must(syscall(SYS_pivot_root, ".", "."));    /* the new; where the old goes */
+    /* the new; where the old goes */
+    must(syscall(SYS_pivot_root, ".", "."));
 
     step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
     must(umount2(".", MNT_DETACH));
@@ -2029,17 +2036,25 @@ static unsigned long long start_time(int pid) {
 
 /* What tells this boot from any other: numbers of processes begin anew.  "-" if
  * /proc hides it: then the start time alone tells them apart. */
-static char *boot_id(void) {
-    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
-    return text("%.36s", *id ? id : "-");
+static const char *boot_id(void) {
+    static char id[37];                 /* it stays as it is */
+
+    if (!*id) {
+        char *read = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+        snprintf(id, sizeof(id), "%s", *read ? read : "-");
+    }
+    return id;
 }
 
 /* What tells our numbers of processes from those that a container's processes
  * have for the same: the PID namespace, by its inode number. */
 static unsigned long long pid_namespace(void) {
-    struct stat st;
-    step(9, "stat(/proc/self/ns/pid)", NULL);
-    must(stat("/proc/self/ns/pid", &st));
+    static struct stat st;              /* it stays as it is */
+
+    if (st.st_ino == 0) {
+        step(9, "stat(/proc/self/ns/pid)", NULL);
+        must(stat("/proc/self/ns/pid", &st));
+    }
     return st.st_ino;
 }
 
@@ -2172,7 +2187,7 @@ static void name_resident(void) {
  */
 
 static int cleared_fd;                  /* the folder that is being cleared */
-static int entries_found;               /* how much was found in it */
+static int entries_left;                /* what a round has left in it */
 static struct timespec deadline;        /* when to give up */
 
 /* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
@@ -2224,6 +2239,7 @@ static int lift_entry(int dir_fd, const char *name) {
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -1;
     const char *number = text("%llu", (unsigned long long)st.st_ino);
+    entries_left++;
     result = renameat(dir_fd, name, cleared_fd, number);
     if (result < 0 && errno == EACCES) {        /* its ".." is to be written */
         close(open_subfolder(dir_fd, name));    /* which opens it to us */
@@ -2237,7 +2253,6 @@ static int lift_entry(int dir_fd, const char *name) {
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
-    entries_found++;
     int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
@@ -2248,6 +2263,8 @@ static int clear_entry(int dir_fd, const char *name) {
     result = for_each(fd, 1, lift_entry);
     int why = errno;
     close(fd);
+    if (result == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+        entries_left++;                 /* somebody has put something there */
     errno = why;
     return result;
 }
@@ -2270,9 +2287,9 @@ static int clear_folder(int dir_fd, int seconds) {
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
     do {
-        entries_found = 0;
+        entries_left = 0;
         result = for_each(dir_fd, 1, clear_entry);
-    } while (result == 0 && entries_found > 0);
+    } while (result == 0 && entries_left > 0);
     return result;
 }
 
@@ -2667,42 +2684,25 @@ static const char *const read_only[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-static int null_fd = -1;                /* the device null, to cover files */
-
-/* Cover the folder PATH, which PLACE_FD is open on, with an empty one. */
-static void cover_folder(int place_fd, const char *path) {
-    step(10, text("mount(tmpfs over %s)", path),
-         text("mount -t tmpfs -r tmpfs %s", path));
-    must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
-               SAFE | MS_RDONLY, NULL));
-    close(place_fd);
-}
-
-/* Cover the file PATH, which PLACE_FD is open on, with the device null. */
-static void cover_file(int place_fd, const char *path) {
-    step(10, text("open_tree(null), move_mount(over %s)", path),
-         text("mount --bind /dev/null %s", path));
-    int tree_fd = must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
-                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-    attach_tree(tree_fd, "/dev/null", place_fd, path);
-}
-
-/* Cover PATH, if this kernel has such a thing.  It is opened, looked at and
- * covered by one descriptor, since what a path leads to may change. */
+/* Cover PATH: a folder with an empty one, a file with the device null. */
 static void cover_path(const char *path) {
     struct stat st;
 
-    step(10, text("open(%s, O_PATH|O_NOFOLLOW), fstat()", path), NULL);
-    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return;
-    must(place_fd);
-    must(fstat(place_fd, &st));
+    step(10, text("stat(%s)", path), NULL);
+    int found = stat(path, &st);
+    if (found < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return;                         /* this kernel has no such thing */
+    must(found);
 
-    if (S_ISDIR(st.st_mode))
-        cover_folder(place_fd, path);
-    else
-        cover_file(place_fd, path);
+    if (S_ISDIR(st.st_mode)) {
+        step(10, text("mount(tmpfs over %s)", path),
+             text("mount -t tmpfs -r tmpfs %s", path));
+        must(mount("tmpfs", path, "tmpfs", SAFE | MS_RDONLY, NULL));
+    } else {
+        step(10, text("mount(/dev/null over %s)", path),
+             text("mount --bind /dev/null %s", path));
+        must(mount("/dev/null", path, NULL, MS_BIND, NULL));
+    }
 }
 
 /* Cover how hot a processor is, if the folder NAME is one's: "cpu0". */
@@ -2748,34 +2748,33 @@ static void make_read_only(const char *path) {
                  sizeof(attr)));
 }
 
-/* Hold the device null, and be sure that it is that: a writable setting of the
- * kernel in its place would be shown by every file that it covers. */
-static void hold_null(void) {
+/* Be sure that the device null is that: a writable setting of the kernel in its
+ * place would be shown by every file that it covers. */
+static void check_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH), fstat()", NULL);
-    null_fd = must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    must(fstat(null_fd, &st));
+    step(10, "lstat(/dev/null)", NULL);
+    must(lstat("/dev/null", &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), ENODEV);
 }
 
 /*
  * In the child: cover what is the machine's; make its settings read-only.  The
- * box has a /proc, a /sys and a /dev of its own by now, and nobody's files are
- * mounted on them yet: a path still leads to what it names.
+ * box has a /proc, a /sys and a /dev of its own by now, nobody's files are
+ * mounted on them yet, and nobody else is in here: a path still leads to what
+ * it names.
  */
 static void cover_paths(void) {
     /* In a mount namespace that is the host's, so would the covers be. */
     if (!(box.flags & CLONE_NEWNS))
         return;
 
-    hold_null();
+    check_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
     cover_processors();
     for (size_t i = 0; i < LENGTH(read_only); i++)
         make_read_only(read_only[i]);
-    close(null_fd);
 }
 #endif
 
