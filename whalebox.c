@@ -263,14 +263,21 @@ static const char *find_fix(int error);
 /* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
  * takes a hundred steps, and ends. */
 PRINTF(1) static char *text(const char *format, ...) {
-    char *result;
+    char room[PATH_MAX];                /* for nearly all of them */
     va_list args;
 
     va_start(args, format);
-    int length = vasprintf(&result, format, args);
+    int length = vsnprintf(room, sizeof(room), format, args);
     va_end(args);
-    if (length < 0)
+    char *result = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (!result)
         _exit(125);                     /* no memory, not even to say so */
+    if (length < (int)sizeof(room))
+        return strcpy(result, room);
+
+    va_start(args, format);
+    vsnprintf(result, (size_t)length + 1, format, args);
+    va_end(args);
     return result;
 }
 
@@ -303,7 +310,7 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
 /* Say what is done next: the system call as C has it, and what does the same in
  * a shell, or NULL.  Every call that can fail has its step, so that an error
  * names the call that failed; --explain prints it. */
-static void step(int chapter, const char *call, const char *shell) {
+static void take_step(int chapter, const char *call, const char *shell) {
     now.chapter = chapter;
     now.call = call;
 #if WITH_DOCTOR
@@ -315,6 +322,10 @@ static void step(int chapter, const char *call, const char *shell) {
     else if (opt.explain)
         tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
 }
+
+/* The shell's words are put together only if somebody reads them. */
+#define step(chapter, call, shell) \
+    take_step((chapter), (call), opt.explain ? (shell) : NULL)
 
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
@@ -625,6 +636,7 @@ struct command {
     const char *help;           /* what it does */
     int (*run)(int argc, char **argv);  /* as main(): returns the status */
     int has_run_options;        /* it takes some options of a run */
+    int is_careful;             /* it prepares the process itself */
 };
 TOOL const struct command *our_command; /* what was asked for, or NULL */
 
@@ -898,7 +910,7 @@ static void make_mounts_private(void) {
  * host's.  Nothing in it is ever a program or a device, so none is taken for
  * one.  proc(5). */
 static void mount_proc(const char *place) {
-    step(4, text("mount(proc, %s)", place), "mount -t proc proc /proc");
+    step(4, "mount(proc, proc)", "mount -t proc proc /proc");
     must(mount("proc", place, "proc", SAFE, NULL));
 }
 #endif /* WITH_MOUNT */
@@ -5984,7 +5996,8 @@ static _Noreturn void try_a_box(const int *off) {
 #endif
 
     /* The doctor says what is wrong, so nothing is said here. */
-    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+    prepare_process();
     exit(run_box(argv));
 }
 
@@ -6073,7 +6086,7 @@ static int doctor_main(int argc, char **argv) {
 
 TOOL const struct command doctor_commands[2] = {
     { "doctor", "", "check what works here, and why not",
-      .run = doctor_main, .has_run_options = 1 },
+      .run = doctor_main, .has_run_options = 1, .is_careful = 1 },
 };
 #endif /* WITH_DOCTOR */
 
@@ -6238,6 +6251,8 @@ static const struct command *need_command(const char *word) {
  * them, with its name.  Returns the exit status. */
 static int run_command(int count, char **words) {
     our_command = need_command(words[0]);
+    if (!our_command->is_careful)
+        prepare_process();              /* before it holds anything */
 #if WITH_DETACH
     if (!our_command->has_run_options) {
         refuse_options("");
@@ -6262,8 +6277,8 @@ int main(int argc, char **argv) {
     if (!words[0] || words[0][0] == '\0')
         refuse("whalebox /bin/sh, say; see --help", "no command to run");
 
+    if (!strchr(words[0], '/'))
+        return run_command(argc - (int)(words - argv), words);
     prepare_process();                  /* before it holds anything */
-    if (strchr(words[0], '/'))
-        return run_box(words);
-    return run_command(argc - (int)(words - argv), words);
+    return run_box(words);
 }
