@@ -298,7 +298,7 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
     note_failure(why, fix);
 #endif
 #if WITH_DETACH
-    write(refusal_fd, "", 1);           /* if somebody wants to know */
+    write(refusal_fd, "", 1);           /* tells the launcher of -d, if any */
 #endif
 
     /* The child has made nothing that outlives it. */
@@ -1031,8 +1031,8 @@ static void answer_as_box(int is_over) {
     must(syscall(SYS_setresuid, -1, id, -1));
 }
 
-/* Is the child still alive, 100 milliseconds from now?  If it is not, that it
- * died is why we cannot write its maps, and it says itself why it died. */
+/* Is the child still alive, 100 milliseconds from now?  If it is not, that is
+ * why its maps could not be written, and it has said itself why it died. */
 static int is_child_alive(void) {
     struct pollfd child_end = { .fd = box.pidfd, .events = POLLIN };
 
@@ -1072,7 +1072,9 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
     step(5, call, tool);
     int status;
     must(waitpid(helper, &status, 0));
-    require(status == 0 || !is_child_alive(), EPERM);   /* it said more */
+
+    /* The tool has said itself what it did not like. */
+    require(status == 0 || !is_child_alive(), EPERM);
 }
 
 /* Root may map any id: box 0 is the first of a range that nobody else has. */
@@ -1113,7 +1115,7 @@ static void write_maps(void) {
         write_maps_as_user();
 }
 
-static int is_box_root;                 /* this process has become that */
+static int is_box_root;                 /* we have become the box's root */
 
 /* In the child: become the box's root.  A user's further groups stay, since
  * setgroups(2) is denied then: EPERM.  These are system calls without libc,
