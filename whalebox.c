@@ -1315,10 +1315,15 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
+/* The same for a number, of which 0 is no limit. */
+static void write_number(const char *file, unsigned long long number) {
+    if (number)
+        write_limit(file, text("%llu", number));
+}
+
 /* Write all limits that were asked for. */
 static void write_limits(void) {
-    if (opt.memory)
-        write_limit("memory.max", text("%llu", opt.memory));
+    write_number("memory.max", opt.memory);
 
     /* With memory.max alone the box would move to the swap, and go on. */
     if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
@@ -1329,11 +1334,9 @@ static void write_limits(void) {
 
     /* cgroup v1's shares are 2 to 262144, and v2's weights 1 to 10000. */
     if (opt.shares)
-        write_limit("cpu.weight",
-                    text("%llu", 1 + (opt.shares - 2) * 9999 / 262142));
+        write_number("cpu.weight", 1 + (opt.shares - 2) * 9999 / 262142);
 
-    if (opt.pids)
-        write_limit("pids.max", text("%llu", opt.pids));
+    write_number("pids.max", opt.pids);
 
     /* The kernel accepts CPUs that are not there, and then uses others: what is
      * in effect has to be what was set. */
@@ -2343,13 +2346,13 @@ static void check_owner(int dir_fd, const char *path, mode_t closed) {
 }
 
 /* Where the folder of all boxes' folders is to be: as the environment has it,
- * and else where programs keep such things.  The result can be written to. */
-static char *home_path(void) {
+ * and else where programs keep what is theirs. */
+static const char *home_path(void) {
     const char *set = getenv("WHALEBOX_HOME");
     if (set && *set)
-        return text("%s", set);
+        return set;
     if (host_root)
-        return text("/var/lib/whalebox");
+        return "/var/lib/whalebox";
 
     const char *data = getenv("XDG_DATA_HOME");
     if (data && *data)
@@ -2361,14 +2364,15 @@ static char *home_path(void) {
 
 /* Make the folder PATH, and those above it.  Where one of these cannot be made,
  * nor can the last, and that is what is told. */
-static void make_path(char *path) {
-    char *slash = path;
+static void make_path(const char *path) {
+    char *above = text("%s", path);
+    char *slash = above;
 
     step(9, text("mkdir(%s/containers)", path),
          text("mkdir -p %s/containers", path));
     while ((slash = strchr(slash + 1, '/'))) {
         *slash = '\0';
-        mkdir(path, 0700);
+        mkdir(above, 0700);
         *slash = '/';
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -2379,7 +2383,7 @@ static void make_path(char *path) {
  * root's has set-user-ID files in it that anybody may have written.  Sets
  * containers_fd, and home. */
 static void open_containers(void) {
-    char *path = home_path();
+    const char *path = home_path();
     const char *folders_path = text("%s/containers", path);
 
     make_path(path);
@@ -2489,6 +2493,14 @@ static void drop_layers(void) {
     remove_box(folder_fd, box.name, 60);
 }
 
+/* In the child: write VALUE to the file NAME in the /etc of the init layer. */
+static void write_init_file(const char *name, const char *value) {
+    const char *path = text("init/etc/%s", name);
+
+    step(9, text("write(%s)", path), NULL);
+    must(write_file(AT_FDCWD, path, value, O_CREAT));
+}
+
 /* In the child: files that differ from box to box, as the rootfs does not.  The
  * name is what set_hostname() made it. */
 static void fill_init_layer(void) {
@@ -2499,13 +2511,10 @@ static void fill_init_layer(void) {
     must(gethostname(own, sizeof(own)));
     must(mkdir("init/etc", 0755));
 
-    step(9, "write(init/etc/resolv.conf, hostname, hosts)", NULL);
-    must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
-    const char *hosts = text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-                             "127.0.1.1\t%s\n", own);
-    must(write_file(AT_FDCWD, "init/etc/hosts", hosts, O_CREAT));
-    const char *hostname = text("%s\n", own);
-    must(write_file(AT_FDCWD, "init/etc/hostname", hostname, O_CREAT));
+    write_init_file("resolv.conf", resolv);
+    write_init_file("hosts", text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+                                  "127.0.1.1\t%s\n", own));
+    write_init_file("hostname", text("%s\n", own));
 }
 
 /* The options of the mount that stacks the layers; "box" is the upper one for
@@ -2548,7 +2557,7 @@ static void mount_layers(void) {
     step(9, text("mount(%s, merged, \"%s\")", storage, options),
          text("mount -t %s -o %s %s merged", storage, options, storage));
     must(mount(storage, "merged", storage, MS_NODEV, options));
-    step(9, "chdir(merged)", "cd merged");
+    step(9, "chdir(merged)", NULL);
     must(chdir("merged"));
 }
 #endif /* WITH_LAYERS */
