@@ -2400,9 +2400,17 @@ static void open_containers(void) {
     check_owner(containers_fd, folders_path, 077);
     close(home_fd);
 
-    step(9, "realpath(containers)", NULL);
+    step(9, "realpath()", NULL);
     if (!realpath(folders_path, home))
         die();
+}
+
+/* Open this box's folder, which is called NAME as yet, and lock it: that tells
+ * others that we live. */
+static void hold_folder(const char *name) {
+    step(9, text("open(%s/%s), fcntl()", home, name), NULL);
+    folder_fd = must(openat(containers_fd, name, FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder_fd));
 }
 
 /* Make this box's folder, with its own layer in it and its mark, and then give
@@ -2416,9 +2424,7 @@ static void make_folder(void) {
     step(9, text("mkdir(%s/.new)", home), text("mkdir -p %s/.new/upper", home));
     must(remove_new_folder());
     must(mkdirat(containers_fd, ".new", 0755));
-    step(9, "openat(.new), fcntl()", NULL);
-    folder_fd = must(openat(containers_fd, ".new", FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
+    hold_folder(".new");
 
     write_mark(folder_fd, "0", 0);
     step(9, "mkdir(upper, work)", NULL);
@@ -2433,13 +2439,6 @@ static void make_folder(void) {
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
     flock(containers_fd, LOCK_UN);
-}
-
-/* The folder that was made before, for a box that was kept and is run again. */
-static void open_old_folder(void) {
-    step(9, text("open(%s/%s), fcntl()", home, box.name), NULL);
-    folder_fd = must(openat(containers_fd, box.name, FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
 }
 
 /* Which file system stacks the layers: --storage, or what the kernel has.  A
@@ -2471,7 +2470,7 @@ static void make_layers(void) {
     look_at_some(containers_fd, sweep_box);
 
     if (box.has_folder)
-        open_old_folder();
+        hold_folder(box.name);
     else
         make_folder();
 
