@@ -4484,7 +4484,7 @@ static int open_new_record(off_t room) {
     return fd;
 }
 
-/* Write the draft to the disk.  CALL is what the step is called.  A new file
+/* Write the draft to the disk.  CALL is what that step is called.  A new file
  * takes the old one's place, so whoever reads it finds one or the other, never
  * half of one, even after a crash: so a record that is to outlive us is on the
  * disk before it has its name. */
@@ -4492,8 +4492,10 @@ static void replace_record(const char *call) {
     step(13, call, NULL);
     require(draft_length < sizeof(draft) - 1, E2BIG);
 
-    int fd = open_new_record(0);        /* may be longer, to have room */
-    step(13, call, NULL);               /* with ftruncate() and fsync() */
+    /* The file may be there already, longer, to have room: what is left of that
+     * is cut off. */
+    int fd = open_new_record(0);
+    step(13, call, NULL);
     ssize_t written = must(write(fd, draft, draft_length));
     require(written == (ssize_t)draft_length, ENOSPC);
     must(ftruncate(fd, (off_t)draft_length));
@@ -4680,7 +4682,7 @@ static int has_become_command(void) {
     close(refusal_fd);                  /* only the child has this end now */
     refusal_fd = -1;
     ssize_t got = read(refusal_fds[0], &byte, 1);
-    if (got < 0) {                      /* nobody knows how it is */
+    if (got < 0) {
         step(13, "read(refusals)", NULL);
         die();
     }
@@ -4691,13 +4693,13 @@ static int has_become_command(void) {
  * launcher.  From then on nothing of the caller's is held: not its terminal,
  * nor its pipes, nor its folder. */
 static void tell_launcher(void) {
-    int runs = has_become_command();
+    int is_running = has_become_command();
 
     /* What never ran is removed, and its output not waited for: somebody may
      * still have the pipe open. */
-    if (runs && box.is_kept)
+    if (is_running && box.is_kept)
         keep_box();
-    if (!runs)
+    if (!is_running)
         log_fd = -1;
 
     /* Told now: when the launcher knows, nobody listens any more. */
@@ -4706,7 +4708,7 @@ static void tell_launcher(void) {
     /* Let other commands have the box.  To close TURN_FD would undo the lock by
      * which we live: fcntl's go with any descriptor of the file. */
     flock(turn_fd, LOCK_UN);
-    if (runs)
+    if (is_running)
         say_it_runs();
     close(launcher_fd);
     launcher_fd = -1;
@@ -4722,7 +4724,7 @@ static void tell_launcher(void) {
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    enum { PRINTED, SIGNALLED };          /* what is polled */
+    enum { PRINTED, SIGNALLED };        /* what is polled */
     struct pollfd from[] = {
         [PRINTED] = { .fd = output_fds[0], .events = POLLIN },
         [SIGNALLED] = { .fd = signal_fd, .events = POLLIN },
@@ -4734,7 +4736,7 @@ static void keep_log(void) {
         if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
             continue;                   /* it has not set revents */
         if (from[PRINTED].revents && take_output() <= 0)
-            from[PRINTED].fd = -1;       /* nobody is left who could write */
+            from[PRINTED].fd = -1;      /* nobody is left who could write */
     }
 }
 
@@ -4776,11 +4778,15 @@ static void begin_record(void) {
         created = started;
     write_record("running", "");
 
-    if (box.is_kept)
-        close(open_new_record((off_t)draft_length + 64));
-    if (box.is_kept && !opt.detach)
-        keep_box();                     /* tell_launcher() does it with -d */
+    if (box.is_kept) {
+        int fd = open_new_record((off_t)draft_length + 64);
+        close(fd);
+    }
 
+    /* With -d the log is opened, and tell_launcher() decides whether the box is
+     * kept: one that never ran is not. */
+    if (box.is_kept && !opt.detach)
+        keep_box();
     if (opt.detach) {
         step(13, "open(log)", NULL);
         log_fd = must(open_log());
@@ -4851,7 +4857,8 @@ static _Noreturn void wait_until_it_runs(pid_t supervisor, int ready_fd) {
     int status;
 
     step(13, "read(ready)", NULL);
-    if (must(read(ready_fd, &byte, 1)) == 1) {
+    int got = must(read(ready_fd, &byte, 1));
+    if (got == 1) {
         print("%s\n", box.name);
         exit(0);                        /* the box is the supervisor's */
     }
@@ -5039,9 +5046,9 @@ static const char *mounted_folder(const char *top) {
 /* Open the folder PATH of the cgroup file system, from where we see that, as
  * the cgroup that the visitor is born in.  PID is to be a member of it. */
 static void open_box_cgroup(const char *path, const char *pid) {
+    step(7, "find cgroup v2", NULL);
     const char *top = find_cgroup2();
     require(top != NULL, ENODEV);
-
     const char *above = mounted_folder(top);
     require(strncmp(path, above, strlen(above)) == 0, ENODEV);
     path += strlen(above);
@@ -5333,7 +5340,7 @@ static int open_supervisor(int dir_fd) {
 
     step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
     must(fcntl(dir_fd, F_GETLK, &lock));        /* who would be in our way? */
-    if (lock.l_type == F_UNLCK)         /* nobody */
+    if (lock.l_type == F_UNLCK)         /* nobody has one */
         return -1;
 
     int pidfd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
@@ -5342,7 +5349,7 @@ static int open_supervisor(int dir_fd) {
     must(fcntl(dir_fd, F_GETLK, &again));
     if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid) {
         require(pidfd >= 0, ESRCH);
-        return pidfd;                   /* the same, twice */
+        return pidfd;
     }
     close(pidfd);
     return -1;                          /* it has just ended */
@@ -5531,7 +5538,7 @@ static void end_box(int seconds) {
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
-    if (ends(asked_fd, seconds))        /* or it had, before we asked */
+    if (ends(asked_fd, seconds))
         return;
 
     step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
@@ -5605,7 +5612,8 @@ static void remove_folder_of(int dir_fd, const char *name) {
 static void remove_one(const char *name) {
     struct stat st;
     int dir_fd = open_box(name, LOCK_EX);
-    int has_exited = strcmp(find_status(dir_fd, name), "exited") == 0;
+    const char *status = find_status(dir_fd, name);
+    int has_exited = strcmp(status, "exited") == 0;
 
     refuse_to_remove(dir_fd, name, has_exited);
 
@@ -5617,10 +5625,13 @@ static void remove_one(const char *name) {
     must(fstat(dir_fd, &st));
     if (st.st_nlink > 0)                /* else its supervisor has removed it */
         remove_folder_of(dir_fd, name);
+
+    /* A supervisor that was killed has left a cgroup, too.  Other boxes that
+     * were left so are removed on this occasion. */
 #if WITH_CGROUP
-    drop_dead_cgroup(name);             /* which a killed supervisor left */
+    drop_dead_cgroup(name);
 #endif
-    for_each(containers_fd, 0, sweep_box);      /* and all that is dead */
+    for_each(containers_fd, 0, sweep_box);
 }
 
 static int rm_main(int argc, char **argv) {
@@ -5698,9 +5709,12 @@ static void start_box(const char *name) {
 
     if (strcmp(need_status(dir_fd, name), "running") == 0)
         return;
-    if (!ends(supervisor_pidfd, 10))    /* as it is about to */
+
+    /* Its supervisor, if there is one, is about to end.  If there is none, a
+     * resident of the box may have outlived it. */
+    if (!ends(supervisor_pidfd, 10))
         refuse("try again", "%s has not ended yet", name);
-    if (!end_resident(dir_fd))          /* who has outlived a supervisor */
+    if (!end_resident(dir_fd))
         refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
     run_again(name);
 }
@@ -5723,12 +5737,12 @@ static const char *age(long long since) {
     return text("%lldd", seconds / 86400);
 }
 
-static int all_boxes, names_alone;      /* ps -a, ps -q */
+static int is_all, is_quiet;            /* ps -a, ps -q */
 
 /* Print the line of the box NAME, which is as STATUS says.  All but "corrupt"
  * have a record. */
 static void print_box(const char *name, const char *status) {
-    if (names_alone) {
+    if (is_quiet) {
         print("%s\n", visible(name));
         return;
     }
@@ -5761,7 +5775,7 @@ static int list_box(int parent_fd, const char *name) {
 
     const char *status = find_status(dir_fd, name);
     close(dir_fd);
-    if (strcmp(status, "running") == 0 || (*status && all_boxes))
+    if (strcmp(status, "running") == 0 || (*status && is_all))
         print_box(name, status);
     return 0;
 }
@@ -5772,15 +5786,15 @@ static int ps_main(int argc, char **argv) {
 
     while ((letter = next_letter(argc, argv, "+:aq")) != -1) {
         if (letter == 'a')
-            all_boxes = 1;
+            is_all = 1;
         else
-            names_alone = 1;
+            is_quiet = 1;
     }
     if (argv[optind])
         refuse_usage("it takes no names");
 
     open_containers();
-    if (!names_alone)
+    if (!is_quiet)
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers_fd, 0, list_box) < 0) {
@@ -5855,7 +5869,7 @@ static void print_rest(int fd) {
     step(13, "write(standard output)", NULL);
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         must(write_all(1, buffer, (size_t)got));
-    if (got < 0) {                      /* there may be more */
+    if (got < 0) {
         step(13, "read(log)", NULL);
         die();
     }
@@ -5913,9 +5927,10 @@ static void print_log(const char *name, int is_followed) {
         close(supervisor_pidfd);
         supervisor_pidfd = open_supervisor(dir_fd);
 
+        /* One that is not there just now is taken for ours. */
         step(13, "fstat(log)", NULL);
         must(fstat(fd, &ours));
-        older = ours;                   /* if it is not there just now */
+        older = ours;
         newer = ours;
         look_at(dir_fd, "log.1", &older);
         look_at(dir_fd, "log", &newer);
@@ -5939,7 +5954,8 @@ static int logs_main(int argc, char **argv) {
 
     while (next_letter(argc, argv, "+:f") != -1)
         is_followed = 1;
-    print_log(need_name(argv, 1), is_followed);
+    const char *name = need_name(argv, 1);
+    print_log(name, is_followed);
     return 0;
 }
 #endif /* WITH_DETACH */
@@ -6147,7 +6163,7 @@ static _Noreturn void try_a_box(const int *off) {
     static char root[] = "/";
     static char *argv[] = { root, NULL };
 
-    (void)off;                          /* or this build has none of them */
+    (void)off;                          /* unused where none can be off */
     opt.name = NULL;                    /* nothing is to stay */
     opt.explain = 0;
 #if WITH_DETACH
@@ -6246,7 +6262,7 @@ static int doctor_main(int argc, char **argv) {
     require(finding != MAP_FAILED, errno);
 
     while ((failed = examine(off)) >= 0) {
-        is_sick = 1;                    /* whatever else works */
+        is_sick = 1;
         why[failed] = text("%s", finding->why);
         if (off[failed] || !can_be_off(failed))
             break;                      /* it was off already, or cannot be */
@@ -6344,7 +6360,7 @@ static void refuse_left_out(const char *word) {
 }
 #endif
 
-/* Does WORD, "-m", "--memory" or "--memory=64m", call the option O? */
+/* Does WORD, "-h", "--name" or "--name=web", call the option O? */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
