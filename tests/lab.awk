@@ -91,7 +91,7 @@ function print_todo() {
 		print "    return \"\";"
 	else if (type ~ /\*$/)
 		print "    return NULL;"
-	else if (parameters ~ /int argc, char \*\*argv/)
+	else if (parameters ~ /^\(int argc, char \*\*argv\)/)
 		print "    return 125;"
 	else if (type ~ /(unsigned|size_t|_t) [a-z ]*$/ && type !~ /ssize_t/)
 		print "    return 0;"
