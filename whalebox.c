@@ -1026,7 +1026,7 @@ static void answer_as_box(int is_over) {
     bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
 
-    unsigned int id = (unsigned int)strtoul(root_uids(), NULL, 10);
+    unsigned int id = (unsigned int)atoll(root_uids()); /* "START COUNT" */
     step(5, text("setresuid(-1, %u, -1)", id), NULL);
     must(syscall(SYS_setresuid, -1, id, -1));
 }
