@@ -1920,17 +1920,17 @@ TOOL void attach_rootfs(void) {
  * what has been looked at, whatever its path is meanwhile: a /dev/null that is
  * a file, say, is refused (CVE-2025-31133). */
 static void bind_device(int dev_fd, const char *name, dev_t number) {
-    const char *host = text("/dev/%s", name), *target = host + 1;
+    const char *host = text("/dev/%s", name);
     struct stat st;
     int tree_fd = clone_tree(host, 0);
 
-    step(8, text("openat(%s), fstat()", target), NULL);
+    step(8, text("openat, fstat(%s)", host), NULL);
     int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
                                0666));
     must(fstat(tree_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
 
-    attach_tree(tree_fd, host, place_fd, target);
+    attach_tree(tree_fd, host, place_fd, host + 1);     /* "dev/NAME" */
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
