@@ -192,7 +192,7 @@ machine() {
 	*)    VM_CPUS=2 ;;
 	esac
 	export VM_CPUS
-	VM_TIMEOUT=900 nice ./vm.sh "./test.sh inside$(quote "$@")"
+	VM_TIMEOUT=1300 nice ./vm.sh "./test.sh inside$(quote "$@")"
 	vm_status=$?
 	[ $vm_status -le 1 ] || echo "not ok - vm $1: runs to its end: $vm_status"
 }

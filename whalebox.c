@@ -3,53 +3,42 @@
  *
  * The kernel knows no containers.  It knows processes, and a process can be
  * born with views of its own: of hostname, processes, mounts, network.  A
- * container is such a process, closed in step by step before it becomes the
- * command it was made for.  Here each step is a chapter, which can be left out.
+ * container, here a box, is such a process.  It is closed in step by step, and
+ * then becomes the command that it was made for.
  *
  *   whalebox, the parent                in the host's namespaces, your rights
- *     |  every chapter prepares what it needs
- *     |  clone3(flags) ---------------> the child: new namespaces, PID 1
- *     |  writes the child's uid map         | waits at a pipe, the gate
+ *     |  prepares what the box needs
+ *     |  clone3(flags) ---------------> the child: in new namespaces
+ *     |  says who the child's users are     | waits at a pipe, the gate
  *     |  opens the gate ------------------> | closes the box around itself
  *     |  passes signals on, waits           | execve(COMMAND)
  *     |  <------------ exit status -------- | ends
- *     |  every chapter takes away what it made
+ *     |  takes away what it made
  *
+ * Each step is a chapter of the tutorial, a section of this file, and a switch.
  * Start reading at main(), at the end.  From there go to child(), the box being
  * closed, in order, and on to the chapters that it calls.  MIT licence.
  */
 #define _GNU_SOURCE
-#include <dirent.h>             /* struct dirent, as getdents64 fills it */
-#include <errno.h>              /* why a call failed */
-#include <fcntl.h>              /* open and its O_ flags */
-#include <limits.h>             /* PATH_MAX, LLONG_MAX */
-#include <net/if.h>             /* struct ifreq, IFF_UP */
-#include <poll.h>               /* has the other end hung up? */
-#include <sched.h>              /* unshare */
-#include <signal.h>             /* signals, sigwaitinfo */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>             /* PATH_MAX */
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>             /* functions like printf */
-#include <stdio.h>              /* messages */
-#include <stdlib.h>             /* getenv, realpath, exit */
-#include <string.h>             /* strings */
-#include <unistd.h>             /* read, write, fork, exec */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <sys/auxv.h>           /* what execve(2) tells a program */
-#include <sys/file.h>           /* flock */
-#include <sys/ioctl.h>          /* to bring up an interface */
-#include <sys/mman.h>           /* memory that processes share */
-#include <sys/mount.h>          /* mount and its MS_ flags */
-#include <sys/prctl.h>          /* PR_SET_PDEATHSIG */
-#include <sys/socket.h>         /* a socket, for that ioctl */
-#include <sys/stat.h>           /* what a file is */
-#include <sys/syscall.h>        /* numbers of calls musl has no name for */
-#include <sys/sysmacros.h>      /* makedev */
-#include <sys/wait.h>           /* waitpid */
-#include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
-#include <linux/openat2.h>      /* struct open_how */
-#include <linux/sched.h>        /* struct clone_args, CLONE_ flags */
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>        /* SYS_clone3: libc has no name for it */
+#include <sys/wait.h>
+#include <linux/sched.h>        /* struct clone_args, CLONE_* */
 
 /* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
- * -DWITH_X=0 or 1 overrides one.  Chapter 0, a plain process, is always there.
- * A line marked with a chapter's number and a colon is there for that alone. */
+ * -DWITH_X=0 or 1 overrides one.  Chapter 0 is always there. */
 #ifndef STAGE
 #define STAGE 14
 #endif
@@ -108,10 +97,24 @@
 #error "layers, volumes and terminals are mounted in a private root"
 #endif
 
+#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS      /* for chapters 7 and up */
+#include <dirent.h>             /* struct dirent, as getdents64 fills it */
+#include <sched.h>              /* unshare, setns */
+#include <sys/file.h>           /* flock */
+#include <sys/ioctl.h>
+#include <sys/mman.h>           /* memory that processes share */
+#include <sys/mount.h>          /* mount and its MS_ flags */
+#include <sys/socket.h>
+#include <sys/sysmacros.h>      /* makedev */
+#include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
+#include <linux/openat2.h>      /* struct open_how */
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+
 #define TOOL static __attribute__((unused))     /* not used at every stage */
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define LAST_CHAPTER 14
 
 #if WITH_VOLUMES
 /* What -v asks for. */
@@ -122,7 +125,7 @@ struct volume {
 };
 #endif
 
-/* What was asked for on the command line, or by a record. */
+/* What was asked for on the command line. */
 static struct options {
     const char *name;                   /* --name */
     int explain;                        /* --explain */
@@ -172,12 +175,16 @@ static struct box {
     const char *id, *name;      /* twelve random hex digits; --name, or id */
     char **argv;                /* the command and its arguments */
     unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
-    int cgroup;                 /* the cgroup it is born in, or -1 */
-    int userns;                 /* its user namespace, to map files by, or -1 */
     int gate[2];                /* the pipe at which the child waits for us */
     int pidfd;                  /* the child: unlike pid, never reused */
     pid_t pid;                  /* the child's number out here, 0 for none */
     int status;                 /* how it ended, as from waitpid(2) */
+#if WITH_USER || WITH_ROOT
+    int userns;                 /* its user namespace, to map files by, or -1 */
+#endif
+#if WITH_CGROUP || WITH_LAYERS
+    int cgroup;                 /* the cgroup it is born in, or -1 */
+#endif
 #if WITH_LAYERS
     int is_kept;                /* its folder stays when it ends */
     int has_folder;             /* that was made before */
@@ -186,81 +193,463 @@ static struct box {
     int has_terminal;           /* it gets a terminal of its own */
     int is_on_terminal;         /* which is open, as streams 0 to 2 */
 #endif
-} box = { .cgroup = -1, .userns = -1, .pidfd = -1 };
+} box = {
+    .pidfd = -1,
+#if WITH_USER || WITH_ROOT
+    .userns = -1,
+#endif
+#if WITH_CGROUP || WITH_LAYERS
+    .cgroup = -1,
+#endif
+};
 
 /* An option of a run. */
 struct option {
-    char letter;                        /* 'm', or 0 */
-    const char *name;                   /* "memory" */
-    /* what --help calls its value, or NULL */
-    const char *value;
-    const char *help;                   /* what it is for */
-    /* check, store */
+    char letter;                /* 'm', or 0 */
+    const char *name;           /* "memory" */
+    const char *value;          /* what --help calls its value; NULL: a flag */
+    const char *help;           /* what it is for */
     void (*set)(const struct option *, const char *value);
-    void *into;                         /* where SET stores it */
+    void *into;                 /* where SET stores the value */
     unsigned long long low, high;       /* of a number */
-    int is_passing;                     /* it is for this run alone */
+    int is_passing;             /* for this run alone, as --explain is */
 };
 
-/* A command of whalebox's own. */
-struct command {
-    const char *name;                   /* "stop" */
-    /* what follows it: "[-t SEC] NAME..." */
-    const char *usage;
-    const char *help;                   /* what it does */
-    int (*run)(int argc, char **argv);  /* as main(): returns the status */
-    /* it takes those of a run, some of them */
-    int has_run_options;
-};
-
-/* What fixes a step that begins with CALL and fails with ERROR (0: any), if
- * FILE (NULL: no matter) has the text HAS in it; "\n0\n" is a whole line. */
+/* What fixes a step that begins with CALL and fails with ERROR. */
 struct hint {
-    const char *call;                   /* how the step begins */
-    int error;                          /* errno, or 0 */
-    const char *fix;                    /* what to do about it */
-    const char *file, *has;             /* one more condition, or NULL */
+    const char *call;
+    int error;                  /* errno; 0: any */
+    const char *fix;
+    const char *file, *has;     /* FILE must have this text; NULL: no matter */
 };
 
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
-    unsigned long flag;                 /* CLONE_NEW*, for the clone */
-    /* the option that leaves the flag out */
-    const int *is_shared;
-    void (*before)(void);               /* before the clone */
-    void (*born)(void);                 /* when the child waits at the gate */
-    void (*after)(void);                /* on every way out: undo it */
+    unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
+    const int *is_shared;       /* the option that leaves FLAG out, or NULL */
+    void (*before)(void);       /* before the clone */
+    void (*born)(void);         /* while the child waits at the gate */
+    void (*after)(void);        /* on every way out: take away what was made */
     const struct option *options;       /* the last has no name */
     const struct command *commands;     /* the last has no name */
     const struct hint *hints;           /* the last has no call */
 #if WITH_DOCTOR
-    /* what is wrong with the host */
-    const char *(*find_cause)(int error);
+    const char *(*find_cause)(int error);       /* what is wrong out here */
 #endif
 };
-#define LAST_CHAPTER 14
 static const struct chapter chapters[LAST_CHAPTER + 1];
-TOOL const struct command *our_command; /* what was asked for, or NULL */
 
-/* === Tools: the narration, the way out, files, numbers ================== */
+/* === The skeleton: what is told, and the way out ========================= */
 static const char *who = "parent";      /* which process this is */
-static int told_fd = 2;                    /* where it speaks: standard error */
-#if WITH_DETACH
-static int refusal_fd = -1;                /* a pipe: a byte for a failure */
-#endif
-static int failure = 125;               /* exit status when whalebox fails */
+static int told_fd = 2;                 /* where it speaks: standard error */
+static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
 static int undone;                      /* what we made is gone, or not ours */
 static void undo(void);
-static _Noreturn void die(void);
 #if WITH_DOCTOR
-static void note_step(int chapter);     /* the doctor wants to know */
+static void note_step(int chapter);
 static void note_failure(const char *why, const char *fix);
 #endif
+#if WITH_DETACH
+static int refusal_fd = -1;             /* a pipe: a byte for a failure */
+#endif
 
-/* How many bytes the character has that FROM begins with, or 0 if a terminal
- * would obey it, or it is none: then it may do so with what follows.  utf-8(7).
+/* Four tools, which are explained where they stand: after chapter 0. */
+PRINTF(2) static int tell(int fd, const char *format, ...);
+static char *visible(const char *from);
+static char *read_file(int dir_fd, const char *file);
+static const char *find_fix(int error);
+
+/* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
+ * takes a hundred steps, and ends. */
+PRINTF(1) static char *text(const char *format, ...) {
+    char room[PATH_MAX];                /* for nearly all of them */
+    va_list args;
+
+    va_start(args, format);
+    int length = vsnprintf(room, sizeof(room), format, args);
+    va_end(args);
+    char *result = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (!result)
+        _exit(125);                     /* no memory, not even to say so */
+    if (length < (int)sizeof(room))
+        return strcpy(result, room);
+
+    va_start(args, format);
+    vsnprintf(result, (size_t)length + 1, format, args);
+    va_end(args);
+    return result;
+}
+
+/* Say why we leave, and what fixes it (or NULL).  Does not return. */
+PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
+    static char why[2 * PATH_MAX];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(why, sizeof(why), fmt, args);
+    va_end(args);
+    if (fix)
+        tell(told_fd, "whalebox: %s\n  hint: %s\n", visible(why), visible(fix));
+    else
+        tell(told_fd, "whalebox: %s\n", visible(why));
+
+#if WITH_DOCTOR
+    note_failure(why, fix);
+#endif
+#if WITH_DETACH
+    write(refusal_fd, "", 1);           /* tells the launcher of -d, if any */
+#endif
+
+    /* The child has made nothing that outlives it. */
+    if (strcmp(who, "parent") == 0)
+        undo();
+    _exit(failure);
+}
+
+/* Say what is done next: the system call as C has it, and what does the same in
+ * a shell, or NULL.  Every call that can fail has its step, so that an error
+ * names the call that failed; --explain prints it. */
+static void take_step(int chapter, const char *call, const char *shell) {
+    now.chapter = chapter;
+    now.call = call;
+#if WITH_DOCTOR
+    note_step(chapter);
+#endif
+    if (opt.explain && shell)
+        tell(told_fd, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
+             visible(shell));
+    else if (opt.explain)
+        tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
+}
+
+/* The shell's words are put together only if somebody reads them. */
+#define step(chapter, call, shell) \
+    take_step((chapter), (call), opt.explain ? (shell) : NULL)
+
+/* The step failed, for the reason in errno: say so, with a hint, and leave. */
+static _Noreturn void die(void) {
+    int error = errno;                  /* before another call sets it */
+    const char *fix = find_fix(error);
+
+    refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
+}
+
+/* The result of the step's system call, unless it failed. */
+static int must(long result) {
+    if (result < 0)
+        die();
+    return (int)result;
+}
+
+/* === Chapter 0: a plain process ============================================
+ *
+ * One process makes another: clone, execve, wait.  Whatever the box becomes, to
+ * the host it stays a process, with a number, signals and an exit status.
  */
+static void set_help(const struct option *o, const char *value);
+static void set_version(const struct option *o, const char *value);
+
+/* Refuse the VALUE that option O was given, and say what O is for. */
+static _Noreturn void refuse_value(const struct option *o, const char *value) {
+    refuse(text("--%s %s  %s", o->name, o->value, o->help),
+           "--%s: not \"%s\"", o->name, value);
+}
+
+/* The setters: each checks a value of one kind, and stores it. */
+static void set_flag(const struct option *o, const char *value) {
+    (void)value;                        /* a flag has none */
+    *(int *)o->into = 1;
+}
+
+/* The text is not copied: the command line lasts as long as we do. */
+TOOL void set_text(const struct option *o, const char *value) {
+    if (!*value)
+        refuse_value(o, value);
+    *(const char **)o->into = value;
+}
+
+/* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
+static void set_name(const struct option *o, const char *value) {
+    size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
+
+    if (value[good] || good > 63 || strchr("_.-", *value))
+        refuse_value(o, value);
+    set_text(o, value);
+}
+
+static const struct option process_options[] = {
+    { 'h', "help", NULL, "print this, and end", .set = set_help },
+    { 0, "version", NULL, "print the version", .set = set_version },
+    { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
+      .set = set_name, .into = &opt.name, .is_passing = 1 },
+    { 0, "explain", NULL, "tell each step",
+      .set = set_flag, .into = &opt.explain, .is_passing = 1 },
+    { 0 }
+};
+static const struct hint process_hints[] = {
+    { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
+      "/proc/sys/user/max_user_namespaces", "\n0\n" },  /* 0 on a whole line */
+    { "clone3", EPERM, .fix = "only root may make these namespaces without "
+      "chapter 5's; in docker, use --privileged" },
+    { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
+    { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
+      "there, its #! interpreter or its loader is not" },
+    { "execve", EACCES, .fix = "it must be a file with its x bit set" },
+    { 0 }
+};
+
+static sigset_t awaited;                /* signals that wait_for_box() takes */
+static int host_root;                   /* root, and in no user namespace */
+
+/* Nobody is to get more rights by running us.  Whoever writes our options
+ * decides what we do with our rights, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE also tells of capabilities that the file gives.
+ * getauxval(3). */
+static void refuse_set_id(void) {
+    if (getuid() == geteuid() && getgid() == getegid() &&
+        getauxval(AT_SECURE) == 0)
+        return;
+    refuse("chmod u-s,g-s, and setcap -r",
+           "whalebox must not be set-user-ID, nor have rights of its own");
+}
+
+/* A folder leads to the one above it, and so to all of the host, from whatever
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH.  The
+ * box inherits the standard streams, so none of them may be one of these. */
+static void refuse_folders(void) {
+    static const char *const streams[] = { "input", "output", "error" };
+    struct stat st;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        step(0, text("fstat(standard %s), fcntl(F_GETFL)", streams[fd]), NULL);
+        must(fstat(fd, &st));
+        int flags = must(fcntl(fd, F_GETFL));
+
+        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+            refuse("redirect it from, or to, a file, a pipe or /dev/null",
+                   "standard %s is a folder, or was opened with O_PATH: it "
+                   "would lead out of the box", streams[fd]);
+    }
+}
+
+/* Make this process a sound place to start from, whatever the caller left. */
+static void prepare_process(void) {
+    /* open(2) takes the lowest number that is free.  Were one of the standard
+     * streams closed, a file of ours would become it, and be written to. */
+    step(0, "open(/dev/null)", NULL);
+    while (must(open("/dev/null", O_RDWR)) <= 2)
+        ;
+    refuse_folders();
+
+    /* Any other file that the caller left open would be the box's, too
+     * (CVE-2024-21626).  And there has to be room for those that we open: that
+     * one can have the number 64 shows it. */
+    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0)", "ulimit -n");
+    must(fcntl(0, F_DUPFD, 64));
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
+
+    /* Without a /proc that is ours nothing goes well, and it is better to say
+     * so now.  Outside any user namespace the map is one of all 2^32-1 ids. */
+    step(0, "read(/proc/self/uid_map)", NULL);
+    must(access("/proc/self/uid_map", R_OK));
+    if (geteuid() == 0)
+        host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
+                           "4294967295") != NULL;
+
+    umask(022);                         /* the caller's is for its own files */
+
+    /* Had the caller ignored these two, so would we: one tells that the box has
+     * ended, the other that a time is over. */
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGALRM, SIG_DFL);
+}
+
+/* Have signals wait until wait_for_box() asks for them: one that came between
+ * its looks would be lost otherwise.  Those that the caller ignores, as
+ * nohup(1) has it, stay ignored, and are not passed on.  sigprocmask(2). */
+static void hold_signals(void) {
+    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+        SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
+    struct sigaction old;
+
+    signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
+
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGCHLD);       /* the child has ended */
+    for (size_t i = 0; i < LENGTH(passed_on); i++)
+        if (sigaction(passed_on[i], NULL, &old) == 0 &&
+            old.sa_handler != SIG_IGN)
+            sigaddset(&awaited, passed_on[i]);
+
+    step(0, "sigprocmask(SIG_BLOCK)", NULL);
+    must(sigprocmask(SIG_BLOCK, &awaited, NULL));
+}
+
+/* One process becomes two, and the second calls MAIN_OF_CHILD, which does not
+ * return.  Without flags clone3 is fork(2); each CLONE_NEW* gives the child a
+ * new namespace.  Sets box.pid, box.pidfd and box.gate, of which the parent
+ * keeps the end to write to.  clone(2). */
+static void clone_child(void (*main_of_child)(void)) {
+    struct clone_args args = {
+        .flags = CLONE_PIDFD | box.flags,
+        .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
+        .exit_signal = SIGCHLD,         /* what we are sent when it ends */
+    };
+
+#if WITH_CGROUP || WITH_LAYERS
+    /* The child's limits hold from its first instruction on.  Its cgroup
+     * namespace it makes later: if it were made now, its root would be our
+     * cgroup. */
+    args.flags &= ~(__u64)CLONE_NEWCGROUP;
+    if (box.cgroup >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;        /* Linux 5.7 */
+        args.cgroup = (__u64)box.cgroup;
+    }
+#endif
+
+    step(0, "pipe2(gate, O_CLOEXEC)", NULL);
+    must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
+
+    step(0, text("clone3(0x%llx)", args.flags), "unshare --fork");
+    box.pid = must(syscall(SYS_clone3, &args, sizeof(args)));
+    if (box.pid == 0) {
+        /* Here is the child: in new namespaces, with the host's files. */
+        who = "child";
+        main_of_child();
+    }
+    close(box.gate[0]);                 /* the child's end */
+}
+
+/* Let the child at the gate go on.  If it is dead (EPIPE), that is no error
+ * here: waiting for it tells why. */
+static void open_gate(void) {
+    step(0, "write(gate)", NULL);
+    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE)
+        die();
+}
+
+/* In the child, once the box is closed: become the command.  A signal mask and
+ * ignored signals would survive execve(2), so they are taken back first.  127
+ * and 126 are what shells say of a command that is not there, or cannot be
+ * executed. */
+static _Noreturn void become_command(void) {
+    step(0, "sigaction(SIG_DFL), sigprocmask(SIG_SETMASK)", NULL);
+    for (int sig = 1; sig < NSIG; sig++) {
+        if (sig == SIGKILL || sig == SIGSTOP)
+            continue;                   /* nobody can change these */
+        if (sig >= 32 && sig < SIGRTMIN)
+            continue;                   /* libc's own */
+        if (signal(sig, SIG_DFL) == SIG_ERR)
+            die();
+    }
+    must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL));     /* none */
+
+    step(0, text("execve(%s)", box.argv[0]), text("exec %s", box.argv[0]));
+    execvp(box.argv[0], box.argv);      /* returns only if it fails */
+    failure = 126;
+    if (errno == ENOENT)
+        failure = 127;
+    die();
+}
+
+/* Send SIG to a process by its descriptor; nothing happens if it is gone. */
+static void send_signal(int pidfd, int sig) {
+    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+/* Is SIG what a terminal stops a process with, as ^Z does?  termios(3). */
+TOOL int is_stop(int sig) {
+    return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+/* Stop, as SIG stops a process that does not hold it.  The signal waits, being
+ * blocked, until it is let through: then we sleep.  The kernel drops it in a
+ * group that no shell could continue. */
+static void stop_ourselves(int sig) {
+    sigset_t one = { 0 };
+
+    sigaddset(&one, sig);
+    raise(sig);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);       /* here we stop */
+    sigprocmask(SIG_BLOCK, &one, NULL);
+}
+
+/* Pass on a signal that was sent to us.  The box is in our own group, so what
+ * the terminal sends (SI_KERNEL) has reached it already, and must not come
+ * twice.  SIGHUP is another matter: that goes to the leader of a session. */
+static void pass_on(const siginfo_t *info) {
+    int sig = info->si_signo;
+
+    /* PID 1 of a box is immune to ^Z, and not to SIGSTOP from outside, so we
+     * stop it, and then ourselves. */
+    if (is_stop(sig)) {
+        send_signal(box.pidfd, SIGSTOP);
+        stop_ourselves(sig);
+        send_signal(box.pidfd, SIGCONT);
+        return;
+    }
+
+    if (sig == SIGHUP || (sig != SIGCHLD && info->si_code != SI_KERNEL))
+        send_signal(box.pidfd, sig);
+}
+
+/* What wait_for_box() does with a signal. */
+static void (*take_signal)(const siginfo_t *info) = pass_on;
+#if WITH_DETACH
+/* What it does until one comes, or NULL. */
+static void (*until_signal)(void) = NULL;
+#endif
+
+/* Wait for the box to end, and deal with the signals that we get meanwhile.
+ * Sets box.status. */
+static void wait_for_box(void) {
+    siginfo_t info;                     /* which, who sent it, and why */
+
+    step(0, text("waitpid(%d)", box.pid), "wait");
+    do {
+#if WITH_DETACH
+        if (until_signal)
+            until_signal();
+#endif
+        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
+            take_signal(&info);
+    } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
+    box.pid = 0;                        /* it has no number any more */
+}
+
+/* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
+static int exit_status(int status) {
+    if (WIFSIGNALED(status))
+        return 128 + WTERMSIG(status);
+    return WEXITSTATUS(status);
+}
+
+/* --- Tools of the skeleton: what is written, and what is read ---------------
+ */
+
+/* A command of whalebox's own. */
+struct command {
+    const char *name;           /* "stop" */
+    const char *usage;          /* what follows it: "[-t SEC] NAME..." */
+    const char *help;           /* what it does */
+    int (*run)(int argc, char **argv);  /* as main(): returns the status */
+    int has_run_options;        /* it takes some options of a run */
+    int is_careful;             /* it prepares the process itself */
+};
+TOOL const struct command *our_command; /* what was asked for, or NULL */
+
+/* The step has failed with ERROR unless this HOLDS. */
+TOOL void require(int holds, int error) {
+    if (holds)
+        return;
+    errno = error;
+    die();
+}
+
+/* How many bytes the character has that FROM begins with.  0 if it is none, or
+ * one that a terminal would obey.  utf-8(7). */
 static size_t printable(const char *from) {
     /* The least that is worth so many bytes; what is below 0xa0 is control. */
     static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
@@ -268,6 +657,7 @@ static size_t printable(const char *from) {
     unsigned long code = byte[0];
     size_t count = 1;
 
+    /* The first byte says how many there are, and has the code's first bits. */
     if (code >= 0xf0)
         count = 4;
     else if (code >= 0xe0)
@@ -275,12 +665,15 @@ static size_t printable(const char *from) {
     else if (code >= 0x80)
         count = 2;
     if (count > 1)
-        code &= 0xffUL >> (count + 1);  /* the rest says how many there are */
+        code &= 0xffUL >> (count + 1);
+
+    /* Each of the others has six bits. */
     for (size_t i = 1; i < count; i++) {
         if ((byte[i] & 0xc0) != 0x80)
             return 0;                   /* it ends too early */
         code = code << 6 | (byte[i] & 0x3f);
     }
+
     if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
         code > 0x10ffff)
         return 0;
@@ -290,14 +683,18 @@ static size_t printable(const char *from) {
 /* FROM, with whatever a terminal would obey as \xNN: a name may be a
  * stranger's, and a line in it forge one of ours.  The result lasts. */
 static char *visible(const char *from) {
-    char *result = malloc(4 * strlen(from) + 1), *to = result;
+    char *result = malloc(4 * strlen(from) + 1);
+    char *to = result;
 
     if (!result)
         _exit(125);                     /* no memory, not even to say so */
+
     while (*from) {
         size_t count = printable(from);
-        if (count == 0)
-            to += sprintf(to, "\\x%02x", (unsigned char)*from++);
+        if (count == 0) {
+            to += sprintf(to, "\\x%02x", (unsigned char)*from);
+            from++;
+        }
         while (count-- > 0)
             *to++ = *from++;
     }
@@ -316,7 +713,7 @@ static int write_all(int fd, const char *bytes, size_t length) {
         if (written < 0 && errno != EAGAIN)
             return -1;
         if (written < 0) {
-            poll(&room, 1, -1);
+            poll(&room, 1, -1);         /* for as long as it takes */
             continue;
         }
         bytes += written;
@@ -329,9 +726,11 @@ static int write_all(int fd, const char *bytes, size_t length) {
  * what others write there.  Returns 0, or -1 with errno. */
 static int tell_all(int fd, const char *format, va_list args) {
     char *line;
-    int length = vasprintf(&line, format, args);        /* never freed */
+    int length = vasprintf(&line, format, args);
 
-    return length < 0 ? -1 : write_all(fd, line, (size_t)length);
+    if (length < 0)
+        return -1;
+    return write_all(fd, line, (size_t)length);
 }
 
 /* The same with arguments as printf has them. */
@@ -344,91 +743,69 @@ PRINTF(2) static int tell(int fd, const char *format, ...) {
     return result;
 }
 
-/* Refuse what was asked for, say what fixes it, and leave. */
-PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
-    static char why[2 * PATH_MAX];      /* room for any */
-    va_list args;                       /* what the dots stand for */
-    va_start(args, fmt);
-    vsnprintf(why, sizeof(why), fmt, args);
-    va_end(args);
-    tell(told_fd, "whalebox: %s%s%s\n", visible(why), fix ? "\n  hint: " : "",
-         visible(fix ? fix : ""));
-#if WITH_DOCTOR
-    note_failure(why, fix);
-#endif
-#if WITH_DETACH
-    write(refusal_fd, "", 1);              /* if somebody wants to know */
-#endif
-    if (strcmp(who, "parent") == 0)
-        undo();                         /* only it made things */
-    _exit(failure);                     /* 125, unless execve(2) failed */
-}
-
-/* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
- * takes a hundred steps, and ends. */
-PRINTF(1) static char *text(const char *format, ...) {
-    char *result;
+/* printf to standard output, which may be closed, or full. */
+PRINTF(1) static void print(const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    int length = vasprintf(&result, format, args);
+    int result = tell_all(1, format, args);
     va_end(args);
-    if (length < 0)
-        _exit(125);                     /* no memory, not even to say so */
-    return result;
+    if (result < 0) {
+        step(0, "write(standard output)", NULL);
+        die();
+    }
 }
 
-/* Say what is done next: the system call as C has it, and what does the same in
- * a shell, or NULL.  Every call that can fail has its step, so that an error
- * names the call that failed; --explain prints it. */
-static void step(int chapter, const char *call, const char *shell) {
-    now.chapter = chapter;
-    now.call = call;
-#if WITH_DOCTOR
-    note_step(chapter);
-#endif
-    if (opt.explain && shell)
-        tell(told_fd, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
-             visible(shell));
-    else if (opt.explain)
-        tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
-}
-
-/* All of FILE (below DIR, a descriptor or AT_FDCWD) as a string that is good
- * until the next call, with a '\n' just before it; or NULL, with errno.  In a
- * DIR there is no symbolic link that is meant to be followed. */
-static char *try_to_read(int dir, const char *file) {
-    static char buffer[1 << 18] = "";   /* mounts can be many */
+/* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
+ * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
+ * errno if it cannot be read. */
+static char *try_to_read(int dir_fd, const char *file) {
+    static char buffer[1 << 18];        /* mounts can be many */
     size_t total = 1;                   /* bytes of it in use */
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
-                    (dir == AT_FDCWD ? 0 : O_NOFOLLOW));
-    ssize_t n = fd;                     /* bytes of this read, or -1 */
-    while (n >= 0 && (n = read(fd, buffer + total,
-                               sizeof(buffer) - 1 - total)) > 0)
-        total += (size_t)n;             /* /proc gives a page at a time */
+    ssize_t count;
+
+    /* No symbolic link in a folder of ours is meant to be followed. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    if (dir_fd != AT_FDCWD)
+        flags |= O_NOFOLLOW;
+    int fd = openat(dir_fd, file, flags);
+    if (fd < 0)
+        return NULL;
+
+    /* /proc gives a page at a time. */
+    while ((count = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
+        total += (size_t)count;
+
     int error = errno;                  /* which close(2) may set */
     close(fd);
-    buffer[0] = '\n';                   /* so that "\n" begins every line */
-    buffer[total] = '\0';
     errno = error;
-    return n < 0 ? NULL : buffer + 1;
+    if (count < 0)
+        return NULL;
+
+    buffer[0] = '\n';
+    buffer[total] = '\0';
+    return buffer + 1;
 }
 
 /* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
  * for empty, it might make another box. */
-static char *read_file(int dir, const char *file) {
+static char *read_file(int dir_fd, const char *file) {
     static char none[2] = "\n";         /* "", with a '\n' just before it */
-    char *all = try_to_read(dir, file);
-    if (!all && errno != ENOENT && errno != ESRCH && !undone) {
+    char *all = try_to_read(dir_fd, file);
+
+    if (all)
+        return all;
+    if (errno != ENOENT && errno != ESRCH && !undone) {
         step(now.chapter, text("read(%s)", file), NULL);
         die();
     }
-    return all ? all : none + 1;
+    return none + 1;
 }
 
-/* Does FILE have this TEXT in it?  "\n0\n" is a whole line. */
+/* Are these WORDS in FILE?  "\n0\n" is a whole line. */
 static int has_text(const char *file, const char *words) {
     const char *all = try_to_read(AT_FDCWD, file);
+
     return all && strstr(all - 1, words) != NULL;
 }
 
@@ -439,272 +816,23 @@ static int is_about(const struct hint *h, int error) {
            (!h->file || has_text(h->file, h->has));
 }
 
-/* The step failed, for the reason in errno: say so, with a hint, and leave. */
-static _Noreturn void die(void) {
-    int error = errno;                  /* before another call sets it */
-    const struct hint *h = chapters[now.chapter].hints;
-    const char *fix = NULL;
-
+/* What fixes the step that has just failed with ERROR, or NULL. */
+static const char *find_fix(int error) {
 #if WITH_DOCTOR
-    for (size_t n = 0; n < LENGTH(chapters) && !fix; n++)
-        if (chapters[n].find_cause)
-            fix = chapters[n].find_cause(error);
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        if (!chapters[n].find_cause)
+            continue;
+        const char *fix = chapters[n].find_cause(error);
+        if (fix)
+            return fix;
+    }
 #endif
-    for (; !fix && h && h->call; h++)
+
+    const struct hint *h = chapters[now.chapter].hints;
+    for (; h && h->call; h++)
         if (is_about(h, error))
-            fix = h->fix;
-    refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
-}
-
-/* printf to standard output, which may be closed, or full. */
-PRINTF(1) static void print(const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    if (tell_all(1, format, args) < 0) {
-        step(0, "write(standard output)", NULL);
-        die();
-    }
-    va_end(args);
-}
-
-/* The result of the step's system call, unless it failed. */
-static int must(long result) {
-    if (result < 0)
-        die();
-    return (int)result;
-}
-
-/* The step has failed with ERROR unless this HOLDS. */
-TOOL void require(int holds, int error) {
-    if (holds)
-        return;
-    errno = error;
-    die();
-}
-
-/* The setters: each checks a value of one kind, and stores it. */
-static _Noreturn void refuse_value(const struct option *o, const char *value) {
-    refuse(text("--%s %s  %s", o->name, o->value, o->help),
-           "--%s: not \"%s\"", o->name, value);
-}
-
-static void set_flag(const struct option *o, const char *value) {
-    (void)value;                        /* it has none */
-    *(int *)o->into = 1;
-}
-
-TOOL void set_text(const struct option *o, const char *value) {
-    if (!*value)
-        refuse_value(o, value);
-    *(const char **)o->into = value;    /* not copied: it lasts */
-}
-
-/* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
-static void set_name(const struct option *o, const char *value) {
-    size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
-    if (value[good] || good > 63 || strchr("_.-", *value))
-        refuse_value(o, value);
-    set_text(o, value);
-}
-
-static void set_help(const struct option *o, const char *value);
-static void set_version(const struct option *o, const char *value);
-
-/* === Chapter 0: a plain process ============================================
- *
- * One process makes another: clone, execve, wait.  Whatever the box becomes, to
- * the host it stays a process, with a number, signals and an exit status.
- */
-static const struct option process_options[] = {
-    { 'h', "help", NULL, "print this, and end",
-      .set = set_help },
-    { 0, "version", NULL, "print the version",
-      .set = set_version },
-    { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
-      /* a record has it anyway */
-      .set = set_name, .into = &opt.name, .is_passing = 1 },
-    { 0, "explain", NULL, "tell each step",
-      .set = set_flag, .into = &opt.explain, .is_passing = 1 },
-    { 0 }
-};
-static const struct hint process_hints[] = {
-    { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
-      "/proc/sys/user/max_user_namespaces", "\n0\n" },
-    { "clone3", EPERM, .fix = "only root may make these namespaces without "
-      "chapter 5's; in docker, use --privileged" },
-    { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
-    { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
-      "there, its #! interpreter or its loader is not" },
-    { "execve", EACCES, .fix = "it must be a file with its x bit set" },
-    { 0 }
-};
-
-static sigset_t awaited;                /* signals that wait_for_box() takes */
-static int host_root;                   /* root, and in no user namespace */
-
-/* Nobody is to get more rights by running us.  Who may write our options may
- * have any folder of the host mounted, so a set-user-ID whalebox would make
- * everybody root.  AT_SECURE tells of capabilities of the file, too.  getauxval
- * (3). */
-static void refuse_set_id(void) {
-    if (getuid() == geteuid() && getgid() == getegid() &&
-        getauxval(AT_SECURE) == 0)
-        return;
-    refuse("chmod u-s,g-s, and setcap -r",
-           "whalebox must not be set-user-ID, nor have rights of its own");
-}
-
-/* A folder leads to the one above it, and so to all of the host, from whatever
- * root a box has (CVE-2024-21626), and so may what was opened with O_PATH. */
-static void refuse_folders(void) {
-    static const char *const streams[] = { "input", "output", "error" };
-    struct stat st;
-
-    for (int fd = 0; fd <= 2; fd++) {
-        step(0, text("fstat(standard %s)", streams[fd]), NULL);
-        must(fstat(fd, &st));
-        int flags = must(fcntl(fd, F_GETFL));
-        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
-            refuse("redirect it from, or to, a file, a pipe or /dev/null",
-                   "standard %s is a folder, or was opened with O_PATH: it "
-                   "would lead out of the box", streams[fd]);
-    }
-}
-
-/* Make this process a sound place to start from, whatever the caller left:
- * streams 0 to 2 open, or a file of ours would become "standard output", and
- * nothing else, which the box would inherit (CVE-2024-21626). */
-static void prepare_process(void) {
-    step(0, "open(/dev/null)", NULL);
-    while (must(open("/dev/null", O_RDWR)) <= 2)
-        ;                               /* the lowest number free is taken */
-    refuse_folders();
-    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0)", "ulimit -n");
-    must(fcntl(0, F_DUPFD, 64));        /* there is room for more files */
-    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* all above 2 */
-    step(0, "read(/proc/self/uid_map)", NULL);
-    must(access("/proc/self/uid_map", R_OK));   /* or /proc is not ours */
-    host_root = geteuid() == 0 && strstr(read_file(AT_FDCWD,
-                "/proc/self/uid_map"), "4294967295");
-    umask(022);                         /* the caller's is for its own files */
-    signal(SIGCHLD, SIG_DFL);           /* it may have been ignored */
-    signal(SIGALRM, SIG_DFL);           /* and so may this */
-}
-
-/* Have signals wait, to be passed on, but for those that the caller ignores. */
-static void hold_signals(void) {
-    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-        SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
-    struct sigaction old;               /* the caller's choice */
-    signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
-    sigemptyset(&awaited);
-    sigaddset(&awaited, SIGCHLD);       /* the child ended */
-    for (size_t i = 0; i < LENGTH(passed_on); i++)
-        if (sigaction(passed_on[i], NULL, &old) == 0 &&
-            old.sa_handler != SIG_IGN)  /* the caller's wish */
-            sigaddset(&awaited, passed_on[i]);
-    must(sigprocmask(SIG_BLOCK, &awaited, NULL));       /* now they wait */
-}
-
-/* One process becomes two, and the second calls MAIN, which does not return.
- * Without flags clone3 is fork(2); each CLONE_NEW* gives the child a new
- * namespace, and CLONE_INTO_CGROUP its limits before its first instruction.
- * Its cgroup namespace it makes later: now, its root would be *our* cgroup. */
-static void clone_child(void (*main)(void)) {
-    struct clone_args args = {
-        .flags = CLONE_PIDFD | (box.flags & ~CLONE_NEWCGROUP) |
-                 (box.cgroup < 0 ? 0 : CLONE_INTO_CGROUP),      /* Linux 5.7 */
-        .cgroup = box.cgroup < 0 ? 0 : (__u64)box.cgroup,
-        .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
-        .exit_signal = SIGCHLD,         /* what we are sent when it ends */
-    };
-    step(0, "pipe2(gate, O_CLOEXEC)", NULL);
-    must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
-    step(0, text("clone3(0x%llx)", args.flags), "unshare --fork");
-    box.pid = must(syscall(SYS_clone3, &args, sizeof(args)));
-    if (box.pid == 0) {
-        who = "child";          /* in new namespaces, with the host's files */
-        main();
-    }
-    close(box.gate[0]);                 /* the child's end */
-}
-
-/* Let the child at the gate go on.  If it is dead, waiting for it tells why. */
-static void open_gate(void) {
-    step(0, "write(gate)", NULL);
-    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE) /* one may do */
-        die();
-}
-
-/* In the child, the box being closed: become the command.  A mask and ignored
- * signals would survive execve(2).  127: not found, 126: cannot be run. */
-static _Noreturn void become_command(void) {
-    step(0, "sigaction(SIG_DFL)", NULL);
-    for (int sig = 1; sig < NSIG; sig++)        /* 32 to 34 are libc's */
-        if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
-            require(signal(sig, SIG_DFL) != SIG_ERR, errno);
-    step(0, text("execve(%s)", box.argv[0]), text("exec %s", box.argv[0]));
-    must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL)); /* blocks none */
-    execvp(box.argv[0], box.argv);      /* returns only if it fails */
-    failure = errno == ENOENT ? 127 : 126; /* as shells do */
-    die();
-}
-static void send_signal(int pidfd, int sig) {
-    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
-}
-
-TOOL int is_stop(int sig) {             /* ^Z, and the other two like it */
-    return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
-}
-
-/* Stop, as SIG stops a process that does not hold it.  It does nothing to a
- * group that no shell could continue. */
-static void stop_ourselves(int sig) {
-    sigset_t one = { 0 };               /* that signal alone */
-    sigaddset(&one, sig);
-    raise(sig);                         /* it waits, */
-    sigprocmask(SIG_UNBLOCK, &one, NULL);       /* and here it stops us */
-    sigprocmask(SIG_BLOCK, &one, NULL);
-}
-
-/* Pass on a signal that was sent to us.  The box is in our own group: what the
- * terminal sends (SI_KERNEL) has reached it already, and must not come twice;
- * but SIGHUP, to the leader of a session.  PID 1 is immune to ^Z, and not to
- * SIGSTOP from outside, so we stop it, and then ourselves. */
-static void pass_on(const siginfo_t *info) {
-    int sig = info->si_signo;
-    if (is_stop(sig)) {
-        send_signal(box.pidfd, SIGSTOP);
-        stop_ourselves(sig);
-        send_signal(box.pidfd, SIGCONT);
-    } else if (sig == SIGHUP ||
-               (sig != SIGCHLD && info->si_code != SI_KERNEL)) {
-        send_signal(box.pidfd, sig);
-    }
-}
-/* What wait_for_box() does with a signal, and, if there is such a thing, until
- * one comes. */
-static void (*take_signal)(const siginfo_t *info) = pass_on;
-static void (*until_signal)(void) = NULL;
-
-/* Wait for the box to end, and deal with the signals that we get meanwhile. */
-static void wait_for_box(void) {
-    siginfo_t info;                     /* which, who sent it, and why */
-    step(0, text("waitpid(%d)", box.pid), "wait");
-    do {
-        if (until_signal)
-            until_signal();
-        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
-            take_signal(&info);
-    } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
-    box.pid = 0;                        /* nothing left to end */
-}
-
-/* STATUS, from waitpid(2), as shells have it: 128+N if signal N ended it. */
-static int exit_status(int status) {
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+            return h->fix;
+    return NULL;
 }
 
 #if WITH_UTS
@@ -720,14 +848,17 @@ static const struct option uts_options[] = {
     { 0 }
 };
 
-/* In the child: needs CAP_SYS_ADMIN in the user namespace that owns this UTS
- * namespace, and that the box's PID 1 has.  sethostname(2). */
+/* In the child: call the box by its --hostname, or else by its name.  This
+ * takes CAP_SYS_ADMIN in the user namespace that owns the UTS namespace, which
+ * the box's PID 1 has.  sethostname(2). */
 static void set_hostname(void) {
     const char *name = opt.hostname ? opt.hostname : box.name;
+
     step(1, text("sethostname(%s)", name), text("hostname %s", name));
-    must(sethostname(name, strlen(name))); /* up to 64 bytes */
+    must(sethostname(name, strlen(name)));
 }
 #endif /* WITH_UTS */
+
 #if WITH_IPC
 /* === Chapter 2: its own mailboxes ==========================================
  *
@@ -737,6 +868,7 @@ static void set_hostname(void) {
  * flag stands in chapters[], near the end.  ipc_namespaces(7).
  */
 #endif /* WITH_IPC */
+
 #if WITH_PID
 /* === Chapter 3: its own process tree =======================================
  *
@@ -747,6 +879,7 @@ static void set_hostname(void) {
  * chapters[], is all the code there is.  pid_namespaces(7).
  */
 #endif /* WITH_PID */
+
 #if WITH_MOUNT
 /* === Chapter 4: its own mounts and /proc ===================================
  *
@@ -755,6 +888,8 @@ static void set_hostname(void) {
  * others.  Under systemd all are, so the child first cuts itself off.
  * mount_namespaces(7), proc(5).
  */
+#include <sys/mount.h>
+
 enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
@@ -775,10 +910,11 @@ static void make_mounts_private(void) {
  * host's.  Nothing in it is ever a program or a device, so none is taken for
  * one.  proc(5). */
 static void mount_proc(const char *place) {
-    step(4, text("mount(proc, %s)", place), "mount -t proc proc /proc");
+    step(4, "mount(proc, proc)", "mount -t proc proc /proc");
     must(mount("proc", place, "proc", SAFE, NULL));
 }
 #endif /* WITH_MOUNT */
+
 #if WITH_USER || WITH_NET || WITH_CGROUP || WITH_LAYERS
 /* --- Tools of the chapters from 5 on ---------------------------------------
  */
@@ -790,14 +926,19 @@ TOOL void set_host(const struct option *o, const char *value) {
     *(int *)o->into = 1;
 }
 
-/* Write VALUE to FILE below DIR in one write(2), as /proc and cgroupfs want
+/* Write VALUE to FILE below DIR_FD in one write(2), as /proc and cgroupfs want
  * it; FLAGS as O_CREAT.  Returns 0, or -1 with errno. */
-TOOL int write_file(int dir, const char *file, const char *value, int flags) {
-    int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | flags, 0644);
-    ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
-    if (fd >= 0)
-        close(fd);
-    return written < 0 ? -1 : 0;
+TOOL int write_file(int dir_fd, const char *file, const char *value,
+                    int flags) {
+    int fd = openat(dir_fd, file, O_WRONLY | O_CLOEXEC | flags, 0644);
+    if (fd < 0)
+        return -1;
+
+    ssize_t written = write(fd, value, strlen(value));
+    close(fd);
+    if (written < 0)
+        return -1;
+    return 0;
 }
 #endif
 
@@ -828,124 +969,173 @@ static const struct hint user_hints[] = {
 /* The range of ids that FILE, /etc/subuid or /etc/subgid, grants to this user,
  * as "START COUNT", or NULL.  Its lines are NAME:START:COUNT.  subuid(5). */
 static char *find_range(const char *file) {
+    /* Our name is the first field of our line in /etc/passwd: "\nNAME:" is how
+     * a line of FILE that is about us begins. */
     char *passwd = read_file(AT_FDCWD, "/etc/passwd") - 1;
-    char *user = strstr(passwd, text(":x:%u:", geteuid()));
-    if (!user)                          /* it has no name */
+    char *rest = strstr(passwd, text(":x:%u:", geteuid()));
+    if (!rest)
+        return NULL;                    /* we have no name */
+    *rest = '\0';
+    const char *start = text("%s:", strrchr(passwd, '\n'));
+
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, start);
+    if (!line)
         return NULL;
-    *user = '\0';                       /* a line's first field is the name */
-    user = text("%s:", strrchr(passwd, '\n'));
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, user);
-    char *colon = line ? strpbrk(line += strlen(user), ":\n") : NULL;
+
+    char *range = line + strlen(start);
+    char *colon = strpbrk(range, ":\n");
     if (!colon || *colon != ':')
-        return NULL;                    /* no line of ours, or half of one */
-    *colon = ' ';                       /* START COUNT */
-    return text("%.*s", (int)strcspn(line, "\n"), line);
+        return NULL;                    /* half a line */
+    *colon = ' ';
+    return text("%.*s", (int)strcspn(range, "\n"), range);
 }
 
-/* The range in FILE that root's boxes have. */
-static char *root_range(const char *file) {
-    char *range = find_range(file);
-    return range ? range : text("100000 65536");
+/* The range of user ids that root's boxes have: looked for once, wanted twice.
+ */
+static const char *root_uids(void) {
+    static const char *range;
+
+    if (!range) {
+        const char *found = find_range("/etc/subuid");
+        range = found ? found : "100000 65536";
+    }
+    return range;
 }
 
-/*
- * Before the clone, and with IS_OVER after it: for the clone alone, root's
+/* Before the clone, and with IS_OVER after it: for the clone alone, root's
  * effective user is the one that the box's root is going to be.  The kernel
  * charges what is taken in a user namespace, such as inotify instances, POSIX
- * queues and pending signals, to whoever made it, too, and host root is to run
- * out of nothing that a box takes.  The capabilities stay meanwhile.
- */
+ * queues and pending signals, to the user who made that namespace, too, and
+ * host root is to run out of nothing that a box takes.  capabilities(7). */
 static void answer_as_box(int is_over) {
-    static unsigned long bits;          /* how a change of user was */
+    static unsigned long bits;          /* the securebits as they were */
+
     if (!host_root || !(box.flags & CLONE_NEWUSER))
         return;
-    if (!is_over) {
-        unsigned int id = (unsigned int)strtoul(root_range("/etc/subuid"), NULL,
-                                                10);
-        step(5, "prctl(PR_SET_SECUREBITS)", NULL);
-        bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-        must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-        step(5, text("setresuid(-1, %u, -1)", id), NULL);
-        must(syscall(SYS_setresuid, -1, id, -1));
-    } else {
+
+    if (is_over) {
         step(5, "setresuid(-1, 0, -1)", NULL);
         must(syscall(SYS_setresuid, -1, 0, -1));
         step(5, "prctl(PR_SET_SECUREBITS)", NULL);
         must(prctl(PR_SET_SECUREBITS, bits));
+        return;
     }
+
+    /* With this bit the capabilities outlast the change of user. */
+    step(5, "prctl(PR_GET_SECUREBITS, PR_SET_SECUREBITS)", NULL);
+    bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+
+    unsigned int id = (unsigned int)atoll(root_uids()); /* "START COUNT" */
+    step(5, text("setresuid(-1, %u, -1)", id), NULL);
+    must(syscall(SYS_setresuid, -1, id, -1));
+}
+
+/* Is the child still alive, 100 milliseconds from now?  If it is not, that is
+ * why its maps could not be written, and it has said itself why it died. */
+static int is_child_alive(void) {
+    struct pollfd child_end = { .fd = box.pidfd, .events = POLLIN };
+
+    return poll(&child_end, 1, 100) == 0;
 }
 
 /* Write MAP to FILE of the child's folder in /proc. */
 static void write_map(const char *file, const char *map) {
     const char *path = text("/proc/%d/%s", box.pid, file);
+
     step(5, text("write(%s, \"%s\")", file, map),
          text("echo %s > %s", map, path));
-    if (write_file(AT_FDCWD, path, map, 0) < 0 &&
-        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)    /* ms */
-        die();                          /* or the box is dead: it says why */
+    if (write_file(AT_FDCWD, path, map, 0) < 0 && is_child_alive())
+        die();
 }
 
 /* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
  * that we may not: box 0 is ID, and 1 and up are the RANGE granted. */
 static void run_map_tool(char *tool, unsigned int id, char *range) {
-    char *space = strchr(range, ' '), *argv[] = { tool, text("%d", box.pid),
-        "0", text("%u", id), "1", "1", range, space + 1, NULL };
-    int status = -1;                    /* if even waiting fails */
-    step(5, text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range),
-         text("%s", tool));
-    *space = '\0';                      /* range is START now */
-    pid_t helper = must(vfork()); /* cheap: it only calls exec */
-    if (helper == 0) {          /* outside the box, with the caller's rights */
+    const char *call = text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range);
+
+    /* RANGE is two arguments, its START and its COUNT. */
+    char *space = strchr(range, ' ');
+    *space = '\0';
+    char *argv[] = { tool, text("%d", box.pid), "0", text("%u", id), "1",
+                     "1", range, space + 1, NULL };
+
+    /* The tool runs outside the box, with the caller's rights.  vfork(2) is
+     * cheap, and enough: the copy does nothing but exec. */
+    step(5, "vfork()", NULL);
+    pid_t helper = must(vfork());
+    if (helper == 0) {
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
+
+    step(5, call, tool);
+    int status;
     must(waitpid(helper, &status, 0));
-    errno = EPERM;                      /* it has said more itself */
-    if (status != 0 &&
-        poll(&(struct pollfd){ box.pidfd, POLLIN, 0 }, 1, 100) == 0)
-        die();                          /* as above */
+
+    /* The tool has said itself what it did not like. */
+    require(status == 0 || !is_child_alive(), EPERM);
 }
 
-/* The child is at the gate, and nobody: say who is who.  Root may write any
- * map.  A user may map its own id, and gid_map only once setgroups(2) is
+/* Root may map any id: box 0 is the first of a range that nobody else has. */
+static void write_maps_as_root(void) {
+    const char *gids = find_range("/etc/subgid");
+
+    write_map("uid_map", text("0 %s", root_uids()));
+    write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
+
+    const char *link = text("/proc/%d/ns/user", box.pid);
+    step(5, text("open(%s)", link), NULL);
+    box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
+}
+
+/* A user may map its own id to box 0, and gid_map only once setgroups(2) is
  * denied: the box could else leave a group that some file's mode shuts out. */
-static void write_maps(void) {
-    if (!(box.flags & CLONE_NEWUSER))
-        return;
-    if (host_root) {                    /* it may map any id */
-        write_map("uid_map", text("0 %s", root_range("/etc/subuid")));
-        write_map("gid_map", text("0 %s", root_range("/etc/subgid")));
-        const char *link = text("/proc/%d/ns/user", box.pid);
-        step(5, text("open(%s)", link), NULL);
-        box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
-        return;
-    }
-    char *uids = find_range("/etc/subuid"), *gids = find_range("/etc/subgid");
-    write_map("setgroups", "deny");     /* before gid_map, or that is refused */
+static void write_maps_as_user(void) {
+    char *uids = find_range("/etc/subuid");
+    char *gids = find_range("/etc/subgid");
+
+    write_map("setgroups", "deny");
     if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
         run_map_tool("newuidmap", geteuid(), uids);
         run_map_tool("newgidmap", getegid(), gids);
     } else {
-        write_map("uid_map", text("0 %u 1", geteuid())); /* box 0 is us */
+        write_map("uid_map", text("0 %u 1", geteuid()));
         write_map("gid_map", text("0 %u 1", getegid()));
     }
 }
 
-static int is_box_root;                 /* this process has become that */
+/* The child is at the gate, and nobody: say who is who.  user_namespaces(7). */
+static void write_maps(void) {
+    if (!(box.flags & CLONE_NEWUSER))
+        return;
+    if (host_root)
+        write_maps_as_root();
+    else
+        write_maps_as_user();
+}
 
-/* In the child: become the box's root.  A user's further groups stay: EPERM. */
+static int is_box_root;                 /* we have become the box's root */
+
+/* In the child: become the box's root.  A user's further groups stay, since
+ * setgroups(2) is denied then: EPERM.  These are system calls without libc,
+ * which would look for threads to change as well. */
 static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER) || is_box_root)
         return;
+
     step(5, "setgroups(0), setresgid(0), setresuid(0)",
          "setpriv --reuid 0 ...");
     if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();                          /* libc's would look for threads */
+        die();
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
-    must(syscall(SYS_setresuid, 0, 0, 0)); /* last: it is root now */
+    must(syscall(SYS_setresuid, 0, 0, 0));
     is_box_root = 1;
 }
 #endif /* WITH_USER */
+
+/* --- The gate, where every child begins -------------------------------------
+ */
 
 /* Until it becomes the command, nobody in a box may look into this process: at
  * its memory, its environment, its open files, all of them the host's still.
@@ -956,22 +1146,27 @@ static void hide_process(void) {
     must(prctl(PR_SET_DUMPABLE, 0));
 }
 
-/* A child, whatever it is for, waits at the gate until it is somebody (end of
- * file: the parent died), becomes that, and has the kernel end it if the parent
- * dies.  A change of user id would undo that, so it is last; who died before
- * has hung up at the gate.  prctl(2), PR_SET_PDEATHSIG. */
+/* A child, whatever it is for, waits at the gate until the parent has prepared
+ * what it could not before the clone.  At the end of file the parent has died,
+ * and nobody waits for us.  PR_SET_PDEATHSIG. */
 static void start_child(void) {
     struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
-    char byte;                          /* which one does not matter */
-    close(box.gate[1]);                 /* or we would keep it open ourselves */
+    char byte;
+
+    close(box.gate[1]);                 /* or it would never end for us */
     step(0, "read(pipe)", NULL);
     if (must(read(box.gate[0], &byte, 1)) == 0)
-        _exit(failure);                 /* end of file: nobody waits for us */
+        _exit(failure);
+
 #if WITH_USER
-    become_box_root();                  /* whom the map has made 0 */
+    become_box_root();
 #endif
     hide_process();
-    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
+
+    /* If the parent dies, the kernel is to kill us.  A change of ids would undo
+     * that, so it comes last.  A parent that died before it has hung up. */
+    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(pipe)",
+         "unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
     if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
         _exit(failure);
@@ -984,6 +1179,10 @@ static void start_child(void) {
  * sockets: CLONE_NEWNET gives the child a set of its own, in which there is a
  * loopback interface, which is down, and nothing else.  network_namespaces(7).
  */
+#include <net/if.h>             /* struct ifreq, IFF_UP */
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 /* "host", or "none", which is what it is without. */
 static void set_network(const struct option *o, const char *value) {
     if (strcmp(value, "none") == 0)
@@ -998,15 +1197,19 @@ static const struct option net_options[] = {
     { 0 }
 };
 
-/* In the child: once lo is up, 127.0.0.1 answers.  netdevice(7). */
+/* In the child: once lo is up, 127.0.0.1 answers.  Any socket will do to name
+ * the stack whose interface is meant.  netdevice(7). */
 static void bring_up_loopback(void) {
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
     if (!(box.flags & CLONE_NEWNET))
         return;
+
+    step(6, "socket(AF_INET)", NULL);
+    int socket_fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     step(6, "ioctl(lo, SIOCSIFFLAGS, IFF_UP)", "ip link set lo up");
-    int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    must(ioctl(fd, SIOCSIFFLAGS, &lo)); /* any socket does, to name the stack */
-    close(fd);
+    must(ioctl(socket_fd, SIOCSIFFLAGS, &lo));
+    close(socket_fd);
 }
 #endif /* WITH_NET */
 #if WITH_CGROUP || WITH_LAYERS || WITH_LOCKS || WITH_VOLUMES
@@ -1017,14 +1220,18 @@ static void bring_up_loopback(void) {
  * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
 TOOL int parse_number(const char *s, unsigned long long low,
                       unsigned long long high, unsigned long long *into) {
-    const char *start = s;              /* to see whether there was a digit */
+    const char *start = s;
+
     for (*into = 0; *s >= '0' && *s <= '9'; s++) {
         unsigned int digit = (unsigned int)(*s - '0');
         if (*into > (high - digit) / 10)
             return -1;                  /* it would pass HIGH */
         *into = *into * 10 + digit;
     }
-    return s == start || *s || *into < low ? -1 : 0;
+
+    if (s == start || *s || *into < low)
+        return -1;
+    return 0;
 }
 
 TOOL void set_number(const struct option *o, const char *value) {
@@ -1035,49 +1242,81 @@ TOOL void set_number(const struct option *o, const char *value) {
 /* Bytes: digits, and then a unit or none. */
 TOOL void set_size(const struct option *o, const char *value) {
     static const char units[] = "bkmg"; /* each is 1,024 of the one before */
-    char *digits = text("%s", value);
-    char *end = digits + strspn(digits, "0123456789");
-    const char *unit = *end ? strchr(units, *end) : units;
-    int shift = unit ? 10 * (int)(unit - units) : 0;
+    size_t digits = strspn(value, "0123456789");
+    const char *unit = value + digits;
+    int shift = 0;
 
-    if (!unit || (*end && end[1]))      /* as in 1x and 1mb */
-        refuse_value(o, value);
-    *end = '\0';
-    if (parse_number(digits, 1, LLONG_MAX >> shift, o->into) < 0)
+    if (*unit) {
+        const char *found = strchr(units, *unit);
+        if (!found || unit[1])          /* as in 1x and 1mb */
+            refuse_value(o, value);
+        shift = 10 * (int)(found - units);
+    }
+
+    if (parse_number(text("%.*s", (int)digits, value), 1, LLONG_MAX >> shift,
+                     o->into) < 0)
         refuse_value(o, value);
     *(unsigned long long *)o->into <<= shift;
 }
 
-/* The step failed, but we go on: we are cleaning up. */
+/* The step failed, for the reason in errno.  Say so and go on: this is for the
+ * clean-up, which takes away what it can. */
 TOOL void complain(void) {
     tell(told_fd, "whalebox: chapter %d: %s: %s\n", now.chapter,
-            visible(now.call), strerror(errno));
+         visible(now.call), strerror(errno));
 }
 
-/* Call TASK for each entry of the folder DIR, regular FILES among them or not,
- * until one returns other than 0; returns that, else 0, or -1 (errno). */
-TOOL int for_each(int dir, int files, int (*task)(int dir, const char *name)) {
+/* Close FD, and leave errno as it is: it tells of the call before. */
+TOOL void close_quietly(int fd) {
+    int why = errno;
+
+    close(fd);
+    errno = why;
+}
+
+/* Is this an entry for for_each()?  A file system that does not say what it is
+ * has DT_UNKNOWN: that one is looked at, too. */
+static int is_wanted(const struct dirent *entry, int files) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        return 0;
+    return files || entry->d_type != DT_REG;
+}
+
+/* Call TASK for each entry of the folder DIR_FD, with regular FILES among them
+ * or without, until it returns other than 0.  Returns that, or 0, or -1 with
+ * errno if the folder cannot be read.  getdents64(2). */
+TOOL int for_each(int dir_fd, int files,
+                  int (*task)(int dir_fd, const char *name)) {
     _Alignas(struct dirent) char buffer[4096];
-    struct dirent *entry;               /* the one at hand */
-    long length = 0, result = 0;        /* of entries in the buffer; TASK's */
-    if (lseek(dir, 0, SEEK_SET) < 0)    /* it may have been read before */
+
+    /* The descriptor may have been read to its end before. */
+    if (lseek(dir_fd, 0, SEEK_SET) < 0)
         return -1;
-    while (result == 0 && (length = syscall(SYS_getdents64, dir, buffer,
-                                            sizeof(buffer))) > 0)
-        for (long at = 0; at < length && result == 0; at += entry->d_reclen) {
-            entry = (struct dirent *)(buffer + at);
-            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-                (files || entry->d_type != DT_REG))     /* DT_UNKNOWN, too */
-                result = task(dir, entry->d_name);
+
+    for (;;) {
+        long length = syscall(SYS_getdents64, dir_fd, buffer, sizeof(buffer));
+        if (length <= 0)
+            return (int)length;
+
+        long at = 0;                    /* an entry's offset in the buffer */
+        while (at < length) {
+            struct dirent *entry = (struct dirent *)(buffer + at);
+            at += entry->d_reclen;
+            if (!is_wanted(entry, files))
+                continue;
+
+            int result = task(dir_fd, entry->d_name);
+            if (result != 0)
+                return result;
         }
-    return length < 0 ? -1 : (int)result;
+    }
 }
 
-/* A whalebox tells that it lives by a lock on its box's folders, which the
- * kernel drops when it dies, however it dies.  fcntl(2): its locks, unlike
- * flock(2)'s, do not go on to children, which may outlive us.  A folder can
- * only be opened for reading, and so be locked only by F_RDLCK.  0, or -1
- * (errno). */
+/* A whalebox shows that it lives by a lock on its box's folders, which the
+ * kernel drops when the process ends, in whatever way.  The locks of fcntl(2),
+ * unlike flock(2)'s, do not go on to children, which may outlive us.  A folder
+ * can only be opened for reading, and so be locked only by F_RDLCK.  Returns 0,
+ * or -1 with errno. */
 TOOL int lock_folder(int dir_fd) {
     struct flock lock = { .l_type = F_RDLCK };
     return fcntl(dir_fd, F_SETLK, &lock);
@@ -1089,31 +1328,38 @@ TOOL int is_abandoned(int dir_fd) {
     return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
-/* Call LOOK for 64 of the folders in DIR, or for all if there are no more.
- * They begin at a random one, so that each has its turn in some run, and no run
- * has to look at hundreds. */
+/* What look_at_some() tells the tasks that it gives to for_each(). */
 static unsigned long folders, first_folder, at_folder;
 static int (*look_into)(int dir_fd, const char *name);
 
 static int count_folder(int dir_fd, const char *name) {
-    (void)dir_fd, (void)name;
+    (void)dir_fd;
+    (void)name;
     folders++;
     return 0;
 }
 
 static int look_in_turn(int dir_fd, const char *name) {
-    if ((at_folder++ + folders - first_folder) % folders < 64)
+    unsigned long turn = (at_folder + folders - first_folder) % folders;
+
+    at_folder++;
+    if (turn < 64)
         look_into(dir_fd, name);
     return 0;
 }
 
+/* Call LOOK for 64 of the folders in DIR_FD, or for all if there are no more.
+ * They begin at a random one, so that each has its turn in some run, and no run
+ * has to look at hundreds.  getrandom(2). */
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     unsigned int chance;
 
-    folders = at_folder = 0;
+    folders = 0;
+    at_folder = 0;
     look_into = look;
     if (for_each(dir_fd, 0, count_folder) < 0 || folders == 0)
         return;
+
     step(now.chapter, "getrandom()", NULL);
     must(getentropy(&chance, sizeof(chance)));
     first_folder = chance % folders;
@@ -1123,6 +1369,7 @@ TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
 /* Is FD still what is called NAME in the folder DIR_FD? */
 TOOL int is_same_file(int fd, int dir_fd, const char *name) {
     struct stat ours, there;
+
     return fstat(fd, &ours) == 0 &&
            fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
@@ -1140,20 +1387,24 @@ TOOL int is_same_file(int fd, int dir_fd, const char *name) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
-/* the folder "whalebox", and above */
-static int base_fd = -1, boxes_fd = -1;
-static const char *base_path = "";      /* the latter's, or "" */
+static const char *base_path = "";      /* the folder above "whalebox", or "" */
+static int base_fd = -1;                /* the same, opened */
+static int boxes_fd = -1;               /* the folder "whalebox" in it */
 
 /* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
  * kernel accepts no fewer than 1,000: the point moves by five digits. */
 static void set_cpus(const struct option *o, const char *value) {
-    int dot = (int)strcspn(value, "."); /* where the point is */
-    const char *part = value[dot] ? value + dot + 1 : "0"; /* what follows */
-    int zeros = 5 - (int)strlen(part);  /* to be added */
+    char *part = text("%s", value);
+    const char *whole = strsep(&part, ".");
 
-    if (dot == 0 || zeros < 0 || zeros == 5)
+    if (!part)
+        part = "0";
+    size_t places = strlen(part);
+    if (*whole == '\0' || places == 0 || places > 5)
         refuse_value(o, value);
-    const char *digits = text("%.*s%s%.*s", dot, value, part, zeros, "00000");
+
+    const char *digits = text("%s%s%.*s", whole, part, 5 - (int)places,
+                              "00000");
     if (parse_number(digits, 1000, 8192 * 100000ULL, o->into) < 0)
         refuse_value(o, value);
 }
@@ -1186,103 +1437,132 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Where cgroup v2 is mounted, or NULL. */
+/* Where cgroup v2 is mounted, or NULL.  Of several mounts the last counts: it
+ * may hide those before it. */
 static char *find_cgroup2(void) {
-    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts"), *at = NULL;
-    for (char *next = mounts; (next = strstr(next, " cgroup2 ")); next++)
-        at = next;                      /* the last one hides those before */
-    if (!at)
+    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts");
+    char *next = mounts, *last = NULL;
+
+    while ((next = strstr(next, " cgroup2 "))) {
+        last = next;
+        next++;
+    }
+    if (!last)
         return NULL;
-    *at = '\0';                         /* ends the mount point */
+
+    *last = '\0';                       /* ends the mount point */
     return text("%s", strrchr(mounts, ' ') + 1);
 }
 
 /* Set base_path to where boxes get their cgroups: for root the mount of type
- * cgroup2, for a user the top of what was delegated.  Returns 0, or -1. */
+ * cgroup2, for a user the top of what was delegated.  Returns 0, or -1 with
+ * errno: ENODEV if there is no cgroup v2, or why access(2) denies us all. */
 static int find_base(void) {
-    char *top = find_cgroup2(), *path = text("%s", top ? top : "");
-    errno = ENODEV;                     /* if it is not what it says */
-    if (!top)
+    char *top = find_cgroup2();
+    if (!top) {
+        errno = ENODEV;
         return -1;
+    }
+
+    char *path = text("%s", top);
     char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own && !host_root)              /* "0::" is v2 */
-        path = text("%s%.*s", top, (int)strcspn(own + 3, "\n"), own + 3);
+    if (own && !host_root) {
+        own += strlen("0::");           /* the line of v2: 0::PATH */
+        path = text("%s%.*s", top, (int)strcspn(own, "\n"), own);
+    }
+
+    /* As long as a cgroup is ours, the one above it may be, too. */
     while (strlen(path) >= strlen(top) &&
            access(text("%s/cgroup.procs", path), W_OK) == 0) {
-        base_path = text("%s", path);   /* this one is ours: look above */
-        *strrchr(path, '/') = '\0';     /* one up */
+        base_path = text("%s", path);
+        *strrchr(path, '/') = '\0';
     }
-    return base_path[0] ? 0 : -1;       /* EACCES, from access(2) */
+    return base_path[0] ? 0 : -1;
 }
 
-/* End what is in the cgroup NAME below PARENT, and remove it.  The dying take a
- * moment; a second is plenty.  cgroup.kill is of Linux 5.14. */
-static void remove_cgroup(int parent, const char *name) {
+/* End what is in the cgroup NAME below PARENT_FD, and remove it: it stays EBUSY
+ * as long as a process in it is dying, which takes a moment; a second is
+ * plenty.  Any other error is given three more tries.  What fails is told, and
+ * the clean-up goes on.  cgroup.kill is of Linux 5.14. */
+static void remove_cgroup(int parent_fd, const char *name) {
     step(7, text("rmdir(%s)", name),
          text("rmdir %s/whalebox/%s", base_path, name));
     for (int tries = 0; tries < 200; tries++) {
-        if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+        if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0)
             return;
-        if (errno != EBUSY && tries == 3) /* EBUSY: its processes are dying */
+        if (errno != EBUSY && tries == 3)
             break;
-        write_file(parent, text("%s/cgroup.kill", name), "1", 0);
+
+        write_file(parent_fd, text("%s/cgroup.kill", name), "1", 0);
         poll(NULL, 0, 5);               /* milliseconds */
-        errno = EBUSY;                  /* which is why it stays, if it does */
+        errno = EBUSY;                  /* for complain() */
     }
-    complain();                         /* and go on */
+    complain();
 }
 
-/* Remove the cgroup NAME unless the whalebox that made it lives.  Whoever still
- * lives in it is ended. */
-static int sweep_cgroup(int parent, const char *name) {
-    int cgroup_fd = openat(parent, name, FOLDER | O_NOFOLLOW);
+/* Remove the cgroup NAME below PARENT_FD unless the whalebox that made it
+ * lives, and end the processes that are left in it.  Returns 0, to go on. */
+static int sweep_cgroup(int parent_fd, const char *name) {
+    int cgroup_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
 
     if (cgroup_fd >= 0 && is_abandoned(cgroup_fd))
-        remove_cgroup(parent, name);
+        remove_cgroup(parent_fd, name);
     close(cgroup_fd);
     return 0;
 }
 
-/* Write one limit, before there is anything under it. */
+/* Write one limit, while the box's cgroup is still empty. */
 static void write_limit(const char *file, const char *value) {
     step(7, text("write(%s, \"%s\")", file, value),
          text("echo %s > %s/whalebox/%s/%s", value, base_path, box.name, file));
     must(write_file(box.cgroup, file, value, 0));
 }
 
-/* Write all opt.  memory.max alone would move the box to the swap.  v1's
- * shares are 2 to 262144, v2's weights to 10000.  Offline CPUs are ignored. */
-static void write_limits(void) {
-    if (opt.memory)
-        write_limit("memory.max", text("%llu", opt.memory));
-    if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
-        write_limit("memory.swap.max", "0");
-    if (opt.cpus)
-        write_limit("cpu.max", text("%llu 100000", opt.cpus));
-    if (opt.shares)
-        write_limit("cpu.weight",
-                    text("%llu", 1 + (opt.shares - 2) * 9999 / 262142));
-    if (opt.pids)
-        write_limit("pids.max", text("%llu", opt.pids));
-    if (opt.cpuset)
-        write_limit("cpuset.cpus", opt.cpuset);
-    const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
-    if (opt.cpuset)                  /* what is set may not be what is used */
-        require(strcmp(set, read_file(box.cgroup, "cpuset.cpus.effective"))
-                == 0, ENODEV);
+/* The same for a number, of which 0 is no limit. */
+static void write_number(const char *file, unsigned long long number) {
+    if (number)
+        write_limit(file, text("%llu", number));
 }
 
-/* Open the folder of all boxes' cgroups, made if it is missing, and keep others
- * from changing what is in it.  The last box removes it, perhaps while we wait.
- * It is closed to others: who opens it can lock it.  Sets boxes, or leaves -1
- * with errno. */
+/* Write all limits that were asked for. */
+static void write_limits(void) {
+    write_number("memory.max", opt.memory);
+
+    /* With memory.max alone the box would move to the swap, and go on. */
+    if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
+        write_limit("memory.swap.max", "0");
+
+    if (opt.cpus)
+        write_limit("cpu.max", text("%llu 100000", opt.cpus));
+
+    /* cgroup v1's shares are 2 to 262144, and v2's weights 1 to 10000. */
+    if (opt.shares)
+        write_number("cpu.weight", 1 + (opt.shares - 2) * 9999 / 262142);
+
+    write_number("pids.max", opt.pids);
+
+    /* The kernel accepts CPUs that are not there, and then uses others: what is
+     * in effect has to be what was set. */
+    if (opt.cpuset) {
+        write_limit("cpuset.cpus", opt.cpuset);
+        const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
+        const char *used = read_file(box.cgroup, "cpuset.cpus.effective");
+        require(strcmp(set, used) == 0, ENODEV);
+    }
+}
+
+/* Open the folder of all boxes' cgroups, made if it is missing, and lock it, so
+ * that nobody changes what is in it meanwhile.  It is closed to other users,
+ * who could lock it, too.  Sets boxes_fd, or leaves it at -1 with errno. */
 static void open_boxes(void) {
     step(7, "find cgroup v2", NULL);
-    if (find_base() < 0)                /* there is none for us */
+    if (find_base() < 0)
         return;
 
+    /* The last box removes the folder, perhaps while we wait for the lock: then
+     * we have locked a folder that has no name any more, and begin anew. */
     step(7, text("mkdir(%s/whalebox)", base_path), "mkdir -p");
-    base_fd = open(base_path, FOLDER);     /* the folder above */
+    base_fd = open(base_path, FOLDER);
     for (int tries = 0; base_fd >= 0 && tries < 100; tries++) {
         if (mkdirat(base_fd, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
@@ -1290,17 +1570,19 @@ static void open_boxes(void) {
         if (boxes_fd >= 0 && flock(boxes_fd, LOCK_EX) == 0 &&
             is_same_file(boxes_fd, base_fd, "whalebox"))
             return;
-        close(boxes_fd);                   /* it is gone: once more */
+        close(boxes_fd);
         boxes_fd = -1;
     }
 }
 
-/* Make the cgroup whalebox/NAME, once the dead have made room, or leave
- * box.cgroup at -1 with errno. */
+/* Make the cgroup whalebox/NAME, and lock it.  Boxes whose whalebox was killed
+ * are removed first: one may have had the same name.  Sets box.cgroup, or
+ * leaves it at -1 with errno. */
 static void make_cgroup_folder(void) {
     open_boxes();
     if (boxes_fd < 0)
         return;
+
     sweep_cgroup(boxes_fd, box.name);
     look_at_some(boxes_fd, sweep_cgroup);
 
@@ -1312,73 +1594,101 @@ static void make_cgroup_folder(void) {
         int why = errno;
         close(box.cgroup);
         box.cgroup = -1;
-        unlinkat(boxes_fd, box.name, AT_REMOVEDIR);        /* it is new */
+        unlinkat(boxes_fd, box.name, AT_REMOVEDIR);
         errno = why;
     }
 }
 
-/* Before the clone: a cgroup to be born in.  Without limits, none will do. */
-static void make_cgroup(void) {
-    const char *wanted = strdup(text("%s%s%s%s",        /* it has to last */
-        opt.memory ? "+memory " : "", opt.cpus || opt.shares ? "+cpu "
-        : "", opt.cpuset ? "+cpuset " : "", opt.pids ? "+pids " : ""));
-    make_cgroup_folder();               /* sets box.cgroup */
-    if (box.cgroup < 0 && errno == EEXIST)
+/* The controllers that the limits need, as cgroup.subtree_control takes them;
+ * "" without limits. */
+static const char *wanted_controllers(void) {
+    return text("%s%s%s%s",
+                opt.memory ? "+memory " : "",
+                opt.cpus || opt.shares ? "+cpu " : "",
+                opt.cpuset ? "+cpuset " : "",
+                opt.pids ? "+pids " : "");
+}
+
+/* There is no cgroup for the box, for the reason in errno.  Without limits that
+ * is no obstacle where the host has no cgroup v2, or none for us. */
+static void do_without_cgroup(int is_limited) {
+    if (errno == EEXIST)
         refuse("choose another --name", "a box named %s is running", box.name);
-    if (box.cgroup < 0 && (*wanted || (errno != ENODEV && errno != ENOENT &&
-                                       errno != EACCES && errno != EROFS)))
+    if (is_limited || (errno != ENODEV && errno != ENOENT && errno != EACCES &&
+                       errno != EROFS))
         die();
-    if (box.cgroup < 0)                 /* none, then */
-        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+
+    box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
+}
+
+/* Before the clone: a cgroup for the box to be born in, with its limits. */
+static void make_cgroup(void) {
+    const char *wanted = wanted_controllers();
+
+    make_cgroup_folder();
+    if (box.cgroup < 0)
+        do_without_cgroup(*wanted != '\0');
     if (boxes_fd >= 0)
-        flock(boxes_fd, LOCK_UN);          /* its turn, whoever is next */
-    if (*wanted) {                      /* some limit */
-        step(7, text("write(cgroup.subtree_control, %s)", wanted),
-             text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
-        must(write_file(base_fd, "cgroup.subtree_control", wanted, 0));
-        must(write_file(boxes_fd, "cgroup.subtree_control", wanted, 0));
-        write_limits();                 /* their files are there now */
-    }
+        flock(boxes_fd, LOCK_UN);       /* the next box's turn */
+    if (*wanted == '\0')
+        return;
+
+    /* A controller is handed down one level at a time.  Only then do its files,
+     * the limits, appear in the box's cgroup. */
+    step(7, text("write(cgroup.subtree_control, %s)", wanted),
+         text("cd %s; echo %s> cgroup.subtree_control", base_path, wanted));
+    must(write_file(base_fd, "cgroup.subtree_control", wanted, 0));
+    must(write_file(boxes_fd, "cgroup.subtree_control", wanted, 0));
+    write_limits();
 }
 
 #if WITH_DETACH
-/* For whalebox rm: the cgroup of the box NAME, if its supervisor was killed. */
+/* For whalebox rm: remove the cgroup of the box NAME, if its supervisor was
+ * killed, and the folder of all boxes, which fails if others are in it.  What
+ * was locked is free again when it is closed. */
 static void drop_dead_cgroup(const char *name) {
     open_boxes();
     if (boxes_fd < 0)
-        return;                         /* no box has a cgroup here */
+        return;
+
     sweep_cgroup(boxes_fd, name);
-    /* fails if others are in it */
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
-    close(boxes_fd);                       /* and with it the lock */
+    close(boxes_fd);
 }
 #endif
 
-/* After the end: say so if the kernel killed for want of memory, and remove the
- * cgroup; and the folder of all boxes, if this was the last. */
-static void drop_cgroup(void) {
-    if (box.cgroup < 0)
-        return;
-    if (boxes_fd < 0)
-        return;                         /* nor is this ours to take away */
-    char *events = read_file(box.cgroup, "memory.events");
-    for (char *c = events; (c = strchr(c, '\n')); )
-        *c = c[1] ? ' ' : '\0';         /* all of it in one line */
+/* Say so if the kernel has killed in the box for want of memory: EVENTS is its
+ * memory.events, a line each, told in one line. */
+static void tell_out_of_memory(char *events) {
+    char *end = events;                 /* of a line */
+
+    while ((end = strchr(end, '\n')))
+        *end = end[1] ? ' ' : '\0';
     if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
         tell(told_fd, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
-                "  hint: what does not fit is killed, for no swap stands behind"
-                " a limit; -m gives more\n", opt.memory, events);
-    remove_cgroup(boxes_fd, box.name);     /* its processes are gone */
-    /* fails if others are in it */
+             "  hint: what does not fit is killed, for no swap stands behind"
+             " a limit; -m gives more\n", opt.memory, events);
+}
+
+/* After the end: remove the box's cgroup, and the folder of all boxes, which
+ * fails if others are in it.  Without boxes_fd it was not we who made them. */
+static void drop_cgroup(void) {
+    if (box.cgroup < 0 || boxes_fd < 0)
+        return;
+
+    tell_out_of_memory(read_file(box.cgroup, "memory.events"));
+    remove_cgroup(boxes_fd, box.name);
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
 
-/* In the child, born in its cgroup: have that as top.  cgroup_namespaces(7). */
+/* In the child, which was born in its cgroup: have that as the top of what it
+ * sees.  cgroup_namespaces(7). */
 static void enter_cgroup_namespace(void) {
     if (!(box.flags & CLONE_NEWCGROUP))
         return;
+
     step(7, "unshare(CLONE_NEWCGROUP)", "unshare --cgroup");
-    must(unshare(CLONE_NEWCGROUP));     /* rooted where we are */
+    must(unshare(CLONE_NEWCGROUP));
 }
 #endif /* WITH_CGROUP */
 #if WITH_ROOT || WITH_LOCKS
@@ -1390,18 +1700,21 @@ static void enter_cgroup_namespace(void) {
 TOOL int clone_tree(const char *path, unsigned int flags) {
     step(8, text("open_tree(%s, OPEN_TREE_CLONE)", path), NULL);
     return must(syscall(SYS_open_tree, AT_FDCWD, path,
-                             flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+                        flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
 }
 
-/* In the child: attach TREE, a copy of FROM, at the descriptor PLACE, which is
- * TO and closed then: a path could change meanwhile (CVE-2021-30465). */
-TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
+/* In the child: attach the mount TREE_FD, a copy of the one at FROM, at what
+ * PLACE_FD holds, which is called TO, and close both.  It is mounted on a
+ * descriptor since a path could lead elsewhere meanwhile (CVE-2021-30465).
+ * move_mount(2), Linux 5.2. */
+TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
+                      const char *to) {
     step(8, text("move_mount(%s, %s)", from, to),
          text("mount --bind %s %s", from, to));
-    must(syscall(SYS_move_mount, tree, "", place, "",
+    must(syscall(SYS_move_mount, tree_fd, "", place_fd, "",
                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
-    close(tree);                        /* its place holds the mount now */
-    close(place);                       /* move_mount needed it, no more */
+    close(tree_fd);
+    close(place_fd);
 }
 #endif
 
@@ -1409,20 +1722,23 @@ TOOL void attach_tree(int tree, const char *from, int place, const char *to) {
 /* === Chapter 8: its own root ===============================================
  *
  * The child's mounts are its own, but they still show the host's files.
- * pivot_root makes another mount the root, and then the old one is opt.detach:
+ * pivot_root makes another mount the root, and then the old one is detached:
  * not hidden behind a wall, as after chroot(2), but no longer there.
  *
  *   /  host          =>    /  rootfs, with proc, sys, dev     =>    /  rootfs
  *                              `- host, on top of "/"                (no host)
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
-/* The host's folders for the box.  The way to root's may be closed to it. */
+
+/* The host's folders for the box.  Root copies their mounts before the clone:
+ * the way to them may be closed to the user that the child becomes. */
 static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
+
 static const struct option root_options[] = {
     { 0, "rootfs", "DIR", "the box's root ($WHALEBOX_ROOTFS, ./rootfs)",
       .set = set_text, .into = &opt.rootfs },
@@ -1447,10 +1763,12 @@ static const struct hint root_hints[] = {
 static int open_target(const char *target) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS };
-    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target),
-         text("mkdir -p %s", target));
+
+    step(8, text("mkdir(%s)", target), text("mkdir -p %s", target));
     if (mkdirat(AT_FDCWD, target, 0755) < 0 && errno != EEXIST)
         die();
+
+    step(8, text("openat2(%s, RESOLVE_NO_SYMLINKS)", target), NULL);
     return must(syscall(SYS_openat2, AT_FDCWD, target, &how, sizeof(how)));
 }
 
@@ -1463,73 +1781,92 @@ static const char *mount_options(unsigned long flags, const char *data) {
                 *data ? "," : "", data);
 }
 
-/* In the child: show the host's own instance of TARGET there, with FLAGS, on
- * the descriptor PLACE, which is closed then. */
-static void bind_from_host(const char *target, int place, unsigned long flags) {
+/* In the child: show the host's own instance of TARGET, with all that is
+ * mounted in it and with FLAGS, at the descriptor PLACE_FD, and close that. */
+static void bind_from_host(const char *target, int place_fd,
+                           unsigned long flags) {
     struct mount_attr attr = { .attr_set = flags };
     const char *host = text("/%s", target);
+    int tree_fd = clone_tree(host, AT_RECURSIVE);
 
-    int tree = clone_tree(host, AT_RECURSIVE);  /* with what is in it */
     step(8, text("mount_setattr(%s)", host), NULL);
-    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+    must(syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH | AT_RECURSIVE,
                  &attr, sizeof(attr)));
-    attach_tree(tree, host, place, target);
+    attach_tree(tree_fd, host, place_fd, target);
 }
 
 /* In the child: mount a file system that the kernel makes up at TARGET, below
- * the new root.  It shows our namespace of the kind SHOWS (0: none), which the
- * user namespace has to own, and /sys takes that the host's, in sight still,
- * hides nothing.  If that is the host's, its own is shown. */
+ * the new root.  What it shows is a namespace of the kind SHOWS (0: of none).
+ * The kernel allows that only if our user namespace owns it, so where the box
+ * shares the host's, the host's own mount is shown instead.  For /sys it also
+ * wants to see one that hides nothing: the host's has to be there still. */
 static void mount_fresh(const char *type, const char *target,
                         unsigned long shows, unsigned long flags,
                         const char *data) {
-    int place = open_target(target);    /* what it is mounted on */
+    int place_fd = open_target(target);
 
     if ((box.flags & shows) != shows) {
-        bind_from_host(target, place, flags);
+        bind_from_host(target, place_fd, flags);
         return;
     }
+
     step(8, text("mount(%s, %s)", type, target),
          text("mount -t %s -o %s %s %s", type, mount_options(flags, data), type,
               target));
-    must(mount(type, text("/proc/self/fd/%d", place), type, flags, data));
-    close(place);
+    must(mount(type, text("/proc/self/fd/%d", place_fd), type, flags, data));
+    close(place_fd);
 }
 
 /* In the child: the /proc of chapter 4, in the new root, while the host's is in
  * sight still: the kernel gives a user namespace no /proc that shows more than
  * the one it has. */
 static void mount_root_proc(void) {
-    int place = open_target("proc");
+    int place_fd = open_target("proc");
 
-    if (box.flags & CLONE_NEWPID) {
-        mount_proc(text("/proc/self/fd/%d", place));
-        close(place);
-    } else {
-        bind_from_host("proc", place, SAFE);
+    if (!(box.flags & CLONE_NEWPID)) {
+        bind_from_host("proc", place_fd, SAFE);
+        return;
     }
+
+    mount_proc(text("/proc/self/fd/%d", place_fd));
+    close(place_fd);
 }
 
-/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file. */
+/* Before the clone: take the folder NAME, or with AT_RECURSIVE also a file,
+ * into trees[], and copy its mount if we are root. */
 static struct tree *open_folder(const char *name, unsigned int flags) {
-    struct tree *tree = &trees[tree_count++]; /* the next one */
+    struct tree *tree = &trees[tree_count];
+    const char *path = name;
+
+    tree_count++;
     tree->flags = flags;
+    if (!(flags & AT_RECURSIVE))
+        path = text("%s/.", name);      /* leads nowhere unless NAME is one */
+
     step(8, text("open(%s)", name), text("ls %s", name));
-    if (!realpath(text(flags ? "%s" : "%s/.", name), tree->path))
+    if (!realpath(path, tree->path))
         die();
-    tree->fd = host_root ? clone_tree(tree->path, flags) : -1;
+
+    tree->fd = -1;
+    if (host_root)
+        tree->fd = clone_tree(tree->path, flags);
     return tree;
 }
 
 /* The child's ids are mapped: have root's copies show the disk's id N as the
  * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
 static void idmap_folders(void) {
-    struct mount_attr attr = { .propagation = MS_PRIVATE,
-        .attr_set = box.userns < 0 ? 0 : MOUNT_ATTR_IDMAP,
-        .userns_fd = box.userns < 0 ? 0 : (__u64)box.userns };
+    struct mount_attr attr = { .propagation = MS_PRIVATE };
+    const char *change = "MS_PRIVATE";
+
+    if (box.userns >= 0) {
+        attr.attr_set = MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (__u64)box.userns;
+        change = "MOUNT_ATTR_IDMAP";
+    }
+
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
-        step(8, text("mount_setattr(%s, %s)", t->path,
-                  box.userns < 0 ? "MS_PRIVATE" : "MOUNT_ATTR_IDMAP"),
+        step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
         must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
                      &attr, sizeof(attr)));
@@ -1539,45 +1876,61 @@ static void idmap_folders(void) {
 /* In the child: copy those mounts that root has not copied for us. */
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++)
-        if (t->fd < 0)                  /* root has copied all */
+        if (t->fd < 0)
             t->fd = clone_tree(t->path, t->flags);
 }
 
 /* In the child: attach TREE at the folder TO. */
 static void attach_folder(const struct tree *tree, const char *to) {
-    int place = must(open(to, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    attach_tree(tree->fd, tree->path, place, to);
+    step(8, text("openat(%s)", to), NULL);
+    int place_fd = must(openat(AT_FDCWD, to,
+                               O_PATH | O_DIRECTORY | O_CLOEXEC));
+    attach_tree(tree->fd, tree->path, place_fd, to);
 }
 
+/* Before the clone: the rootfs, which --rootfs names, or else the environment,
+ * or else it is the folder of that name right here. */
 static void open_rootfs(void) {
-    const char *set = getenv("WHALEBOX_ROOTFS");
+    const char *path = opt.rootfs;
 
-    if (opt.rootfs)
-        set = opt.rootfs;
-    rootfs = open_folder(set && *set ? set : "rootfs", 0);
+    if (!path)
+        path = getenv("WHALEBOX_ROOTFS");
+    if (!path || *path == '\0')
+        path = "rootfs";
+    rootfs = open_folder(path, 0);
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
- * device in it can be opened: it may be a stranger's. */
+ * device in it can be opened: it may be a stranger's.  It is attached at /tmp,
+ * which every host has. */
 TOOL void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
+
     step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
     must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
                  sizeof(attr)));
-    attach_folder(rootfs, "/tmp");      /* which every host has */
+    attach_folder(rootfs, "/tmp");
+
+    step(8, "chdir(/tmp)", "cd /tmp");
     must(chdir("/tmp"));
 }
 
-/* In the child: show a device of the host in DEV, on an empty file, for root of
- * a user namespace may not mknod(2); and it is that device (CVE-2025-31133). */
-static void bind_device(int dev, const char *name, dev_t number) {
+/* In the child: show the host's device NAME in the folder DEV_FD, on an empty
+ * file, for root of a user namespace may not mknod(2).  What is attached is
+ * what has been looked at, whatever its path is meanwhile: a /dev/null that is
+ * a file, say, is refused (CVE-2025-31133). */
+static void bind_device(int dev_fd, const char *name, dev_t number) {
     const char *host = text("/dev/%s", name);
-    int tree = clone_tree(host, 0);     /* held, and looked at below */
-    int file = must(openat(dev, name, O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     struct stat st;
-    must(fstat(tree, &st));             /* of what we hold, whatever the path */
+    int tree_fd = clone_tree(host, 0);
+
+    step(8, text("openat, fstat(%s)", host), NULL);
+    int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
+                               0666));
+    must(fstat(tree_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
-    attach_tree(tree, host, file, host + 1);
+
+    attach_tree(tree_fd, host, place_fd, host + 1);     /* "dev/NAME" */
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */
@@ -1586,23 +1939,28 @@ static void mount_dev(void) {
         { "ptmx", "pts/ptmx" }, { "fd", "/proc/self/fd" },
         { "stdin", "fd/0" }, { "stdout", "fd/1" }, { "stderr", "fd/2" },
     };
+
     mount_fresh("tmpfs", "dev", 0, MS_NOSUID | MS_NODEV, "mode=755,size=64k");
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
     if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
         mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
-    int dev = must(openat(open_target("dev"), ".", FOLDER));
-    bind_device(dev, "null", makedev(1, 3));    /* takes all, gives nothing */
-    bind_device(dev, "zero", makedev(1, 5));    /* gives zeros */
-    bind_device(dev, "full", makedev(1, 7));    /* ENOSPC at every write */
-    bind_device(dev, "random", makedev(1, 8));  /* gives random bytes */
-    bind_device(dev, "urandom", makedev(1, 9)); /* the same today */
-    bind_device(dev, "tty", makedev(5, 0));     /* the caller's own terminal */
+
+    int place_fd = open_target("dev");
+    step(8, "openat(dev)", NULL);
+    int dev_fd = must(openat(place_fd, ".", FOLDER));
+    bind_device(dev_fd, "null", makedev(1, 3));     /* takes all */
+    bind_device(dev_fd, "zero", makedev(1, 5));     /* gives zeros */
+    bind_device(dev_fd, "full", makedev(1, 7));     /* ENOSPC at every write */
+    bind_device(dev_fd, "random", makedev(1, 8));   /* gives random bytes */
+    bind_device(dev_fd, "urandom", makedev(1, 9));  /* the same today */
+    bind_device(dev_fd, "tty", makedev(5, 0));      /* the caller's terminal */
+
     for (size_t i = 0; i < LENGTH(links); i++) {
         step(8, text("symlink(dev/%s)", links[i][0]),
              text("ln -s %s dev/%s", links[i][1], links[i][0]));
-        must(symlinkat(links[i][1], dev, links[i][0]));
+        must(symlinkat(links[i][1], dev_fd, links[i][0]));
     }
 }
 
@@ -1614,13 +1972,17 @@ static void mount_sys(void) {
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
- * that "." finds it there, and is opt.detach with all that is on it. */
+ * that "." finds it there, and is detached with all that is mounted on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
-    must(syscall(SYS_pivot_root, ".", ".")); /* from where to where */
+    must(syscall(SYS_pivot_root, ".", "."));    /* the new, the old */
+
     step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
-    must(umount2(".", MNT_DETACH));     /* what is on it goes, too */
-    must(chdir("/"));                   /* from "." to the "/" that it is now */
+    must(umount2(".", MNT_DETACH));
+
+    /* What was "." is "/" now: the box begins there. */
+    step(8, "chdir(/)", "cd /");
+    must(chdir("/"));
 }
 #endif /* WITH_ROOT */
 #if WITH_LAYERS
@@ -1651,11 +2013,10 @@ static void pivot_to_rootfs(void) {
 #include <linux/fs.h>            /* RENAME_NOREPLACE */
 
 static const char *storage;             /* what stacks the layers */
-/* the folder of all boxes' folders */
-static int containers_fd = -1;
-static int folder_fd = -1;                 /* this box's, with upper and work */
+static char home[PATH_MAX];             /* where all boxes' folders are */
+static int containers_fd = -1;          /* the same, opened */
+static int folder_fd = -1;              /* this box's, with upper and work */
 static struct tree *layers;             /* the same, to be mounted */
-static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
     { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
       .set = set_text, .into = &opt.storage },
@@ -1682,32 +2043,47 @@ static const struct hint layer_hints[] = {
  * looked at.  proc(5), field 22 of stat. */
 static unsigned long long start_time(int pid) {
     char stat[1024];
-    int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
+    ssize_t length = -1;
 
+    int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        length = read(fd, stat, sizeof(stat) - 1);
     close(fd);
     if (length <= 0)
         return 0;
     stat[length] = '\0';
-    char *field = strrchr(stat, ')');   /* ends field 2, which may have any */
-    for (int n = 2; field && n < 22; n++) /* one blank is before each */
+
+    /* Field 2 is the program's name in parentheses, and may have any character
+     * in it.  After the last ')' each field has one blank before it. */
+    char *field = strrchr(stat, ')');
+    for (int n = 2; field && n < 22; n++)
         field = strchr(field + 1, ' ');
-    return field ? (unsigned long long)atoll(field) : 0;
+    if (!field)
+        return 0;
+    return (unsigned long long)atoll(field);
 }
 
 /* What tells this boot from any other: numbers of processes begin anew.  "-" if
  * /proc hides it: then the start time alone tells them apart. */
-static char *boot_id(void) {
-    const char *id = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
-    return text("%.36s", *id ? id : "-");
+static const char *boot_id(void) {
+    static char id[37];                 /* it stays as it is */
+
+    if (!*id) {
+        char *read = read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id");
+        snprintf(id, sizeof(id), "%s", *read ? read : "-");
+    }
+    return id;
 }
 
-/* What tells our numbers of processes from those that a container's processes
- * have for the same: the PID namespace, by its inode number. */
+/* What tells our numbers of processes from the same numbers in a container: the
+ * PID namespace, by its inode number. */
 static unsigned long long pid_namespace(void) {
-    struct stat st;
-    step(9, "stat(/proc/self/ns/pid)", NULL);
-    must(stat("/proc/self/ns/pid", &st));
+    static struct stat st;              /* it stays as it is */
+
+    if (st.st_ino == 0) {
+        step(9, "stat(/proc/self/ns/pid)", NULL);
+        must(stat("/proc/self/ns/pid", &st));
+    }
     return st.st_ino;
 }
 
@@ -1722,58 +2098,81 @@ struct mark {
 };
 
 /* Write the mark of the box in DIR_FD.  One write in place: a reader finds the
- * old line or the new, and what follows it does not count. */
+ * old line or the new, and what follows it does not count.  Before a box that
+ * is kept goes on, its mark is on the disk: without one the folder would be
+ * nobody's after a crash. */
 static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
     const char *line = text("%s %llu %s %llu\n", pid, start, boot_id(),
                             pid_namespace());
 
-    step(9, text("write(%s/box)", box.name), text("echo %s... >box", pid));
+    step(9, text("openat, write(%s/box), fsync", box.name),
+         text("echo %s... >box", pid));
     int fd = must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
-                              O_CLOEXEC, 0600));
+                         O_CLOEXEC, 0600));
     ssize_t written = must(pwrite(fd, line, strlen(line), 0));
     require(written == (ssize_t)strlen(line), ENOSPC);
     if (box.is_kept)
-        /* or it would be nobody's after a crash */
         must(fsync(fd));
     close(fd);
 }
 
-/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none: then it
- * is not a box's.  The file may be anything, a FIFO even, so opening it must
- * not wait. */
-static int read_mark(int dir_fd, struct mark *mark) {
-    char line[256], *rest = line;
+/* Read the first line of the file "box" in DIR_FD into LINE, of SIZE bytes,
+ * without its '\n'.  The file may be anything, a FIFO even, so opening it must
+ * not wait.  Returns 0, or -1 if there is no such line of ours. */
+static int read_mark_line(int dir_fd, char *line, size_t size) {
     struct stat st;
+    ssize_t length = 0;
+
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
-    int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  st.st_uid == getuid();
-    ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
-
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_uid == getuid())
+        length = read(fd, line, size - 1);
     close(fd);
-    line[length > 0 ? length : 0] = '\0';
+    if (length <= 0)
+        return -1;
+
+    line[length] = '\0';
     char *end = strchr(line, '\n');
     if (!end)
         return -1;
     *end = '\0';
+    return 0;
+}
 
-    const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
-    const char *boot = strsep(&rest, " "), *namespace = rest;
-    if (!namespace || !*boot || strlen(boot) > 36 ||
+/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none, or none
+ * that makes sense: then it is not a box's. */
+static int read_mark(int dir_fd, struct mark *mark) {
+    char line[256], *rest = line;
+
+    if (read_mark_line(dir_fd, line, sizeof(line)) < 0)
+        return -1;
+
+    /* A word that is missing is NULL, and so are all after it. */
+    const char *pid = strsep(&rest, " ");
+    const char *start = strsep(&rest, " ");
+    const char *boot = strsep(&rest, " ");
+    const char *namespace = rest;
+    if (!namespace || *boot == '\0' || strlen(boot) > 36 ||
         parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
         parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
         return -1;
+
     strcpy(mark->boot, boot);
     mark->is_shared = strcmp(pid, "?") == 0;
-    return mark->is_shared ? 0 : parse_number(pid, 0, INT_MAX, &mark->pid);
+    if (mark->is_shared)
+        return 0;
+    return parse_number(pid, 0, INT_MAX, &mark->pid);
 }
 
-/* Does the process, if there is one, end within so many SECONDS?  If that
- * cannot be told nobody is killed for it. */
+/* Does the process, if there is one, end within so many SECONDS?  Where that
+ * cannot be told we leave, since nobody is to be killed on a guess. */
 static int ends(int pidfd, int seconds) {
     struct pollfd process = { .fd = pidfd, .events = POLLIN };
-    int ended = pidfd < 0 ? 1 : poll(&process, 1, seconds * 1000);
 
+    if (pidfd < 0)
+        return 1;
+    int ended = poll(&process, 1, seconds * 1000);
     if (ended < 0) {
         step(9, "poll(pidfd)", NULL);
         die();
@@ -1781,10 +2180,10 @@ static int ends(int pidfd, int seconds) {
     return ended;
 }
 
-/* Does whoever the mark of the folder DIR_FD names still live?  With that
- * process all others of the box have ended.  The process is held by its pidfd
- * before it is looked at, so that no other can take its number meanwhile.  Sets
- * *PIDFD, to -1 unless it lives. */
+/* Does the process live that the mark of the folder DIR_FD names?  With it all
+ * others of the box have ended.  It is held by its pidfd before it is looked
+ * at, so that no other can take its number meanwhile.  Sets *PIDFD, to -1
+ * unless it lives. */
 enum residence { NOBODY, SOMEBODY, UNKNOWN };
 static enum residence find_resident(int dir_fd, int *pidfd) {
     struct mark mark;
@@ -1800,26 +2199,34 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
         return NOBODY;                  /* a child at the gate ends by itself */
 
     *pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
+    if (*pidfd < 0 && errno == ESRCH)
+        return NOBODY;
     if (*pidfd < 0)
-        return errno == ESRCH ? NOBODY : UNKNOWN;
+        return UNKNOWN;
+
     unsigned long long start = start_time((int)mark.pid);
     if (start == mark.start && !ends(*pidfd, 0))
         return SOMEBODY;
-    int has_ended = start != 0 || ends(*pidfd, 0);      /* or it is another */
+
+    /* Another process has the number, or ours has ended just now.  If its start
+     * time cannot be read, though it lives, it may be either. */
+    int is_gone = start != 0 || ends(*pidfd, 0);
     close(*pidfd);
     *pidfd = -1;
-    return has_ended ? NOBODY : UNKNOWN;
+    return is_gone ? NOBODY : UNKNOWN;
 }
 
-/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it
- * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
- * may the program itself.  Returns whether nobody lives there any more. */
+/* End the process that the mark of the folder DIR_FD names, whose whalebox is
+ * dead: it was to end with that, but a change of user undoes PR_SET_PDEATHSIG,
+ * and so may the program itself.  Returns whether nobody lives there any more,
+ * which may take the kernel up to ten seconds. */
 static int end_resident(int dir_fd) {
     int pidfd;
     enum residence found = find_resident(dir_fd, &pidfd);
 
     if (found != SOMEBODY)
         return found == NOBODY;
+
     send_signal(pidfd, SIGKILL);
     int has_ended = ends(pidfd, 10);
     close(pidfd);
@@ -1828,19 +2235,22 @@ static int end_resident(int dir_fd) {
 
 /* The child is at the gate, and goes on only when its box's mark names it. */
 static void name_resident(void) {
-    unsigned long long start = start_time(box.pid);
+    const char *pid = "?";
 
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
+    unsigned long long start = start_time(box.pid);
     require(start != 0, ESRCH);
-    write_mark(folder_fd, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
-               start);
+
+    if (box.flags & CLONE_NEWPID)
+        pid = text("%d", box.pid);
+    write_mark(folder_fd, pid, start);
 }
 
 /* --- Removing what a box wrote ---------------------------------------------
  */
 
 static int cleared_fd;                  /* the folder that is being cleared */
-static int entries_found;               /* how much was found in it */
+static int entries_left;                /* what a round has left in it */
 static struct timespec deadline;        /* when to give up */
 
 /* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
@@ -1850,17 +2260,19 @@ static struct timespec deadline;        /* when to give up */
 static int open_subfolder(int dir_fd, const char *name) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
     struct stat st;
 
+    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
     if (path_fd < 0)
         return -1;
+
+    /* An O_PATH descriptor cannot be read, but it holds the folder: its mode is
+     * changed, and it is opened, without its name being looked up again. */
     if (fstat(path_fd, &st) == 0 && (st.st_mode & 0700) != 0700)
-        chmod(text("/proc/self/fd/%d", path_fd), 0700); /* that, not a name */
+        chmod(text("/proc/self/fd/%d", path_fd), 0700);
     int fd = openat(path_fd, ".", FOLDER);
-    int why = errno;
-    close(path_fd);
-    errno = why;
+
+    close_quietly(path_fd);
     return fd;
 }
 
@@ -1874,38 +2286,48 @@ static int remove_entry(int dir_fd, const char *name) {
         errno = ETIMEDOUT;
         return -1;
     }
+
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno == EISDIR && unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
         return 0;
-    return errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return 1;
+    return -1;
 }
 
 /* The same, but move a folder with something in it up into the folder that is
  * being cleared, where its inode's number is a name that no other has. */
 static int lift_entry(int dir_fd, const char *name) {
-    int result = remove_entry(dir_fd, name);
     struct stat st;
 
+    int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
+
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -1;
     const char *number = text("%llu", (unsigned long long)st.st_ino);
+    entries_left++;
     result = renameat(dir_fd, name, cleared_fd, number);
-    if (result < 0 && errno == EACCES) {        /* its ".." is to be written */
-        close(open_subfolder(dir_fd, name));    /* which opens it to us */
+
+    /* To move a folder is to write its "..", so one that is closed to its owner
+     * cannot be moved.  To open it makes it writable. */
+    if (result < 0 && errno == EACCES) {
+        close(open_subfolder(dir_fd, name));
         result = renameat(dir_fd, name, cleared_fd, number);
     }
-    return result < 0 && errno != ENOENT ? -1 : 0;
+
+    if (result < 0 && errno != ENOENT)
+        return -1;
+    return 0;
 }
 
 /* Remove NAME from the folder that is being cleared; if it is a folder with
- * something in it, empty that.  The mark is what goes last. */
+ * something in it, empty that.  The mark stays: it is what goes last. */
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
-    entries_found++;
     int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
@@ -1914,9 +2336,9 @@ static int clear_entry(int dir_fd, const char *name) {
     if (fd < 0)
         return errno == ENOENT ? 0 : -1;
     result = for_each(fd, 1, lift_entry);
-    int why = errno;
-    close(fd);
-    errno = why;
+    close_quietly(fd);
+    if (result == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+        entries_left++;                 /* somebody has put something there */
     return result;
 }
 
@@ -1938,86 +2360,111 @@ static int clear_folder(int dir_fd, int seconds) {
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
     do {
-        entries_found = 0;
+        entries_left = 0;
         result = for_each(dir_fd, 1, clear_entry);
-    } while (result == 0 && entries_found > 0);
+    } while (result == 0 && entries_left > 0);
     return result;
 }
 
 static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 
-/* In a helper: root of a user namespace that is mapped as the box's was. */
+/* In a helper: root of a user namespace that is mapped as the box's was.  Its
+ * exit status tells clear_by_helper() how it went. */
 static void clear_as_box_root(void) {
     start_child();
-    int result = clear_folder(leftover_fd, leftover_seconds);
-    _exit(result == 0 ? 0 : errno == ETIMEDOUT ? 2 : 1);
+    if (clear_folder(leftover_fd, leftover_seconds) == 0)
+        _exit(0);
+    _exit(errno == ETIMEDOUT ? 2 : 1);
 }
 
 /* What ids of a user's range have left in a box's folder, only root of a user
  * namespace with that range can remove: a helper becomes that.  Returns 0, or
  * -1 with errno. */
 static int clear_by_helper(int dir_fd, int seconds) {
-    struct box saved = box;             /* the helper is not our box */
+    struct box ours = box;
 
     leftover_fd = dir_fd;
     leftover_seconds = seconds;
-    box.flags = CLONE_NEWUSER;          /* no other namespace */
-    box.cgroup = -1;                    /* nor limits */
+
+    /* The helper is made as a box is, but with nothing of its own except users.
+     * Its ids are mapped by the chapter that mapped the box's. */
+    box.flags = CLONE_NEWUSER;
+    box.cgroup = -1;
     clone_child(clear_as_box_root);
-    chapters[5].born();                 /* maps its ids, as it did the box's */
+    chapters[5].born();
     open_gate();
+
     box.status = -1;                    /* if even waiting fails */
     waitpid(box.pid, &box.status, 0);
     close(box.gate[1]);
     close(box.pidfd);
     int status = exit_status(box.status);
-    box = saved;                        /* as if nothing had been */
+    box = ours;
+
+    if (status == 0)
+        return 0;
     errno = status == 2 ? ETIMEDOUT : EPERM;
-    return status == 0 ? 0 : -1;
+    return -1;
+}
+
+/* Is the folder DIR_FD one that a whalebox made, and not somebody else's?  One
+ * that was killed at it may have left the mark empty. */
+static int is_half_made(int dir_fd) {
+    struct mark mark;
+    struct stat st;
+
+    if (fstatat(dir_fd, "box", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(st.st_mode) && st.st_size == 0)
+        return 1;
+    return read_mark(dir_fd, &mark) == 0;
 }
 
 /* A folder is made under the name ".new", which no box can have, and loses its
  * name that way, too, so that it is never without its mark under a box's name.
  * Remove what a whalebox that was killed has left of one: there is no more in
  * it than this.  What is not a whalebox's makes it fail.  The caller has the
- * lock on containers. */
+ * lock on containers_fd.  Returns 0, or -1 with errno. */
 static int remove_new_folder(void) {
-    struct mark mark;
-    struct stat st;
     int dir_fd = openat(containers_fd, ".new", FOLDER | O_NOFOLLOW);
 
     if (dir_fd < 0)
         return errno == ENOENT ? 0 : -1;
-    int is_half_made = fstatat(dir_fd, "box", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                       S_ISREG(st.st_mode) && st.st_size == 0;
-    if (is_half_made || read_mark(dir_fd, &mark) == 0) {
+
+    /* With something in these two it is no half-made box: the mark stays. */
+    if (is_half_made(dir_fd)) {
         unlinkat(dir_fd, "upper", AT_REMOVEDIR);
         unlinkat(dir_fd, "work", AT_REMOVEDIR);
         if (faccessat(dir_fd, "upper", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
             faccessat(dir_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-            unlinkat(dir_fd, "box", 0); /* else it is a foreign folder's */
+            unlinkat(dir_fd, "box", 0);
     }
     close(dir_fd);
     return unlinkat(containers_fd, ".new", AT_REMOVEDIR);
 }
 
+/* Take its name from the folder DIR_FD: it is called ".new" then.  If NAME has
+ * become another folder's meanwhile, that stays.  Returns 0, or -1 with errno.
+ */
+static int take_name(int dir_fd, const char *name) {
+    if (is_same_file(dir_fd, containers_fd, ".new"))
+        return 0;                       /* an earlier try came this far */
+
+    if (remove_new_folder() < 0)
+        return -1;
+    if (!is_same_file(dir_fd, containers_fd, name)) {
+        errno = ESTALE;
+        return -1;
+    }
+    return renameat(containers_fd, name, containers_fd, ".new");
+}
+
 /* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
- * If NAME has become another folder's meanwhile, that stays.  Returns 0, or -1
- * with errno. */
+ * Returns 0, or -1 with errno. */
 static int remove_emptied(int dir_fd, const char *name) {
     if (flock(containers_fd, LOCK_EX) < 0)
         return -1;
 
-    int result = 0;
-    if (!is_same_file(dir_fd, containers_fd, ".new")) {
-        result = remove_new_folder();
-        if (result == 0 && !is_same_file(dir_fd, containers_fd, name)) {
-            errno = ESTALE;
-            result = -1;
-        }
-        if (result == 0)
-            result = renameat(containers_fd, name, containers_fd, ".new");
-    }
+    int result = take_name(dir_fd, name);
     if (result == 0)
         result = remove_new_folder();
 
@@ -2027,41 +2474,60 @@ static int remove_emptied(int dir_fd, const char *name) {
     return result;
 }
 
-/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
- * lives. What fails is tried again, since it may have failed by chance.
- * Returns 0, or -1, having said why: then its mark is still there, and a later
- * run tries. */
-static int remove_box(int dir_fd, const char *name, int seconds) {
-    int result = -1;
+/* Try once to remove the box's folder DIR_FD.  Returns 0, or -1 with errno. */
+static int try_to_remove(int dir_fd, const char *name, int seconds) {
+    int result = clear_folder(dir_fd, seconds);
 
-    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
-    for (int tries = 0; tries < 3 && result < 0; tries++) {
-        result = clear_folder(dir_fd, seconds);
-        if (result < 0 && errno != ETIMEDOUT && !host_root &&
-            (box.flags & CLONE_NEWUSER))
-            result = clear_by_helper(dir_fd, seconds);
-        if (result == 0)
-            result = remove_emptied(dir_fd, name);
-        if (result < 0 && errno == ETIMEDOUT)
-            break;
-    }
+    if (result < 0 && errno != ETIMEDOUT && !host_root &&
+        (box.flags & CLONE_NEWUSER))
+        result = clear_by_helper(dir_fd, seconds);
     if (result < 0)
-        complain();
-    return result;
+        return -1;
+    return remove_emptied(dir_fd, name);
 }
 
-/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.
- * A folder with the sticky bit is to be kept. Whoever does so has a lock on the
- * folder meanwhile, so that two of us do not do it twice, and whalebox start
- * does not bring the box back. */
-static int sweep_box(int parent, const char *name) {
-    int dir_fd = *name == '.' ? -1 : openat(parent, name, FOLDER | O_NOFOLLOW);
+/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
+ * lives.  What fails is tried again, since it may have failed by chance, unless
+ * its SECONDS are over.  Returns 0, or -1, having said why: then its mark is
+ * still there, and a later run tries. */
+static int remove_box(int dir_fd, const char *name, int seconds) {
+    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
+    for (int tries = 0; tries < 3; tries++) {
+        if (try_to_remove(dir_fd, name, seconds) == 0)
+            return 0;
+        if (errno == ETIMEDOUT)
+            break;
+    }
+
+    complain();
+    return -1;
+}
+
+/* Is the box's folder DIR_FD to be removed by us?  Its whalebox has to be dead,
+ * and nobody else at it: we take a lock, so that no two remove it at once, and
+ * look again, since it may have changed hands, or lost its name, before that.
+ * A folder with the sticky bit is to be kept. */
+static int is_to_be_swept(int dir_fd) {
     struct stat st;
 
-    if (dir_fd >= 0 && is_abandoned(dir_fd) &&
-        flock(dir_fd, LOCK_EX | LOCK_NB) == 0 && is_abandoned(dir_fd) &&
-        fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
-        !(st.st_mode & S_ISVTX) && end_resident(dir_fd))
+    if (!is_abandoned(dir_fd))
+        return 0;
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0 || !is_abandoned(dir_fd))
+        return 0;
+    return fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
+           !(st.st_mode & S_ISVTX);
+}
+
+/* Remove the box NAME below PARENT_FD if its whalebox is dead, and end what is
+ * left of it.  Returns 0, to go on. */
+static int sweep_box(int parent_fd, const char *name) {
+    if (*name == '.')
+        return 0;                       /* ".new": no box has such a name */
+    int dir_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
+    if (dir_fd < 0)
+        return 0;
+
+    if (is_to_be_swept(dir_fd) && end_resident(dir_fd))
         remove_box(dir_fd, name, 10);
     close(dir_fd);
     return 0;
@@ -2070,173 +2536,240 @@ static int sweep_box(int parent, const char *name) {
 /* --- The folder of all boxes, and this box's -------------------------------
  */
 
-/* Refuse the folder FD, which is PATH, unless it is the caller's own and none
- * of the bits OPEN is in its mode.  Who else could write there could make us
- * believe anything: whom to end, and what to remove.  In a folder with the
- * sticky bit, as a new tmpfs has it, others can write, and yet not rename what
- * is ours. */
-static void check_owner(int fd, const char *path, mode_t open) {
+/* Refuse the folder DIR_FD, which is PATH, unless it is the caller's own and
+ * none of the bits CLOSED is in its mode.  A user who could write there could
+ * make us believe anything: which process to end, and what to remove.  In a
+ * folder with the sticky bit, as a new tmpfs has it, others can write, and yet
+ * not rename what is ours. */
+static void check_owner(int dir_fd, const char *path, mode_t closed) {
     struct stat st;
 
     step(9, text("fstat(%s)", path), text("stat %s", path));
-    must(fstat(fd, &st));
+    must(fstat(dir_fd, &st));
     if (st.st_uid != getuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
+
     if (st.st_mode & S_ISVTX)
-        open &= 055;
-    if (st.st_mode & open)
-        refuse(text("chmod %s %s", open & 055 ? "700" : "go-w", path),
+        closed &= 055;
+    if (st.st_mode & closed)
+        refuse(text("chmod %s %s", closed & 055 ? "700" : "go-w", path),
                "%s is open to others (mode %03o)", path, st.st_mode & 07777);
 }
 
-/* Open the folder of all boxes' folders, made if missing, for its owner alone:
- * root's has set-user-ID files in it that anybody may have written. */
-static void open_containers(void) {
-    const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
-    const char *own = getenv("HOME");   /* perhaps there is none */
-    char *path = set && *set ? text("%s", set)
-        : host_root ? text("/var/lib/whalebox")
-        : data && *data ? text("%s/whalebox", data)
-        : text("%s/.local/share/whalebox", own ? own : "");
+/* Where the folder of all boxes' folders is to be: as the environment has it,
+ * and else where programs keep what is theirs. */
+static const char *home_path(void) {
+    const char *set = getenv("WHALEBOX_HOME");
+    if (set && *set)
+        return set;
+    if (host_root)
+        return "/var/lib/whalebox";
+
+    const char *data = getenv("XDG_DATA_HOME");
+    if (data && *data)
+        return text("%s/whalebox", data);
+
+    const char *own = getenv("HOME");
+    return text("%s/.local/share/whalebox", own ? own : "");
+}
+
+/* Make the folder PATH, and those above it.  Where one of these cannot be made,
+ * nor can the last, and that is what is told. */
+static void make_path(const char *path) {
+    char *above = text("%s", path);
+    char *slash = above;
 
     step(9, text("mkdir(%s/containers)", path),
          text("mkdir -p %s/containers", path));
-    for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
-        *slash = '\0';                  /* one folder of the path at a time */
-        mkdir(path, 0700);              /* if it fails, so does the last */
+    while ((slash = strchr(slash + 1, '/'))) {
+        *slash = '\0';
+        mkdir(above, 0700);
+        *slash = '/';
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         die();
+}
+
+/* Open the folder of all boxes' folders, made if missing, for its owner alone:
+ * root's has set-user-ID files in it that anybody may have written.  Sets
+ * containers_fd, and home. */
+static void open_containers(void) {
+    const char *path = home_path();
+    const char *folders_path = text("%s/containers", path);
+
+    make_path(path);
     step(9, text("open(%s, O_NOFOLLOW)", path), text("ls -d %s", path));
     int home_fd = must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, text("mkdir(%s/containers)", path), NULL);
+    step(9, text("mkdir(%s)", folders_path), NULL);
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
-    const char *folders_path = text("%s/containers", path);
     step(9, text("open(%s, O_NOFOLLOW)", folders_path),
          text("ls -d %s", folders_path));
     containers_fd = must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
     check_owner(containers_fd, folders_path, 077);
+    close(home_fd);
+
+    step(9, "realpath()", NULL);
     if (!realpath(folders_path, home))
         die();
-    close(home_fd);
+}
+
+/* Open this box's folder, which is called NAME as yet, and lock it: that tells
+ * others that we live. */
+static void hold_folder(const char *name) {
+    step(9, text("open(%s/%s), fcntl()", home, name), NULL);
+    folder_fd = must(openat(containers_fd, name, FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder_fd));
 }
 
 /* Make this box's folder, with its own layer in it and its mark, and then give
- * it its name.  Only one at a time is made. */
+ * it its name.  Only one at a time is made: what a killed whalebox has left of
+ * one is removed first.  The mark comes before all else, since a folder that
+ * has none is not ours. */
 static void make_folder(void) {
+    step(9, "flock(containers)", NULL);
     must(flock(containers_fd, LOCK_EX));
+
     step(9, text("mkdir(%s/.new)", home), text("mkdir -p %s/.new/upper", home));
     must(remove_new_folder());
     must(mkdirat(containers_fd, ".new", 0755));
-    folder_fd = must(openat(containers_fd, ".new", FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
-    /* first: what has none is not ours */
+    hold_folder(".new");
+
     write_mark(folder_fd, "0", 0);
-    must(mkdirat(folder_fd, "upper", 0755));       /* what the box writes */
-    must(mkdirat(folder_fd, "work", 0755));        /* overlay's own workshop */
+    step(9, "mkdir(upper, work)", NULL);
+    must(mkdirat(folder_fd, "upper", 0755));    /* what the box writes */
+    must(mkdirat(folder_fd, "work", 0755));     /* overlay's own workshop */
 
     step(9, text("renameat2(.new, %s, RENAME_NOREPLACE)", box.name),
          text("mv -n %s/.new %s/%s", home, home, box.name));
-    int result = (int)syscall(SYS_renameat2, containers_fd, ".new", containers_fd,
-                              box.name, RENAME_NOREPLACE);
+    int result = (int)syscall(SYS_renameat2, containers_fd, ".new",
+                              containers_fd, box.name, RENAME_NOREPLACE);
     if (result < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
     flock(containers_fd, LOCK_UN);
 }
 
-/* The folder that was made before, for a box that was kept and is run again. */
-static void open_old_folder(void) {
-    step(9, text("open(%s/%s)", home, box.name), NULL);
-    folder_fd = must(openat(containers_fd, box.name, FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
-}
-
-/* Which file system stacks the layers: --storage, or what the kernel has. */
+/* Which file system stacks the layers: --storage, or what the kernel has.  A
+ * kernel that lists neither may have overlay as a module. */
 static void choose_storage(void) {
     storage = opt.storage;
-    if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
+    if (storage && strcmp(storage, "overlay") != 0 &&
+        strcmp(storage, "aufs") != 0)
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     if (storage)
         return;
-    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
-    int aufs_alone = strstr(list, "\taufs\n") && !strstr(list, "\toverlay\n");
-    storage = aufs_alone ? "aufs" : "overlay"; /* which may be a module */
+
+    storage = "overlay";
+    const char *known = read_file(AT_FDCWD, "/proc/filesystems");
+    if (strstr(known, "\taufs\n") && !strstr(known, "\toverlay\n"))
+        storage = "aufs";
 }
 
-/* Before the clone: the box's folder, with its own layer in it. */
+static int is_aufs(void) {
+    return strcmp(storage, "aufs") == 0;
+}
+
+/* Before the clone: the box's folder, with its own layer in it.  Boxes whose
+ * whalebox was killed are removed first: one may have had the same name. */
 static void make_layers(void) {
     choose_storage();
-    open_containers();                  /* sets home */
-    sweep_box(containers_fd, box.name);    /* the dead make room */
+    open_containers();
+    sweep_box(containers_fd, box.name);
     look_at_some(containers_fd, sweep_box);
+
     if (box.has_folder)
-        open_old_folder();
+        hold_folder(box.name);
     else
         make_folder();
 
     /* Overlay wants upper and work below one mount.  Aufs hands out its branch
      * by an ioctl, and with it what is above it in its mount: upper alone. */
-    const char *top = strcmp(storage, "aufs") == 0 ? "/upper" : "";
+    const char *top = is_aufs() ? "/upper" : "";
     layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
-/* After the end: what the box wrote goes with it, and with that our lock. */
+/* After the end: what the box wrote goes with it, and with that our lock.  A
+ * folder with the sticky bit is to be kept. */
 static void drop_layers(void) {
     struct stat st = { 0 };
 
     if (folder_fd < 0)
-        return;                         /* there is none of ours */
+        return;
     if (fstat(folder_fd, &st) == 0 && (st.st_mode & S_ISVTX))
-        return;                         /* it is to be kept */
+        return;
     remove_box(folder_fd, box.name, 60);
 }
 
-/* In the child: files that differ from box to box, as the rootfs does not. */
+/* In the child: write VALUE to the file NAME in the /etc of the init layer. */
+static void write_init_file(const char *name, const char *value) {
+    const char *path = text("init/etc/%s", name);
+
+    step(9, text("write(%s)", path), NULL);
+    must(write_file(AT_FDCWD, path, value, O_CREAT));
+}
+
+/* In the child: files that differ from box to box, as the rootfs does not.  The
+ * name is what set_hostname() made it. */
 static void fill_init_layer(void) {
-    char own[65];                       /* what set_hostname() made it */
-    char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
-    step(9, "write(init/etc/resolv.conf, hostname, hosts)", NULL);
+    char own[65];                       /* 64 is the longest there is */
+    const char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");
+
+    step(9, "gethostname(), mkdir(init/etc)", NULL);
     must(gethostname(own, sizeof(own)));
-    must(mkdir("init/etc", 0755));      /* "init" is there */
-    must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hosts", text("127.0.0.1\tlocalhost\n"
-                    "::1\tlocalhost\n127.0.1.1\t%s\n", own), O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", own), O_CREAT));
+    must(mkdir("init/etc", 0755));
+
+    write_init_file("resolv.conf", resolv);
+    write_init_file("hosts", text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+                                  "127.0.1.1\t%s\n", own));
+    write_init_file("hostname", text("%s\n", own));
+}
+
+/* The options of the mount that stacks the layers; "box" is the upper one for
+ * aufs, and has it in it for overlay.  In a user namespace overlay keeps its
+ * notes in user.* attributes; volatile spares it syncing what will be thrown
+ * away. */
+static const char *layers_options(void) {
+    if (is_aufs())
+        return "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1";
+
+    return text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
+                box.is_kept ? "" : ",volatile",
+                box.flags & CLONE_NEWUSER ? ",userxattr" : "");
 }
 
 /* In the child: gather the layers on a small file system in memory, by plain
  * names, so that none with a ':' or ',' is taken for an option, and stack them.
- * In a user namespace overlay keeps its notes in user.* attributes; volatile
- * spares it syncing what will be thrown away.  "." is the new root from now. */
+ * "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
-    const char *type = storage;         /* which the parent chose */
-    const char *speed = box.is_kept ? "" : ",volatile"; /* thrown away, then */
-    const char *options = strcmp(type, "aufs") == 0
-        ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
-        : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
-               speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
+    const char *options = layers_options();
+
+    /* Every host has a /tmp, and what we mount there only we see. */
     step(9, "mount(tmpfs, /tmp)", "mount -t tmpfs tmpfs /tmp; cd /tmp");
-    must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));     /* every host has one */
-    must(chdir("/tmp"));                /* short names from here */
+    must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
+    step(9, "chdir(/tmp), mkdir(init...)", NULL);
+    must(chdir("/tmp"));
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
-    fill_init_layer();                  /* init */
-    attach_folder(rootfs, "lower");     /* the rootfs */
+
+    fill_init_layer();
+    attach_folder(rootfs, "lower");
+
+    /* The box's folder was found by its path: is it the one that we made? */
     step(9, text("fstat(%s)", layers->path), NULL);
-    const char *top = strcmp(storage, "aufs") == 0 ? "upper" : ".";
-    /* it was moved */
-    require(is_same_file(layers->fd, folder_fd, top), ESTALE);
-    attach_folder(layers, "box");       /* upper and work, or upper alone */
-    step(9, text("mount(%s, merged, \"%s\")", type, options),
-         text("mount -t %s -o %s %s merged", type, options, type));
-    must(mount(type, "merged", type, MS_NODEV, options));
-    must(chdir("merged"));              /* the union: our new root */
+    require(is_same_file(layers->fd, folder_fd, is_aufs() ? "upper" : "."),
+            ESTALE);
+    attach_folder(layers, "box");
+
+    step(9, text("mount(%s, merged, \"%s\")", storage, options),
+         text("mount -t %s -o %s %s merged", storage, options, storage));
+    must(mount(storage, "merged", storage, MS_NODEV, options));
+    step(9, "chdir(merged)", NULL);
+    must(chdir("merged"));
 }
 #endif /* WITH_LAYERS */
 #if WITH_LOCKS
@@ -2281,16 +2814,22 @@ static const char *const capabilities[] = {
 #define USUAL_CAPS 0xa80425fbULL        /* docker's fourteen */
 #define CAP_BIT(cap) (1ULL << (cap))
 
-/* One more capability, with or without its "CAP_", or ALL of them. */
+/* Add the capability VALUE, with or without its "CAP_", or ALL of them, to the
+ * set of the option O. */
 static void add_capability(const struct option *o, const char *value) {
-    const char *name = strncasecmp(value, "cap_", 4) == 0 ? value + 4 : value;
-    unsigned long long found = strcasecmp(name, "all") == 0 ? ALL_CAPS : 0;
+    const char *name = value;
+    unsigned long long found = 0;
 
+    if (strncasecmp(value, "cap_", 4) == 0)
+        name += 4;
+    if (strcasecmp(name, "all") == 0)
+        found = ALL_CAPS;
     for (size_t i = 0; i < LENGTH(capabilities); i++)
         if (strcasecmp(name, capabilities[i]) == 0)
-            found = 1ULL << i;
-    if (!found)                         /* no such capability */
+            found = CAP_BIT(i);
+    if (!found)
         refuse_value(o, value);
+
     *(unsigned long long *)o->into |= found;
 }
 
@@ -2310,106 +2849,120 @@ static const struct hint lock_hints[] = {
 };
 
 #if WITH_MOUNT
+/* --- The machine's files ----------------------------------------------- */
+
+/* Files and folders that tell of the machine, or give orders to it. */
 static const char *const covered[] = {
-    "/proc/acpi", "/proc/scsi",                 /* talk to its hardware */
-    "/proc/asound",                             /* its sound card */
+    "/proc/acpi", "/proc/scsi",                 /* orders to the hardware */
+    "/proc/asound",                             /* the sound card */
     "/proc/interrupts",                         /* when keys are struck */
-    "/proc/kcore",                              /* all of its memory */
+    "/proc/kcore",                              /* all of the memory */
     "/proc/keys",                               /* everybody's keyrings */
     "/proc/latency_stats", "/proc/sched_debug", /* who runs, and where */
     "/proc/timer_list", "/proc/timer_stats",    /* kernel addresses */
     "/sys/firmware", "/sys/devices/virtual/powercap",   /* power leaks keys */
 };
-static const char *const read_only[] = {        /* its settings */
+
+/* The machine's settings: the box may look at them. */
+static const char *const read_only[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-static int null_fd = -1;                /* the device null, to cover files */
-
-/* Cover PATH: a folder with an empty one, a file with the device null.  Both
- * are looked at and held, for what is under a path may change. */
+/* Cover PATH: a folder with an empty one, a file with the device null. */
 static void cover_path(const char *path) {
     struct stat st;
 
-    step(10, text("open(%s, O_PATH|O_NOFOLLOW)", path), NULL);
-    int place_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (place_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    step(10, text("stat(%s)", path), NULL);
+    int found = stat(path, &st);
+    if (found < 0 && (errno == ENOENT || errno == ENOTDIR))
         return;                         /* this kernel has no such thing */
-    must(place_fd);                     /* any other error is one */
-    must(fstat(place_fd, &st));
+    must(found);
 
     if (S_ISDIR(st.st_mode)) {
         step(10, text("mount(tmpfs over %s)", path),
              text("mount -t tmpfs -r tmpfs %s", path));
-        must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs",
-                   SAFE | MS_RDONLY, NULL));
-        close(place_fd);
-        return;
+        must(mount("tmpfs", path, "tmpfs", SAFE | MS_RDONLY, NULL));
+    } else {
+        step(10, text("mount(/dev/null over %s)", path),
+             text("mount --bind /dev/null %s", path));
+        must(mount("/dev/null", path, NULL, MS_BIND, NULL));
     }
-    step(10, text("open_tree(null), move_mount(over %s)", path),
-         text("mount --bind /dev/null %s", path));
-    int tree_fd = must(syscall(SYS_open_tree, null_fd, "", AT_EMPTY_PATH |
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-    attach_tree(tree_fd, "/dev/null", place_fd, path);
 }
 
-/* Cover what tells how hot the processor NAME of the folder DIR is. */
-static int cover_heat(int dir, const char *name) {
-    (void)dir;                          /* a path is what a step shows */
+/* Cover how hot a processor is, if the folder NAME is one's: "cpu0". */
+static int cover_heat(int dir_fd, const char *name) {
+    (void)dir_fd;                       /* a path is what a step shows */
     if (strncmp(name, "cpu", 3) == 0 && name[3] >= '0' && name[3] <= '9')
         cover_path(text("/sys/devices/system/cpu/%s/thermal_throttle",
                         name));
-    return 0;
+    return 0;                           /* go on with the next */
 }
 
-/* Hold the device null, and be sure that it is that: a writable setting of the
- * kernel in its place would be shown by every file that it covers. */
-static void hold_null(void) {
+/* Cover how hot each processor is, also of those that we may not run on. */
+static void cover_processors(void) {
+    step(10, "open(/sys/devices/system/cpu)", NULL);
+    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
+    if (cpus_fd < 0 && errno == ENOENT)
+        return;
+    must(cpus_fd);
+
+    if (for_each(cpus_fd, 0, cover_heat) < 0) {
+        step(10, "getdents64(/sys/devices/system/cpu)", NULL);
+        die();
+    }
+    close(cpus_fd);
+}
+
+/* Let nobody in the box write to PATH, if this kernel has such a thing.  It is
+ * bound to itself first: only a mount can be read-only, and what applies to a
+ * mount in the box does not apply to the host's.  mount_setattr(2). */
+static void make_read_only(const char *path) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+    step(10, text("mount(%s, MS_BIND|MS_REC)", path),
+         text("mount --rbind %s %s", path, path));
+    int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
+    if (bound < 0 && errno == ENOENT)
+        return;
+    must(bound);
+
+    step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
+         text("mount -o remount,bind,ro %s", path));
+    must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
+                 sizeof(attr)));
+}
+
+/* Be sure that the device null is that: a writable setting of the kernel in its
+ * place would be shown by every file that it covers. */
+static void check_null(void) {
     struct stat st;
 
-    step(10, "open(/dev/null, O_PATH)", NULL);
-    null_fd = must(open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    must(fstat(null_fd, &st));
+    step(10, "lstat(/dev/null)", NULL);
+    must(lstat("/dev/null", &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), ENODEV);
 }
 
 /*
  * In the child: cover what is the machine's; make its settings read-only.  The
- * box has a /proc, a /sys and a /dev of its own by now, and no volume as yet: a
- * path still leads to what it names.
+ * box has a /proc, a /sys and a /dev of its own by now, nobody's files are
+ * mounted on them yet, and nobody else is in here: a path still leads to what
+ * it names.
  */
 static void cover_paths(void) {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-
-    if (!(box.flags & CLONE_NEWNS))     /* they would be the host's */
+    /* In a mount namespace that is the host's, so would the covers be. */
+    if (!(box.flags & CLONE_NEWNS))
         return;
 
-    hold_null();
+    check_null();
     for (size_t i = 0; i < LENGTH(covered); i++)
         cover_path(covered[i]);
-
-    /* All processors, also those that the caller may not run on. */
-    step(10, "open(/sys/devices/system/cpu)", NULL);
-    int cpus_fd = open("/sys/devices/system/cpu", FOLDER);
-    require(cpus_fd >= 0 || errno == ENOENT, errno);
-    if (cpus_fd >= 0)
-        must(for_each(cpus_fd, 0, cover_heat));
-    close(cpus_fd);
-
-    for (size_t i = 0; i < LENGTH(read_only); i++) {
-        const char *path = read_only[i]; /* a setting */
-        step(10, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", path),
-             text("mount --bind -o ro %s %s", path, path));
-        int bound = mount(path, path, NULL, MS_BIND | MS_REC, NULL);
-        if (bound < 0 && errno == ENOENT)
-            continue;                   /* nor this */
-        must(bound);                    /* now it is a mount of its own */
-        must(syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr,
-                     sizeof(attr)));    /* fails if it is no mount */
-    }
-    close(null_fd);
+    cover_processors();
+    for (size_t i = 0; i < LENGTH(read_only); i++)
+        make_read_only(read_only[i]);
 }
 #endif
+
+/* --- The capabilities -------------------------------------------------- */
 
 /*
  * In the child: keep KEPT and drop every other capability from all five sets:
@@ -2419,50 +2972,74 @@ static void cover_paths(void) {
  */
 static void drop_capabilities(unsigned long long kept) {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct want[2] = { { 0 } }, have[2];
-    unsigned long bounding = 0, cap = 0;        /* the set; one's number */
+    struct __user_cap_data_struct want[2] = { { 0 } };  /* low bits, high */
+    struct __user_cap_data_struct have[2];
+    unsigned long long bounding = 0;
+    unsigned long cap = 0;
+
+    /* A newer kernel may know more capabilities than our list has. */
     step(10, text("prctl(PR_CAPBSET_DROP), capset(0x%llx)", kept),
          "capsh --drop=...");
-    for (; cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0;
-         cap++)                         /* a newer kernel may know more */
-        if (!(kept >> cap & 1))
+    while (cap < LENGTH(capabilities) || prctl(PR_CAPBSET_READ, cap) >= 0) {
+        if (!(kept & CAP_BIT(cap)))
             must(prctl(PR_CAPBSET_DROP, cap));
-    while (cap-- > 0)                   /* now look, at all of them */
-        bounding |= must(prctl(PR_CAPBSET_READ, cap)) ? 1UL << cap : 0;
+        cap++;
+    }
+
+    /* Ask the kernel what it has made of that, for all that it knows. */
+    while (cap > 0) {
+        cap--;
+        if (must(prctl(PR_CAPBSET_READ, cap)))
+            bounding |= CAP_BIT(cap);
+    }
+
     must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
-    must(syscall(SYS_capget, &head, have));     /* and look again */
-    require((bounding & ~kept) == 0, EPERM);    /* the kernel did mean it */
+    must(syscall(SYS_capget, &head, have));
+
+    require((bounding & ~kept) == 0, EPERM);
     require(memcmp(want, have, sizeof(want)) == 0, EPERM);
 }
 
+/* --- The system calls -------------------------------------------------- */
+
 /* Refused: an administrator's work, or a door that stood open too often. */
 static const int refused[] = {
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree,      /* mounts */
-    SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount,      /* the same, */
-    SYS_fspick, SYS_mount_setattr, SYS_swapon, SYS_swapoff,     /* anew */
-    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname, /* namespaces */
-    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load,            /* its power */
-    SYS_settimeofday, SYS_clock_settime, SYS_vhangup,           /* its clock */
-    SYS_syslog, SYS_acct, SYS_quotactl, 443 /* quotactl_fd */,  /* its logs */
-    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,      /* its files */
-    SYS_open_by_handle_at,                      /* ... past every folder */
-    SYS_init_module, SYS_finit_module, SYS_delete_module,       /* its kernel */
-    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd,      /* programs for it */
-    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
-    SYS_add_key, SYS_request_key, SYS_keyctl,   /* keyrings have no namespace */
-    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise,     /* other processes */
-    SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,    /* which memory */
-    SYS_migrate_pages, SYS_move_pages, 450 /* set_mempolicy_home_node */,
-#ifdef SYS_uselib                       /* the old ones: arm64 never had them */
+    /* Mounts, the old way and the new; swap. */
+    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_tree, SYS_move_mount,
+    SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr,
+    SYS_swapon, SYS_swapoff,
+    /* Namespaces, and what they hold. */
+    SYS_unshare, SYS_setns, SYS_sethostname, SYS_setdomainname,
+    /* The machine: its power, clock, consoles, logs and quotas. */
+    SYS_reboot, SYS_kexec_load, SYS_kexec_file_load, SYS_settimeofday,
+    SYS_clock_settime, SYS_vhangup, SYS_syslog, SYS_acct, SYS_quotactl,
+    443 /* quotactl_fd */,
+    /* Files, past every folder on the way to them. */
+    SYS_nfsservctl, SYS_lookup_dcookie, SYS_fanotify_init,
+    SYS_open_by_handle_at,
+    /* The kernel: modules and programs for it, and its keyrings, which have no
+     * namespace. */
+    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_bpf,
+    SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup,
+    SYS_io_uring_enter, SYS_io_uring_register, SYS_add_key, SYS_request_key,
+    SYS_keyctl,
+    /* Other processes, and which memory they are in. */
+    SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise, SYS_mbind,
+    SYS_set_mempolicy, SYS_get_mempolicy, SYS_migrate_pages, SYS_move_pages,
+    450 /* set_mempolicy_home_node */,
+#ifdef SYS_uselib
+    /* The old ones, which arm64 never had. */
     SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_iopl, SYS_ioperm,
     SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_getpmsg,
     SYS_putpmsg, SYS_afs_syscall, SYS_tuxcall, SYS_security, SYS_vserver,
 #endif
 };
 enum { NEWEST = 450 };                  /* the last call that we know of */
+enum { X32_BIT = 0x40000000 };          /* x32 adds it to each call's number */
+enum { AUFS_CTL_WBR_FD = 0x40084102 };  /* no header of the kernel has it */
 #ifdef __x86_64__
 #define OUR_ABI AUDIT_ARCH_X86_64       /* the 64-bit way of calling */
 #else
@@ -2473,26 +3050,31 @@ enum { NEWEST = 450 };                  /* the last call that we know of */
  * The filter is a program for a small machine in the kernel, run at each call:
  * it loads a word of struct seccomp_data, compares, and returns a verdict.
  * Arguments are 64 bits, of which the kernel's ioctl and socket use the low 32
- * and so must we (CVE-2019-10063).  What is newer than our list "is not there",
- * and neither is clone3, whose flags lie in memory that a filter cannot read:
- * for ENOSYS libc falls back on older calls, for EPERM it gives up.
+ * and so must we (CVE-2019-10063).  IF goes on if the TEST holds, and else
+ * leaves out so many instructions as SKIP says.
  */
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
                              offsetof(struct seccomp_data, field))
 #define IF(test, value, skip) \
-    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))      /* if not */
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, (skip))
 #define WHEN(test, value) IF(test, (value), 1)  /* the next verdict holds */
 #define SAY(verdict) BPF_STMT(BPF_RET | BPF_K, (verdict))
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
-enum { AUFS_CTL_WBR_FD = 0x40084102 }; /* no header of the kernel has it */
-
+/*
+ * In the child: have the kernel run the filter from now on, for this process
+ * and all that come of it.  What is newer than our list "is not there", and
+ * neither is clone3, whose flags lie in memory that a filter cannot read: for
+ * ENOSYS libc falls back on older calls, for EPERM it gives up.  seccomp(2).
+ */
 static void filter_system_calls(void) {
+    /* By another ABI, as by int 0x80, a number means another call. */
     static const struct sock_filter first[] = {
-        LOAD(arch), IF(BPF_JEQ, OUR_ABI, 1),            /* int 0x80, say, has */
-        BPF_STMT(BPF_JMP | BPF_JA, 1), NO,              /* other numbers */
-        LOAD(nr), WHEN(BPF_JGE, 0x40000000), NO,        /* and so has x32 */
+        LOAD(arch),
+        IF(BPF_JEQ, OUR_ABI, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), NO,
+        LOAD(nr),
+        WHEN(BPF_JGE, X32_BIT), NO,
         WHEN(BPF_JGT, NEWEST), NO_SUCH_CALL,
         WHEN(BPF_JEQ, SYS_clone3), NO_SUCH_CALL,
     };
@@ -2511,23 +3093,28 @@ static void filter_system_calls(void) {
         SAY(SECCOMP_RET_ALLOW),
     };
     struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
-    struct sock_filter *at = code + LENGTH(first);      /* filled so far */
     struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
-    memcpy(code, first, sizeof(first)); /* what comes at every call */
+    struct sock_filter *next = code + LENGTH(first);
+
+    memcpy(code, first, sizeof(first));
     for (size_t i = 0; i < LENGTH(refused); i++) {
-        *at++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
-        *at++ = (struct sock_filter)NO; /* two instructions a call */
+        *next++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
+        *next++ = (struct sock_filter)NO;
     }
-    memcpy(at, last, sizeof(last));     /* those judged by an argument */
+    memcpy(next, last, sizeof(last));
+
     step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
                   LENGTH(refused)), NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
     require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
 }
 
-/* In the child, whose box is closed: lock it.  The order is forced: the mounts
- * so far took CAP_SYS_ADMIN, dropping takes CAP_SETPCAP, and a filter may be
- * set by anybody, but only by one who can gain no more privilege: no_new_privs.
+/*
+ * In the child, whose box is closed: lock it.  The order is forced.  The mounts
+ * so far took CAP_SYS_ADMIN, so capabilities are dropped after them.  A filter
+ * can then be set only by a process that can gain no more privilege, not even
+ * by a set-user-ID program: no_new_privs.  And it refuses calls that the other
+ * locks are made with, so it comes last.
  */
 static void lock_box(void) {
     unsigned long long kept = USUAL_CAPS;
@@ -2540,10 +3127,11 @@ static void lock_box(void) {
         kept = ALL_CAPS & ~opt.dropped_caps;
     else
         kept = (kept & ~opt.dropped_caps) | opt.added_caps;
-    drop_capabilities(kept);            /* cover_paths() needed sys_admin */
+    drop_capabilities(kept);
+
     step(10, "prctl(PR_SET_NO_NEW_PRIVS)", "setpriv --no-new-privs");
-    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));       /* no set-user-ID */
-    filter_system_calls();              /* last: the others need its calls */
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    filter_system_calls();
 }
 
 #if WITH_DOCTOR
@@ -2578,14 +3166,16 @@ static char **own_argv, **own_environ;  /* what the kernel shows of us */
 /* Set the variable in the string NAME=VALUE; one of that name that is there
  * already stays as it is unless it is to be REPLACEd. */
 static void set_variable(char *variable, int replace) {
-    size_t length = strcspn(variable, "=") + 1, i = 0;
+    size_t length = strcspn(variable, "=") + 1; /* with the '=' */
     size_t most = LENGTH(opt.variables) - 1;    /* the last stays NULL */
+    size_t i = 0;
 
     while (opt.variables[i] &&
            strncmp(opt.variables[i], variable, length) != 0)
         i++;
     if (i == most)
         refuse("use fewer -e", "--env: more than %zu", most - 4);
+
     if (!opt.variables[i] || replace)
         opt.variables[i] = variable;
 }
@@ -2612,6 +3202,7 @@ static void add_volume(const struct option *o, const char *value) {
 
     if (opt.volume_count == most)
         refuse("use fewer -v", "--volume: more than %zu", most);
+
     v->source = strsep(&rest, ":");
     v->target = strsep(&rest, ":");
     v->is_read_only = rest && strcmp(rest, "ro") == 0;
@@ -2619,7 +3210,7 @@ static void add_volume(const struct option *o, const char *value) {
         refuse_value(o, value);
     if (rest && !v->is_read_only && strcmp(rest, "rw") != 0)
         refuse_value(o, value);
-    opt.volume_count++;                 /* this one is good */
+    opt.volume_count++;
 }
 
 static const struct option volume_options[] = {
@@ -2627,7 +3218,7 @@ static const struct option volume_options[] = {
       "mount the host's SRC at DST, with no devices",
       .set = add_volume },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
-      .set = add_variable, .is_passing = 1 },    /* a record has what it sets */
+      .set = add_variable, .is_passing = 1 },
     { 'w', "workdir", "DIR", "start in this folder of the box",
       .set = set_text, .into = &opt.workdir },
     { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
@@ -2638,21 +3229,29 @@ static const struct option volume_options[] = {
       .set = set_flag, .into = &opt.init },
     { 0 }
 };
+
+static const char no_folder[] = "it, or what is above it, is a file";
+static const char no_such_id[] = "no such id is mapped into the box: a user "
+    "needs newuidmap, and a range in /etc/subuid and /etc/subgid";
+
 static const struct hint volume_hints[] = {
     { "openat2", ELOOP, .fix = "a link of /proc leads out of the box: name a "
       "plain folder" },
     { "openat2", ENOENT, .fix = "there is no such folder in the box" },
-    { "openat2", ENOTDIR, .fix = "it, or what is above it, is a file" },
+    { "openat2", ENOTDIR, .fix = no_folder },
     { "openat2", EISDIR, .fix = "the source is a file: name one in it" },
     { "openat2", EBUSY, .fix = "a volume cannot be the root: use --rootfs" },
     { "openat2", EEXIST, .fix = "it is a symbolic link that leads nowhere" },
+    { "fchdir", ENOTDIR, .fix = no_folder },
     { "mkdir", 0, .fix = "name a source that is there" },
-    { "setgroups", EINVAL, .fix = "no such id is mapped into the box: a user "
-      "needs newuidmap, and a range in /etc/subuid and /etc/subgid" },
+    { "fchown", EINVAL, .fix = no_such_id },
+    { "setgroups", EINVAL, .fix = no_such_id },
     { "user", 0, .fix = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
 };
+
+/* --- Volumes ----------------------------------------------------------- */
 
 /*
  * Before the clone: take the sources, to be idmapped with the other folders.  A
@@ -2662,6 +3261,7 @@ static const struct hint volume_hints[] = {
 static void open_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
+
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
@@ -2669,14 +3269,36 @@ static void open_volumes(void) {
     }
 }
 
-/* In the child: open PATH as from the folder FROM, of which RESOLVE says what a
+/* In the child: open PATH as from the folder FROM_FD, where RESOLVE says what a
  * link may do: RESOLVE_IN_ROOT, lead anywhere in it, or RESOLVE_NO_SYMLINKS.
  * Not even a hostile rootfs leads out.  Links of /proc, which lead to where a
- * process is and not to a path, are refused.  openat2(2). */
-static int open_in_box(int from, const char *path, unsigned long long resolve) {
+ * process is and not to a path, are refused.  Returns a descriptor, or -1 with
+ * errno.  openat2(2). */
+static int open_in_box(int from_fd, const char *path,
+                       unsigned long long resolve) {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = resolve | RESOLVE_NO_MAGICLINKS };
-    return (int)syscall(SYS_openat2, from, path, &how, sizeof(how));
+
+    return (int)syscall(SYS_openat2, from_fd, path, &how, sizeof(how));
+}
+
+/* In the child: make NAME, a folder or an empty file, in the folder ABOVE_FD,
+ * and open it.  Somebody else may have made it meanwhile, which is as good.
+ * Returns a descriptor, or -1 with errno: EEXIST for a link that leads nowhere.
+ */
+static int make_name(int above_fd, const char *name, int is_folder) {
+    int made;
+
+    if (is_folder)
+        made = mkdirat(above_fd, name, 0755);
+    else
+        made = mknodat(above_fd, name, S_IFREG | 0644, 0);
+    int error = errno;
+
+    int fd = open_in_box(above_fd, name, RESOLVE_NO_SYMLINKS);
+    if (fd < 0 && made < 0)
+        errno = error;                  /* why it was not made says more */
+    return fd;
 }
 
 /*
@@ -2687,30 +3309,33 @@ static int open_in_box(int from, const char *path, unsigned long long resolve) {
  * (CVE-2021-30465).
  */
 static int make_in_box(const char *path, int is_folder) {
-    int above = AT_FDCWD, fd;           /* so far: "/" */
+    int above_fd = AT_FDCWD;            /* so far: "/" */
+
     for (const char *end = path; *end;) {
-        end += 1 + strcspn(end + 1, "/");       /* of one more name */
+        /* PART of the path has one name more than before, NAME. */
+        end += 1 + strcspn(end + 1, "/");
         const char *part = text("%.*s", (int)(end - path), path);
-        const char *name = strrchr(part, '/') + 1;      /* its last */
+        const char *name = strrchr(part, '/') + 1;
+
+        /* What is there may have been reached by links within the box, and so
+         * PART is walked from the root.  What is not is made where we are. */
         step(11, text("openat2(%s, RESOLVE_IN_ROOT)", part), "mkdir -p");
-        fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT); /* by its links */
-        if (fd < 0 && errno == ENOENT) {
-            int made = *end || is_folder ? mkdirat(above, name, 0755)
-                     : mknodat(above, name, S_IFREG | 0644, 0);
-            int why = errno;            /* EEXIST: a link that leads nowhere, */
-            fd = open_in_box(above, name, RESOLVE_NO_SYMLINKS); /* or it has */
-            errno = made < 0 ? why : errno;     /* come meanwhile */
-        }
-        must(fd);                       /* made now, or there before */
-        close(above);                   /* which does nothing to AT_FDCWD */
-        above = fd;                     /* one name further down */
+        int fd = open_in_box(AT_FDCWD, part, RESOLVE_IN_ROOT);
+        if (fd < 0 && errno == ENOENT)
+            fd = make_name(above_fd, name, *end || is_folder);
+        must(fd);
+
+        close(above_fd);                /* which does nothing to AT_FDCWD */
+        above_fd = fd;
     }
-    return above;
+    return above_fd;
 }
 
-/* Is what FD is open on a file of proc's or of sysfs's?  statfs(2). */
-static int is_kernels(int fd) {
+/* Is what FD is open on, PATH, a file of proc's or of sysfs's?  statfs(2). */
+static int is_kernels(int fd, const char *path) {
     struct statfs fs;
+
+    step(11, text("fstatfs(%s)", path), NULL);
     must(fstatfs(fd, &fs));
     return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
 }
@@ -2724,17 +3349,43 @@ static int is_kernels(int fd) {
  */
 static void restrict_volume(const struct volume *v, const struct stat *source) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
-    int is_device = S_ISCHR(source->st_mode) || S_ISBLK(source->st_mode);
+    const char *options = "nosuid";     /* as mount(8) calls them */
 
-    if (!is_device)
+    if (!S_ISCHR(source->st_mode) && !S_ISBLK(source->st_mode)) {
         attr.attr_set |= MOUNT_ATTR_NODEV;
-    if (v->is_read_only || is_kernels(v->tree->fd))
+        options = "nosuid,nodev";
+    }
+    if (v->is_read_only || is_kernels(v->tree->fd, v->source)) {
         attr.attr_set |= MOUNT_ATTR_RDONLY;
+        options = text("%s,ro", options);
+    }
+
     step(11, text("mount_setattr(%s, 0x%llx)", v->target, attr.attr_set),
-         text("mount -o remount,bind,nosuid%s%s", is_device ? "" : ",nodev",
-              attr.attr_set & MOUNT_ATTR_RDONLY ? ",ro" : ""));
+         text("mount -o remount,bind,%s", options));
     must(syscall(SYS_mount_setattr, v->tree->fd, "", AT_EMPTY_PATH |
                  AT_RECURSIVE, &attr, sizeof(attr)));
+}
+
+/* In the child: be sure that the SOURCE of a volume can be mounted at TARGET,
+ * which PLACE_FD is open on: a folder on a folder, anything else on a file.
+ * On "/" nobody would see it, since a path begins below what is mounted there;
+ * and in /proc and /sys it would undo the locks, which are mounts as well. */
+static void check_place(int place_fd, const char *target,
+                        const struct stat *source) {
+    struct stat root, place;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT), fstat()", target), NULL);
+    must(stat("/", &root));
+    must(fstat(place_fd, &place));
+    if (S_ISDIR(place.st_mode))
+        require(S_ISDIR(source->st_mode), EISDIR);
+    else
+        require(!S_ISDIR(source->st_mode), ENOTDIR);
+    require(root.st_dev != place.st_dev || root.st_ino != place.st_ino, EBUSY);
+
+    if (is_kernels(place_fd, target))
+        refuse("choose another folder: /proc and /sys are the box's own",
+               "--volume: nothing is mounted at %s", target);
 }
 
 /* In the child: mount the volumes.  One may be the place of the next, so they
@@ -2742,31 +3393,33 @@ static void restrict_volume(const struct volume *v, const struct stat *source) {
 static void mount_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
-        struct stat root, source, target;
-        must(fstat(v->tree->fd, &source));      /* of a kind with the target */
-        int place = make_in_box(v->target, S_ISDIR(source.st_mode));
-        must(stat("/", &root));
-        must(fstat(place, &target));
-        require(S_ISDIR(source.st_mode) == S_ISDIR(target.st_mode),
-                S_ISDIR(target.st_mode) ? EISDIR : ENOTDIR);
-        require(root.st_dev != target.st_dev || root.st_ino != target.st_ino,
-                EBUSY);                 /* nobody would see what lies on "/" */
-        if (is_kernels(place))          /* the locks are on what is there */
-            refuse("choose another folder: /proc and /sys are the box's own",
-                   "--volume: nothing is mounted at %s", v->target);
+        struct stat source;
+
+        step(11, text("fstat(%s)", v->source), NULL);
+        must(fstat(v->tree->fd, &source));
+        int place_fd = make_in_box(v->target, S_ISDIR(source.st_mode));
+        check_place(place_fd, v->target, &source);
+
         restrict_volume(v, &source);
-        attach_tree(v->tree->fd, v->source, place, v->target);
+        attach_tree(v->tree->fd, v->source, place_fd, v->target);
     }
 }
 
-/* In FILE of the box, the field so many COLUMNs after the place KEY, or NULL: a
- * line that ends before it does not have it; the next has its own. */
+/* --- The box's users --------------------------------------------------- */
+
+/* In FILE of the box, the field so many COLUMNS after the place KEY, or NULL if
+ * the line ends before it: the next line has fields of its own. */
 static char *find_field(const char *file, const char *key, int column) {
     char *at = strstr(read_file(AT_FDCWD, file) - 1, key);
-    for (; at && column > 0; column--)
-        if ((at = strpbrk(at + 1, ":\n")) && *at == '\n')
+
+    for (; at && column > 0; column--) {
+        at = strpbrk(at + 1, ":\n");
+        if (at && *at == '\n')
             at = NULL;
-    return at ? text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1) : NULL;
+    }
+    if (!at)
+        return NULL;
+    return text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1);
 }
 
 /* A number that WORD has in its line of FILE: its own, in COLUMN 2, or that of
@@ -2774,25 +3427,153 @@ static char *find_field(const char *file, const char *key, int column) {
  * Does not return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
-    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)  /* -1: "as it is" */
+    char *field = NULL;
+
+    /* The highest is none: it is -1, which says "leave it as it is". */
+    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
         return column == 2 ? (unsigned int)id : 0;
+
     step(11, text("user \"%s\" of %s", word, file), NULL);
-    char *field = *word ? find_field(file, text("\n%s:", word), column) : NULL;
-    require(field && strlen(field) <= 10 &&     /* or the line is broken */
+    if (*word)
+        field = find_field(file, text("\n%s:", word), column);
+    require(field && strlen(field) <= 10 &&     /* digits, as 4294967294 has */
             parse_number(field, 0, UINT_MAX - 1, &id) == 0, ENOENT);
     return (unsigned int)id;
 }
+
+/* The home that /etc/passwd in the box has for the user WHOM, a name or a
+ * number, or "/". */
+static const char *find_home(const char *whom) {
+    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
+
+    if (!found)
+        found = find_field("/etc/passwd", text(":x:%s:", whom), 4);
+    if (!found)
+        return "/";
+    return found;
+}
+
+/*
+ * In the child: become the user of -u.  The box's root may keep capabilities
+ * over such a change if it asks to, and must, since the box is not locked yet;
+ * the command, a plain user's, loses them at execve(2).  capabilities(7).
+ */
+static void become_user(void) {
+    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
+    char *group = text("%s", opt.user);
+    char *name = strsep(&group, ":");
+    unsigned int uid = find_id(name, "/etc/passwd", 2);
+    unsigned int gid;
+
+    if (group)
+        gid = find_id(group, "/etc/group", 2);
+    else
+        gid = find_id(name, "/etc/passwd", 3);
+
+    step(11, "prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)", NULL);
+    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+#if WITH_TTY
+    /* Or the user could not open it anew, as /dev/tty. */
+    if (box.is_on_terminal) {
+        step(11, text("fchown(0, %u)", uid), NULL);
+        must(fchown(0, uid, (gid_t)-1));
+    }
+#endif
+
+    /* An ordinary user's box may not change the groups (EPERM), and keeps those
+     * of the user out here. */
+    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
+         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+        die();
+    must(syscall(SYS_setresgid, gid, gid, gid));
+    must(syscall(SYS_setresuid, uid, uid, uid));
+
+    /* The new ids have undone what start_child() did: it is done again.  And in
+     * the box a change of ids takes capabilities, as it does elsewhere. */
+    hide_process();
+    step(11, "prctl(PR_SET_SECUREBITS)", NULL);
+    must(prctl(PR_SET_SECUREBITS, bits));
+    step(11, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
+        _exit(failure);
+}
+
+/* --- What the command finds -------------------------------------------- */
+
+/* In the child: give the command an environment.  What -e said comes before
+ * what we say; the host's, which may hold its secrets, is dropped. */
+static void set_environment(void) {
+    const char *user = opt.user ? opt.user : "root";
+    const char *term = getenv("TERM");
+    char hostname[65];                  /* 64 bytes at most, and '\0' */
+
+    step(11, "gethostname()", "hostname");
+    must(gethostname(hostname, sizeof(hostname)));
+    user = text("%.*s", (int)strcspn(user, ":"), user); /* without :GROUP */
+
+    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                      "/usr/bin:/sbin:/bin"), 0);
+    set_variable(text("HOME=%s", find_home(user)), 0);
+    set_variable(text("HOSTNAME=%s", hostname), 0);
+    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
+    environ = opt.variables;
+}
+
+/* In the child: go to the folder of -w.  One from "/" is made if it is missing,
+ * as docker has it. */
+static void enter_workdir(void) {
+    int dir_fd;
+
+    step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir), NULL);
+    if (*opt.workdir == '/')
+        dir_fd = make_in_box(opt.workdir, 1);
+    else
+        dir_fd = must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
+
+    step(11, text("fchdir(%s)", opt.workdir), text("cd %s", opt.workdir));
+    must(fchdir(dir_fd));
+    close(dir_fd);
+}
+
+/* In the child, whose root is the box's now: put in it what the command is to
+ * find, and become the user that it is to be. */
+static void furnish_box(void) {
+    mount_volumes();                    /* first: a home may be one */
+    set_environment();
+    if (opt.workdir)
+        enter_workdir();
+
+    /* All is made now.  This is about the mount at "/" alone: /dev and the
+     * volumes are mounts of their own, and stay as they are. */
+    if (opt.read_only) {
+        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
+             "mount -o remount,bind,ro /");
+        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
+                   NULL));
+    }
+
+    /* Last: the user may do none of the above. */
+    if (opt.user)
+        become_user();
+}
+
+/* --- A small init ------------------------------------------------------ */
 
 /* At the start: a copy of the command line, to be used in its place, so that
  * forget_caller() can overwrite the original. */
 static char **copy_arguments(char **argv) {
     size_t count = 0;
+
     own_argv = argv;
     own_environ = environ;
     while (argv[count])
         count++;
-    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
+
     step(11, "strdup(argv)", NULL);
+    char **copy = calloc(count + 1, sizeof(*copy));     /* NULL is the last */
     require(copy != NULL, ENOMEM);
     for (size_t i = 0; i < count; i++) {
         copy[i] = strdup(argv[i]);
@@ -2814,27 +3595,50 @@ static void forget_caller(void) {
         memset(*word, 0, strlen(*word));
 }
 
+#if WITH_TTY
 /* In an init's child: lead a group of its own, in the foreground of the box's
  * terminal, if it has one.  What is sent to the group of PID 1 then reaches the
  * init alone, which passes it on: it comes once. */
 static void lead_group(void) {
     setpgid(0, 0);
-#if WITH_TTY
-    if (box.has_terminal)               /* SIGTTOU is held here */
-        tcsetpgrp(0, getpid());
-#endif
+    if (box.has_terminal)
+        tcsetpgrp(0, getpid());         /* SIGTTOU is held here */
 }
 
-/* In an init: pass a signal on to the command, or to the GROUP that it leads.
- * SIGTSTP comes from a whalebox that is about to stop.  Without a session of
- * its own, from chapter 12 on, the box is in the caller's group, where what the
- * terminal sends has reached the command as well. */
-static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
+/* In an init: pass a signal on to the group that COMMAND leads.  SIGTSTP comes
+ * from a whalebox that is about to stop. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
     int sig = info->si_signo;
-    if (group)
-        kill(-command, is_stop(sig) ? SIGSTOP : sig);
-    else if (info->si_code != SI_KERNEL || sig == SIGHUP)
+
+    kill(-command, is_stop(sig) ? SIGSTOP : sig);
+}
+#else
+/* In an init: pass a signal on to COMMAND.  The box is in the caller's group,
+ * where what the terminal sends (SI_KERNEL) has reached the command as well,
+ * but for SIGHUP, which goes to the leader of a session alone. */
+static void pass_to_command(pid_t command, const siginfo_t *info) {
+    int sig = info->si_signo;
+
+    if (info->si_code != SI_KERNEL || sig == SIGHUP)
         kill(command, sig);
+}
+#endif
+
+/* In an init: wait for all who have ended, and end if COMMAND is one of them,
+ * with its status: the kernel ends whoever is left. */
+static void reap(pid_t command) {
+    pid_t ended;
+    int status;
+
+    while ((ended = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+        if (ended == command && !WIFSTOPPED(status))
+            _exit(exit_status(status));
+#if WITH_TTY
+        /* ^Z on the box's terminal.  Nobody but us could continue it. */
+        if (ended == command && WSTOPSIG(status) == SIGTSTP)
+            kill(-command, SIGCONT);
+#endif
+    }
 }
 
 /*
@@ -2845,112 +3649,36 @@ static void pass_to_command(pid_t command, int group, const siginfo_t *info) {
  * so nobody in the box may open its /proc/1/exe (CVE-2019-5736) or /proc/1/fd.
  */
 static _Noreturn void become_init(void) {
-    sigset_t all;                       /* an init is deaf to none */
+    sigset_t all;
     siginfo_t info;                     /* who sent it */
-    int status;                         /* of whoever ended */
-    int group = getsid(0) == getpid();  /* we lead a session */
 
-    forget_caller();                    /* before there is who could look */
-    step(11, "fork()", "tini");
-    must(prctl(PR_SET_DUMPABLE, 0));    /* neither exe nor fd, ever */
+    /* All of this before there is somebody in the box who could look. */
+    forget_caller();
+    hide_process();
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL); /* they wait for it */
+    sigprocmask(SIG_SETMASK, &all, NULL);       /* signals wait for us */
+
+    step(11, "fork()", "tini");
     pid_t command = must(fork());
     if (command == 0) {                 /* number 2 of the box */
-        if (group)
-            lead_group();
+#if WITH_TTY
+        lead_group();
+#endif
         become_command();
     }
-    if (group)
-        setpgid(command, command);      /* whichever of the two comes first */
+#if WITH_TTY
+    setpgid(command, command);          /* whichever of the two comes first */
+#endif
 
-    must(syscall(SYS_close_range, 3U, ~0U, 0)); /* the host's, still */
+    /* What is open here is the host's, still. */
+    step(11, "close_range(3)", NULL);
+    must(syscall(SYS_close_range, 3U, ~0U, 0));
     for (;;) {
         int sig = sigwaitinfo(&all, &info);     /* sleeps */
         if (sig > 0 && sig != SIGCHLD)
-            pass_to_command(command, group, &info);
-
-        for (pid_t ended; (ended = waitpid(-1, &status,
-                                           WNOHANG | WUNTRACED)) > 0;) {
-            if (ended != command)
-                continue;
-            if (!WIFSTOPPED(status))    /* the kernel ends the others */
-                _exit(exit_status(status));
-            if (WSTOPSIG(status) == SIGTSTP)    /* ^Z, and nobody but us */
-                kill(-command, SIGCONT);        /* could continue it */
-        }
+            pass_to_command(command, &info);
+        reap(command);
     }
-}
-
-/*
- * In the child: become the user of -u.  The box's root may keep capabilities
- * over such a change if it asks to, and must, since the box is not locked yet;
- * the command, a plain user's, loses them at execve(2).  capabilities(7).
- */
-static void become_user(void) {
-    char *group = text("%s", opt.user), *name = strsep(&group, ":");
-    unsigned int uid = find_id(name, "/etc/passwd", 2);
-    unsigned int gid = group ? find_id(group, "/etc/group", 2)
-                             : find_id(name, "/etc/passwd", 3);
-    unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
-         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
-    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();                          /* a user of the host keeps them */
-    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
-#if WITH_TTY
-    if (box.is_on_terminal)             /* or it could not open it anew */
-        must(fchown(0, uid, (gid_t)-1)); /* as /dev/tty */
-#endif
-    must(syscall(SYS_setresgid, gid, gid, gid));
-    must(syscall(SYS_setresuid, uid, uid, uid));
-    hide_process();
-    must(prctl(PR_SET_SECUREBITS, bits));       /* in the box as elsewhere */
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* the new ids undid it */
-    if (poll(&(struct pollfd){ .fd = box.gate[0] }, 1, 0) != 0)
-        _exit(failure);
-}
-
-/* The home that /etc/passwd in the box has for that name or number, or "/". */
-static const char *find_home(const char *whom) {
-    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
-    found = found ? found : find_field("/etc/passwd", text(":x:%s:", whom), 4);
-    return found ? found : "/";
-}
-
-/* In the child, whose root is the box's now: put in it what the command is to
- * find, and become the user that it is to be.  What -e said comes before what
- * we say; the host's environment, which may hold its secrets, is dropped. */
-static void furnish_box(void) {
-    const char *term = getenv("TERM"), *name = opt.user ? opt.user : "root";
-    char own[65];                       /* its hostname */
-    mount_volumes();                    /* first: a home may be one */
-    name = text("%.*s", (int)strcspn(name, ":"), name);
-    must(gethostname(own, sizeof(own)));
-    set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                        "/usr/bin:/sbin:/bin"), 0);     /* not if -e has it */
-    set_variable(text("HOME=%s", find_home(name)), 0);
-    set_variable(text("HOSTNAME=%s", own), 0);
-    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
-    environ = opt.variables;                /* the host's is forgotten */
-    /* a whole path is made, as docker */
-    if (opt.workdir) {
-        step(11, text("openat2(%s, RESOLVE_IN_ROOT)", opt.workdir),
-             text("cd %s", opt.workdir));
-        /* has it */
-        int dir = *opt.workdir == '/' ? make_in_box(opt.workdir, 1)
-                : must(open_in_box(AT_FDCWD, opt.workdir, RESOLVE_IN_ROOT));
-        must(fchdir(dir));
-        close(dir);                     /* it is where we are */
-    }
-    if (opt.read_only) {               /* now all is made */
-        step(11, "mount(/, MS_REMOUNT|MS_RDONLY)",
-             "mount -o remount,bind,ro /");
-        must(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV,
-                   NULL));              /* not /dev, nor the volumes */
-    }
-    if (opt.user)
-        become_user();                  /* who can do none of the above */
 }
 #endif /* WITH_VOLUMES */
 #if WITH_TTY
@@ -2959,7 +3687,7 @@ static void furnish_box(void) {
  * A signal can be sent to a whole group of processes, and a terminal sends its
  * own to a group of its session.  Up to here the box is in the caller's group,
  * where `kill 0` reaches who started it.  From here on it is in a session of
- * its own, and so is each visitor: nothing in it can name a group out here.
+ * its own: nothing in it can name a group out here.
  *
  * What is sent to us we send on, to the group of the box's first process.  And
  * since a session without a terminal has no job control, the box gets one with
@@ -2986,22 +3714,24 @@ static void furnish_box(void) {
  *
  * setsid(2), pty(7), termios(3), cmsg(3).
  */
-#include <sys/mman.h>
-#include <sys/signalfd.h>
-#include <termios.h>
-#include <time.h>
+#include <sys/mman.h>            /* memory that the relay shares with us */
+#include <sys/signalfd.h>        /* signals that poll(2) can wait for */
+#include <termios.h>             /* a terminal's modes */
+#include <time.h>                /* when a key was struck */
 
 enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
+enum { END_OF_INPUT = 4 };              /* ^D */
+enum { WAY_OUT = 0x1d };                /* ^] */
 static int handover_fds[2] = { -1, -1 };        /* sockets: the master's way */
 static pid_t relay_pid;                 /* the process that copies, or 0 */
-static int is_terminal;                 /* whether the caller's input is one */
-static int had_terminal;                /* we were in a session that has one */
-static int is_hung_up;                  /* the box has been told that it ends */
+static int is_terminal;                 /* the caller's input is one */
+static int had_terminal;                /* our session had one at the start */
+static int is_hung_up;                  /* the box was told that it is to end */
 
 /* What the relay knows of the caller's terminal, in memory that it shares with
  * us: if it is killed, or stopped, we put the terminal right. */
 static struct terminal {
-    int is_left;                        /* ^]^]^] was typed */
+    int is_left;                        /* the way out was typed */
     int is_taken;                       /* it is raw, by our doing */
     struct termios found;               /* as it was before */
 } *terminal;
@@ -3024,7 +3754,7 @@ static union {
     char room[CMSG_SPACE(sizeof(int))]; /* for it and the descriptor */
 } parcel = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
                        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
-static char filler;                     /* the byte */
+static char filler;                     /* that byte */
 static struct msghdr message = { .msg_iovlen = 1,
     .msg_iov = &(struct iovec){ &filler, 1 },
     .msg_control = &parcel, .msg_controllen = sizeof(parcel) };
@@ -3034,47 +3764,56 @@ static struct msghdr message = { .msg_iovlen = 1,
 /* Have the terminal FD be as large as the caller's, if the caller has one. */
 static void copy_window_size(int fd) {
     struct winsize size;                /* rows and columns */
+
     if (ioctl(0, TIOCGWINSZ, &size) == 0)
-        ioctl(fd, TIOCSWINSZ, &size);   /* SIGWINCH for its job */
+        ioctl(fd, TIOCSWINSZ, &size);   /* a SIGWINCH for its foreground */
 }
 
 /* In the child: have its terminal, if it has one of its own, as /dev/console,
  * too, where some look for one. */
 static void mount_console(void) {
-    const char *name = box.has_terminal ? ttyname(0) : NULL;
-
     if (!box.has_terminal)
         return;
-    step(12, text("mount(%s, /dev/console, MS_BIND)", name), "mount --bind");
+
+    step(12, "ttyname(0)", "tty");
+    const char *name = ttyname(0);
     require(name != NULL, ENOTTY);
-    close(must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600)));
+
+    step(12, text("open(/dev/console), mount(%s, MS_BIND)", name),
+         "mount --bind");
+    int console_fd = must(open("/dev/console", O_CREAT | O_CLOEXEC, 0600));
+    close(console_fd);
     must(mount(name, "/dev/console", NULL, MS_BIND, NULL));
 }
 
 /* In the child, whose root is the box's: open a terminal, make it that of this
  * session and of streams 0 to 2, and send the master to the relay. */
 static void open_terminal(void) {
-    step(12, "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER)", "script");
-    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY |
-                                   O_CLOEXEC));
+    step(12, "open(/dev/pts/ptmx), ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER)",
+         "script");
+    int master_fd = must(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
     must(unlockpt(master_fd));          /* ioctl(TIOCSPTLCK) */
-    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER,
-                                   O_RDWR | O_NOCTTY));
+    int slave_fd = must(ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY));
     copy_window_size(slave_fd);         /* before the command looks */
 
-    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    /* With the message the relay begins to copy.  Our master is closed by
+     * execve(2); until then it does no harm. */
     step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY)", "setsid -c");
-    must(sendmsg(handover_fds[1], &message, 0));        /* the relay wakes up */
+    memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
+    must(sendmsg(handover_fds[1], &message, 0));
     must(ioctl(slave_fd, TIOCSCTTY, 0));
+
+    /* With this the caller's streams, the last ways to it, are gone. */
+    step(12, "dup2(slave, 0 to 2)", NULL);
     for (int stream = 0; stream <= 2; stream++)
-        must(dup2(slave_fd, stream));   /* the caller's are gone */
+        must(dup2(slave_fd, stream));
+    close(slave_fd);
     box.is_on_terminal = 1;
-    close(slave_fd);                    /* the master goes at execve(2) */
 }
 
-/* In the child, or a visitor: leave the caller's session, and with it its
- * terminal and its group.  A child is never the leader of a group, to which the
- * kernel would refuse this. */
+/* In the child: leave the caller's session, and with it its terminal and its
+ * group.  A child is never the leader of a group, to which the kernel would
+ * refuse this.  setsid(2). */
 static void begin_session(void) {
     step(12, "setsid()", "setsid");
     must(setsid());
@@ -3088,6 +3827,7 @@ static void begin_session(void) {
  * our session (-1) knows no such thing, and we may do with it what we like. */
 static int is_in_foreground(void) {
     pid_t group = tcgetpgrp(0);
+
     return group < 0 || group == getpgrp();
 }
 
@@ -3103,11 +3843,12 @@ static int take_terminal(void) {
     if (!is_in_foreground() || tcgetattr(0, &modes) < 0)
         return 0;
     if (terminal->is_taken && !(modes.c_lflag & ISIG))
-        return 1;                       /* still as we made it */
+        return 1;                       /* it is raw, still */
 
     terminal->found = modes;
     terminal->is_taken = 1;
     cfmakeraw(&modes);
+
     sigaddset(&background, SIGTTOU);
     sigprocmask(SIG_UNBLOCK, &background, NULL);
     tcsetattr(0, TCSADRAIN, &modes);
@@ -3123,6 +3864,7 @@ static void restore_terminal(void) {
 
     if (!terminal || !terminal->is_taken || tcgetattr(0, &modes) < 0)
         return;
+
     terminal->is_taken = 0;
     if (is_in_foreground() || !(modes.c_lflag & ISIG))
         tcsetattr(0, TCSADRAIN, &terminal->found);      /* SIGTTOU is held */
@@ -3140,6 +3882,7 @@ struct flow {
 static ssize_t take_bytes(struct flow *flow, int fd) {
     ssize_t got = read(fd, flow->bytes + flow->waiting,
                        sizeof(flow->bytes) - flow->waiting);
+
     if (got > 0)
         flow->waiting += (size_t)got;
     return got;
@@ -3151,6 +3894,7 @@ static int give_bytes(struct flow *flow, int fd) {
 
     if (given < 0)
         return errno == EAGAIN ? 0 : -1;
+
     flow->waiting -= (size_t)given;
     memmove(flow->bytes, flow->bytes + given, flow->waiting);
     return 0;
@@ -3159,22 +3903,24 @@ static int give_bytes(struct flow *flow, int fd) {
 /* Is the third ^] within a second among these bytes?  It is the way out of a
  * box that listens to nothing.  The two before it go there, like all else. */
 static int is_way_out(const char *typed, size_t length) {
-    static int count;                   /* of those typed in a row */
-    static long long first;             /* when the first was, in ms */
+    static int count;                   /* how many were typed in a row */
+    static long long first;             /* when the first of them was, in ms */
     struct timespec clock;
 
     clock_gettime(CLOCK_MONOTONIC, &clock);
-    long long ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+    long long now_ms = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+
     for (size_t i = 0; i < length; i++) {
-        if (typed[i] != 0x1d) {
+        if (typed[i] != WAY_OUT) {
             count = 0;
             continue;
         }
-        if (count == 0 || ms - first > 1000) {
+        if (count == 0 || now_ms - first > 1000) {
             count = 0;
-            first = ms;
+            first = now_ms;
         }
-        if (++count == 3)
+        count++;
+        if (count == 3)
             return 1;
     }
     return 0;
@@ -3187,11 +3933,12 @@ struct relay {
     int slave_fd;                       /* one of our own: see open_slave() */
     int parent_fd;                      /* -1 when the parent has hung up */
     int signal_fd;
-    int patience;                       /* ms until the next ^D, or for ever */
-    size_t rest;                        /* shown after the parent's end */
-    struct flow typed, shown;
+    int patience;                       /* ms until the next ^D, or -1: none */
+    size_t rest;                        /* to read after the parent's end */
+    struct flow typed, shown;           /* to the box, and from it */
 };
 enum { KEYS, SCREEN, MASTER, PARENT, SIGNALS, ENDS };   /* what it polls */
+enum { LOOK_AGAIN = 200 };              /* ms */
 
 /* As long as some slave is open the master is told nothing of an end.  The box
  * may close all of its own, and open one again: so we hold one as well.  When
@@ -3203,42 +3950,56 @@ static void open_slave(struct relay *r) {
                             O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Sleep until there is something to do.  Of a terminal that we do not read now
- * we still want to know when it is closed (POLLHUP), and whether we are in its
- * foreground again.  The end of our input is ^D for the box, and again 200 ms
- * later for whoever reads next. */
-static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
-    int is_ours = !is_terminal || take_terminal();
+/* Say what poll(2) is to wait for; -1 is not looked at.  Of a terminal that we
+ * do not read now we still want to know when it is closed: POLLHUP, which is
+ * always told. */
+static void choose_ends(const struct relay *r, int is_ours,
+                        struct pollfd ends[ENDS]) {
+    int has_room = r->shown.waiting < sizeof(r->shown.bytes);
     int may_read = is_ours && r->typed.waiting < sizeof(r->typed.bytes);
-    int must_look = !is_ours || r->slave_fd < 0;
-    size_t room = sizeof(r->shown.bytes) - r->shown.waiting;
 
     for (int i = 0; i < ENDS; i++)
-        ends[i] = (struct pollfd){ .fd = -1 };  /* not looked at */
+        ends[i] = (struct pollfd){ .fd = -1 };
+
     if (may_read || is_terminal)
         ends[KEYS].fd = r->input_fd;
     if (may_read)
         ends[KEYS].events = POLLIN;
     if (r->shown.waiting > 0)
         ends[SCREEN] = (struct pollfd){ .fd = 1, .events = POLLOUT };
+
     if (r->slave_fd >= 0)
         ends[MASTER].fd = r->master_fd;
-    if (room > 0)
+    if (has_room)
         ends[MASTER].events |= POLLIN;
     if (r->typed.waiting > 0)
         ends[MASTER].events |= POLLOUT;
-    ends[PARENT].fd = r->parent_fd;     /* hang-up is always told */
-    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
 
-    int ready = poll(ends, ENDS, must_look ? 200 : r->patience);
+    ends[PARENT].fd = r->parent_fd;     /* POLLHUP */
+    ends[SIGNALS] = (struct pollfd){ .fd = r->signal_fd, .events = POLLIN };
+}
+
+/* Sleep until there is something to do, or it is time to see whether we are in
+ * the foreground of the caller's terminal again, or can open a slave.  The end
+ * of our input is ^D for the box, and again later for whoever reads next. */
+static void wait_for_ends(struct relay *r, struct pollfd ends[ENDS]) {
+    int is_ours = !is_terminal || take_terminal();
+    int timeout = r->patience;
+
+    if (!is_ours || r->slave_fd < 0)
+        timeout = LOOK_AGAIN;
+    choose_ends(r, is_ours, ends);
+    int ready = poll(ends, ENDS, timeout);
+
     if (ready == 0 && r->patience > 0 && r->typed.waiting == 0) {
-        r->typed.bytes[0] = 4;          /* ^D */
+        r->typed.bytes[0] = END_OF_INPUT;
         r->typed.waiting = 1;
     }
 }
 
 /* Take what was typed.  On the way out we do not end ourselves: that would hang
- * up, and the box might end by this before the parent, woken up, kills it. */
+ * up, and the box might end by this before the parent, woken up, kills it.  Of
+ * a terminal poll(2) tells that it is closed; any other input has an end. */
 static void take_keys(struct relay *r) {
     char *typed = r->typed.bytes + r->typed.waiting;
     ssize_t got = take_bytes(&r->typed, 0);
@@ -3250,8 +4011,9 @@ static void take_keys(struct relay *r) {
         }
     } else if (got == 0 || (got < 0 && errno != EAGAIN)) {
         r->input_fd = -1;
-        r->patience = 200;
-        r->typed.bytes[r->typed.waiting++] = 4; /* there was room */
+        r->patience = LOOK_AGAIN;
+        *typed = END_OF_INPUT;          /* there was room to read */
+        r->typed.waiting++;
     }
 }
 
@@ -3264,6 +4026,28 @@ static void take_event(struct relay *r) {
         copy_window_size(r->master_fd);
 }
 
+/* Take what the box shows, if there is room for it.  Returns whether there may
+ * be more: always until the parent has hung up, and then until all that the
+ * pair still holds is taken and shown. */
+static int take_shown(struct relay *r) {
+    if (r->shown.waiting == sizeof(r->shown.bytes))
+        return 1;
+
+    ssize_t got = take_bytes(&r->shown, r->master_fd);
+    if (got < 0 && errno != EAGAIN) {
+        close(r->slave_fd);
+        r->slave_fd = -1;               /* open_slave() opens the next */
+    }
+    if (r->parent_fd >= 0)
+        return 1;
+    if (got <= 0)
+        return r->shown.waiting > 0;
+
+    if ((size_t)got < r->rest)
+        r->rest -= (size_t)got;
+    return r->rest > 0;
+}
+
 /*
  * In the relay: copy until the terminal is closed, or nobody looks any more at
  * what it shows, or the parent has hung up, and then what the pair still holds,
@@ -3271,8 +4055,9 @@ static void take_event(struct relay *r) {
  * not read cannot keep its own output from being shown.
  */
 static void copy_both_ways(struct relay *r) {
+    struct pollfd ends[ENDS];
+
     for (;;) {
-        struct pollfd ends[ENDS];
         open_slave(r);
         wait_for_ends(r, ends);
 
@@ -3291,19 +4076,20 @@ static void copy_both_ways(struct relay *r) {
          * so this comes first, and the read after it. */
         if (ends[PARENT].revents)
             r->parent_fd = -1;
-        if (r->shown.waiting == sizeof(r->shown.bytes))
-            continue;
-        ssize_t got = take_bytes(&r->shown, r->master_fd);
-        if (got < 0 && errno != EAGAIN) {
-            close(r->slave_fd);
-            r->slave_fd = -1;           /* open_slave() opens the next */
-        }
-        if (r->parent_fd >= 0)
-            continue;
-        r->rest -= got > 0 && (size_t)got < r->rest ? (size_t)got : 0;
-        if (r->rest == 0 || (got <= 0 && r->shown.waiting == 0))
+        if (!take_shown(r))
             return;
     }
+}
+
+/* Sleep until the child sends the master.  Returns -1 if no child ever does. */
+static int receive_master(void) {
+    int master_fd;
+
+    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||
+        !CMSG_FIRSTHDR(&message))
+        return -1;
+    memcpy(&master_fd, CMSG_DATA(&parcel.head), sizeof(master_fd));
+    return master_fd;
 }
 
 /* The relay: a process of its own, with our signals held. */
@@ -3313,26 +4099,27 @@ static _Noreturn void run_relay(void) {
     sigset_t heard = awaited;
 
     /* It keeps its streams and the socket, and neither another descriptor nor
-     * our folder, or the launcher of -d would wait for it. */
+     * our folder: it may outlive us, and nobody is to wait for it. */
     dup2(handover_fds[0], RELAY_FD);
     syscall(SYS_close_range, RELAY_FD + 1U, ~0U, 0);
     chdir("/");
+
     signal(SIGTTOU, SIG_DFL);           /* see take_terminal() */
     sigaddset(&heard, SIGTTOU);
     sigaddset(&heard, SIGCONT);
     sigprocmask(SIG_BLOCK, &heard, NULL);
     r.signal_fd = signalfd(-1, &heard, SFD_CLOEXEC);
 
-    if (recvmsg(RELAY_FD, &message, MSG_CMSG_CLOEXEC) != 1 ||   /* sleeps */
-        !CMSG_FIRSTHDR(&message))
-        _exit(0);                       /* no child ever sent one */
-    memcpy(&r.master_fd, CMSG_DATA(&parcel.head), sizeof(r.master_fd));
+    r.master_fd = receive_master();     /* sleeps */
+    if (r.master_fd < 0)
+        _exit(0);
     copy_window_size(r.master_fd);
-    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll() waits */
+    fcntl(r.master_fd, F_SETFL, O_NONBLOCK);    /* poll(2) waits */
 #if WITH_DETACH
     if (opt.detach)
         r.input_fd = -1;                /* nobody types */
 #endif
+
     copy_both_ways(&r);
     restore_terminal();
     _exit(0);
@@ -3340,10 +4127,12 @@ static _Noreturn void run_relay(void) {
 
 /* --- The parent -------------------------------------------------------- */
 
-static int has_terminal(void) {         /* our session, still? */
-    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    close(fd);
-    return fd >= 0;
+/* Does our session have a terminal, still?  tty(4). */
+static int has_terminal(void) {
+    int terminal_fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    close(terminal_fd);
+    return terminal_fd >= 0;
 }
 
 /* Send SIG to the whole group of the box's first process, whose number nobody
@@ -3359,20 +4148,23 @@ static void signal_group(int sig) {
 static void hang_up(void) {
     if (is_hung_up)
         return;
+
     is_hung_up = 1;
     signal_group(SIGHUP);
-    signal_group(SIGCONT);              /* or one that is stopped would wait */
-    alarm(10);
+    signal_group(SIGCONT);              /* what is stopped takes no SIGHUP */
+    alarm(10);                          /* seconds */
 }
 
-/* What does the relay tell?  If it has ended, nobody is left who looks at the
- * box's terminal. */
+/* See what the relay has to say.  If it has ended, nobody is left who looks at
+ * the box's terminal; and it may have been killed, before it could put right
+ * the caller's. */
 static void watch_relay(void) {
     if (terminal && terminal->is_left)
         signal_group(SIGKILL);
+
     if (relay_pid > 0 && waitpid(relay_pid, NULL, WNOHANG) == relay_pid) {
         relay_pid = 0;
-        restore_terminal();             /* it may have been killed */
+        restore_terminal();
         hang_up();
     }
 }
@@ -3382,12 +4174,12 @@ static void watch_relay(void) {
  * and the terminal put right.  After `fg` or `bg` all go on, and the relay sees
  * where we are.  An init has its command stop, and must not be stopped. */
 static void stop_with_box(int sig) {
-    siginfo_t info;
-
     int stop = SIGSTOP;
+    siginfo_t info;                     /* waitid(2) wants it */
+
 #if WITH_VOLUMES
     if (opt.init)
-        stop = SIGTSTP;                 /* its init deals with that */
+        stop = SIGTSTP;                 /* see pass_to_command() */
 #endif
     signal_group(stop);
     if (relay_pid > 0) {
@@ -3395,6 +4187,7 @@ static void stop_with_box(int sig) {
         waitid(P_PID, (id_t)relay_pid, &info, WSTOPPED | WEXITED | WNOWAIT);
         restore_terminal();
     }
+
     stop_ourselves(sig);
     signal_group(SIGCONT);
     if (relay_pid > 0)
@@ -3406,6 +4199,8 @@ static void stop_with_box(int sig) {
  * relay sees to it. */
 static void pass_to_group(const siginfo_t *info) {
     int sig = info->si_signo;
+    int is_for_relay = sig == SIGWINCH && info->si_code == SI_KERNEL &&
+                    box.has_terminal;
 
     if (is_stop(sig))
         stop_with_box(sig);
@@ -3413,9 +4208,9 @@ static void pass_to_group(const siginfo_t *info) {
         hang_up();
     else if (sig == SIGALRM && is_hung_up)
         signal_group(SIGKILL);
-    else if (sig != SIGCHLD && !(sig == SIGWINCH && box.has_terminal &&
-                                 info->si_code == SI_KERNEL))
+    else if (sig != SIGCHLD && !is_for_relay)
         signal_group(sig);
+
     watch_relay();
 }
 
@@ -3426,18 +4221,20 @@ static void choose_terminal(void) {
     int is_ours = 1;
 
     for (int stream = 0; stream <= 2; stream++)
-        is_ours = is_ours && tcgetpgrp(stream) == getpgrp();
+        if (tcgetpgrp(stream) != getpgrp())
+            is_ours = 0;
 #if WITH_DETACH
-    is_ours = is_ours && !opt.detach;   /* nobody sits there */
+    if (opt.detach)
+        is_ours = 0;                    /* nobody sits there */
 #endif
     box.has_terminal = opt.terminal || is_ours;
 
     /* In the background a box would take from the terminal what is typed for
      * others: from another session, the kernel would not keep it from that. */
     if (!box.has_terminal && tcgetpgrp(0) > 0 && tcgetpgrp(0) != getpgrp()) {
-        step(12, "open(/dev/null)", "</dev/null");
-        int null = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
-        must(dup2(null, 0));
+        step(12, "open(/dev/null), dup2(0)", "</dev/null");
+        int input_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        must(dup2(input_fd, 0));
     }
     had_terminal = has_terminal();
 }
@@ -3459,6 +4256,7 @@ static void start_relay(void) {
     terminal = mmap(NULL, sizeof(*terminal), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(terminal != MAP_FAILED, errno);
+
     is_terminal = isatty(0);            /* or it is a pipe, say */
     relay_pid = must(fork());
     if (relay_pid == 0)
@@ -3467,14 +4265,15 @@ static void start_relay(void) {
 }
 
 /* After the end: hang up, and let the relay show what is left.  Who keeps the
- * slave open, as a visitor's daemon may, is not waited for. */
+ * slave open, as a daemon may, is not waited for.  The relay may be stopped, or
+ * have been killed before it could put the terminal right. */
 static void end_relay(void) {
-    close(handover_fds[1]);             /* the child has none by now */
+    close(handover_fds[1]);
     if (relay_pid > 0) {
-        kill(relay_pid, SIGCONT);       /* it may be stopped */
+        kill(relay_pid, SIGCONT);
         waitpid(relay_pid, NULL, 0);
     }
-    restore_terminal();                 /* or have been killed */
+    restore_terminal();
 }
 #endif /* WITH_TTY */
 
@@ -3498,20 +4297,19 @@ static void end_relay(void) {
  * it started, for numbers are used again.  The commands, which look at that,
  * come near the end.  setsid(2), pidfd_open(2), proc(5).
  */
-#include <sys/signalfd.h>        /* signals, to be polled for */
-#include <time.h>                /* when */
+#include <sys/signalfd.h>       /* signals, to be polled for */
+#include <time.h>               /* when */
 
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
 static long long created, started;      /* seconds since 1970 */
-/* a pipe: one byte when the box runs */
-static int launcher_fd = -1;
-/* pipes: see refusal; what it prints */
-static int refusal_fds[2], output_fds[2];
-static int signal_fd, log_fd = -1;       /* a signalfd; the file log */
-static int turn_fd = -1;                   /* a folder: it is ours to act on */
-static int supervisor_pidfd = -1;             /* a pidfd: see find_status() */
-/* the folder upper: it is being made */
-static int making_fd;
+static int launcher_fd = -1;            /* a pipe: a byte when the box runs */
+static int refusal_fds[2];              /* a pipe: a byte for a failure */
+static int output_fds[2];               /* a pipe: what the box prints */
+static int signal_fd;                   /* a signalfd, to poll for signals */
+static int log_fd = -1;                 /* the file log */
+static int turn_fd = -1;                /* a folder: it is ours to act on */
+static int making_fd;                   /* the folder upper: it is being made */
+static int supervisor_pidfd = -1;       /* who supervises: find_status() */
 static char record[1 << 18];            /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char draft[sizeof(record)];      /* one to be written */
@@ -3558,69 +4356,107 @@ static const struct hint detach_hints[] = {
 static struct given { const struct option *option; const char *value; }
     given[512];
 
+/* Note that option O was given with VALUE: the record tells so. */
 static void remember(const struct option *o, const char *value) {
     static size_t count;
 
-    if (count == LENGTH(given) - 1)     /* the last stays empty */
+    if (count == LENGTH(given) - 1)     /* the last one stays empty */
         refuse("use fewer", "too many options: --%s", o->name);
-    given[count++] = (struct given){ o, value };
+    given[count] = (struct given){ o, value };
+    count++;
 }
 
-/* Add to the record; what does not fit is seen at the end. */
+/* printf to the end of the draft.  What does not fit is left out, but counted:
+ * replace_record() refuses a draft that is too long. */
 PRINTF(1) static void add(const char *format, ...) {
     va_list args;
+
     va_start(args, format);
-    if (draft_length < sizeof(draft))         /* there is room */
+    if (draft_length < sizeof(draft))
         draft_length += (size_t)vsnprintf(draft + draft_length,
                                           sizeof(draft) - draft_length,
-                                    format, args);
+                                          format, args);
     va_end(args);
 }
 
 /* Add AFTER and then WORD, so that a value is one line and its words stay
  * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
 static void add_word(const char *after, const char *word) {
-    add("%s%s", after, *word ? "" : "\\e");
-    for (; *word; word++)
-        add(strchr(" \\\n", *word) ? "\\%c" : "%c", /* has it a meaning? */
-            *word == '\n' ? 'n' : *word);
+    add("%s", after);
+    if (*word == '\0')
+        add("\\e");
+
+    for (; *word; word++) {
+        if (*word == '\n')
+            add("\\n");
+        else if (*word == ' ' || *word == '\\')
+            add("\\%c", *word);
+        else
+            add("%c", *word);
+    }
 }
 
-/* Make what add_word() wrote at FROM a string again, in its place.  Returns the
- * next word, or NULL. */
+/* Make what add_word() wrote at FROM a string again, in its place: that is
+ * never longer.  Returns the next word, or NULL. */
 static char *take_word(char *from) {
-    char *to = from;                    /* never ahead of it */
-    for (; *from && *from != ' '; from++)
-        if (*from != '\\' || !from[1])
-            *to++ = *from;              /* as it is */
-        else if (*++from != 'e')
-            *to++ = (char)(*from == 'n' ? '\n' : *from);
-    char *next = *from ? from + 1 : NULL;
-    *to = '\0';                         /* maybe where the blank was */
+    char *to = from;
+
+    for (; *from && *from != ' '; from++) {
+        if (*from != '\\' || !from[1]) {
+            *to++ = *from;
+            continue;
+        }
+        from++;                         /* past the backslash */
+        if (*from == 'n')
+            *to++ = '\n';
+        else if (*from != 'e')
+            *to++ = *from;
+    }
+
+    /* The string may end where the blank was: look at that first. */
+    char *next = NULL;
+    if (*from)
+        next = from + 1;
+    *to = '\0';
     return next;
 }
 
-/* The file that is to be the next record, with ROOM on the disk, in bytes: a
- * descriptor. */
-static int open_new_record(off_t room) {
-    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
-                              O_NOFOLLOW | O_CLOEXEC, 0600));
-    errno = room ? posix_fallocate(fd, 0, room) : 0;
-    require(errno == 0 || errno == EOPNOTSUPP, errno);  /* as on old NFS */
-    return fd;
+/* Add the box's command to the draft, as its last line: who finds it knows that
+ * the record is whole.  A box that goes when it ends is never started again, so
+ * its record need not hold all the words of a very long command. */
+static void add_command(void) {
+    size_t options_end = draft_length;
+    const char *after = "\ncommand=";
+
+    for (char **word = box.argv; *word; word++) {
+        add_word(after, *word);
+        after = " ";
+    }
+
+    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
+        options_end < sizeof(draft)) {
+        draft_length = options_end;
+        add("\ncommand=...");
+    }
+    add("\n");
 }
 
-/* Write the record: a new file takes the old one's place, so whoever reads it
- * finds one or the other, never half of one, even after a crash. */
-static void write_record(const char *status, const char *exit_code) {
-    draft_length = 0;                         /* anew */
+/* Make the draft a record that tells how the box is: its STATUS, "running" or
+ * "exited", and its EXIT_CODE, "" as long as it has none.  Then come the
+ * options, by which it can be run again. */
+static void draft_record(const char *status, const char *exit_code) {
+    long long finished = 0;
+
+    if (*exit_code)
+        finished = time(NULL);
+    draft_length = 0;
     add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
         "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
         "finished=%lld", box.id, box.name, status, exit_code, box.pid,
-        start_time(box.pid), getpid(), boot_id(), created, started,
-        *exit_code ? (long long)time(NULL) : 0LL);
+        start_time(box.pid), getpid(), boot_id(), created, started, finished);
     add_word("\nimage=", rootfs->path); /* a full path */
-    add_word("\ndirectory=", directory); /* of those that are not */
+    add_word("\ndirectory=", directory);        /* where relative ones begin */
+
     for (struct given *g = given; g->option; g++)
         if (!g->option->is_passing)
             add_word(text("\n%s=", g->option->name),
@@ -3629,33 +4465,60 @@ static void write_record(const char *status, const char *exit_code) {
     for (char **variable = opt.variables; *variable; variable++)
         add_word("\nenv=", *variable);
 #endif
-    size_t options = draft_length;            /* the end of those */
-    for (char **word = box.argv; *word; word++) /* last: see read_record() */
-        add_word(word == box.argv ? "\ncommand=" : " ", *word);
-    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
-        options < sizeof(draft)) {
-        /* nobody will start it again, so it */
-        draft_length = options;
-        add("\ncommand=...");           /* need not hold all words */
+    add_command();
+}
+
+/* The file that is to be the next record, with ROOM on the disk, in bytes: a
+ * descriptor.  posix_fallocate(3) returns its error; old NFS has no such call.
+ */
+static int open_new_record(off_t room) {
+    step(13, text("open(%s/config.new)", box.name), NULL);
+    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
+                         O_NOFOLLOW | O_CLOEXEC, 0600));
+
+    if (room > 0) {
+        step(13, text("fallocate(%s/config.new)", box.name), NULL);
+        int error = posix_fallocate(fd, 0, room);
+        require(error == 0 || error == EOPNOTSUPP, error);
     }
-    add("\n");
-    step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
-    /* its reader would say so */
+    return fd;
+}
+
+/* Write the draft to the disk.  CALL is what that step is called.  A new file
+ * takes the old one's place, so whoever reads it finds one or the other, never
+ * half of one, even after a crash: so a record that is to outlive us is on the
+ * disk before it has its name. */
+static void replace_record(const char *call) {
+    step(13, call, NULL);
     require(draft_length < sizeof(draft) - 1, E2BIG);
-    int fd = open_new_record(0);        /* it may have room already */
-    ssize_t written = must(write(fd, draft, strlen(draft)));
-    require(written == (ssize_t)strlen(draft), ENOSPC);
-    must(ftruncate(fd, (off_t)strlen(draft)));
+
+    /* The file may be there already, longer, to have room: what is left of that
+     * is cut off. */
+    int fd = open_new_record(0);
+    step(13, call, NULL);
+    ssize_t written = must(write(fd, draft, draft_length));
+    require(written == (ssize_t)draft_length, ENOSPC);
+    must(ftruncate(fd, (off_t)draft_length));
     if (box.is_kept)
-        must(fsync(fd));                /* on the disk before it has its name */
+        must(fsync(fd));
     close(fd);
+
+    step(13, text("rename(%s/config.new)", box.name), NULL);
     must(renameat(folder_fd, "config.new", folder_fd, "config"));
 }
 
-/* At exit(3), when all else is done. */
+/* Write the box's record: see draft_record(). */
+static void write_record(const char *status, const char *exit_code) {
+    draft_record(status, exit_code);
+    replace_record(text("write(%s/config, status=%s)", box.name, status));
+}
+
+/* At exit(3), when all else is done: record how the box ended, if it is to
+ * stay, which the mode of its folder tells.  See keep_box(). */
 static void record_end(void) {
-    struct stat st;                     /* its mode: see keep_box() */
-    if (folder_fd < 0)                     /* no box was made */
+    struct stat st;
+
+    if (folder_fd < 0)                  /* no box was made */
         return;
     step(13, text("fstat(%s)", box.name), NULL);
     must(fstat(folder_fd, &st));
@@ -3665,259 +4528,369 @@ static void record_end(void) {
 
 /* The value of KEY in the record that was read, or NULL. */
 static char *value_of(const char *key) {
-    size_t end = strlen(key);           /* of it in the line */
+    size_t length = strlen(key);
+
     for (char *line = record; *line; line += strlen(line) + 1)
-        if (strncmp(line, key, end) == 0 && line[end] == '=')
-            return line + end + 1;
+        if (strncmp(line, key, length) == 0 && line[length] == '=')
+            return line + length + 1;
     return NULL;
 }
 
-/* Copy the file config of the folder DIR, as it is, to the record.  What is no
- * file that one may read is no record.  Whatever else keeps us from reading it,
- * a full table of files or a bad disk, says nothing of the record: there may be
- * nothing wrong with it, and nobody is to be told to remove the box. */
-static void copy_record(int dir, const char *name) {
-    char *all = try_to_read(dir, "config");
+/* Copy the file config of the folder DIR_FD, as it is, to the record.  What is
+ * no file that one may read is no record.  Whatever else keeps us from reading
+ * it, a full table of files or a bad disk, says nothing of the record: there
+ * may be nothing wrong with it, and nobody is to be told to remove the box. */
+static void copy_record(int dir_fd, const char *name) {
+    char *all = try_to_read(dir_fd, "config");
+
     if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
         errno != ELOOP && errno != EACCES) {
         step(13, text("read(%s/config)", name), NULL);
         die();
     }
-    strcpy(record, all ? all : "");     /* of the same size */
+    if (!all)
+        all = "";
+    strcpy(record, all);                /* its buffer is of the same size */
 }
 
-/* Read the record of the box NAME, whose folder is DIR, and make each line of
- * it a string.  Returns 0, or -1 if it is not whole, or another's: then nothing
- * of it is believed, or left.  Since the command comes last, who finds that
- * finds all options. */
-static int read_record(int dir, const char *name) {
-    static const char *const keys[] = { "pid", "supervisor_pid", "pid_start",
-        "created", "started", "finished", "name", "id", "status", "exit_code",
-        "boot_id", "image", "directory", "command" };
-    unsigned long long number;          /* the first six are, two of them int */
-    int good = 1;
-    copy_record(dir, name);
-    for (char *line = record; good && *line; line += strlen(line) + 1) {
-        char *end = strchr(line, '\n'); /* or it was cut off */
-        good = end && memchr(line, '=', (size_t)(end - line));
-        if (good)                       /* take_record() counts on a '=' */
-            *end = '\0';
+/* Make each line of the record a string.  Returns 0, or -1 if one of them was
+ * cut off or has no '=', which set_recorded() counts on. */
+static int split_record(void) {
+    for (char *line = record; *line; line += strlen(line) + 1) {
+        char *end = strchr(line, '\n');
+        if (!end || !memchr(line, '=', (size_t)(end - line)))
+            return -1;
+        *end = '\0';
     }
-    for (size_t i = 0; good && i < LENGTH(keys); i++)
-        good = value_of(keys[i]) && (i >= 6 ||
-               parse_number(value_of(keys[i]), 0, i < 2 ? INT_MAX : LLONG_MAX,
-                            &number) == 0);
-    if (good && strcmp(value_of("name"), name) == 0 &&
-        (strcmp(value_of("status"), "running") == 0 ||
-         strcmp(value_of("status"), "exited") == 0))
+    return 0;
+}
+
+/* Is the record, as split_record() leaves it, one that write_record() wrote for
+ * the box NAME?  Since the command is written last, a record that has it has
+ * all options. */
+static int is_whole(const char *name) {
+    static const struct { const char *key; unsigned long long most; } needed[] =
+    {
+        { "pid", INT_MAX }, { "supervisor_pid", INT_MAX },
+        { "pid_start", LLONG_MAX }, { "created", LLONG_MAX },
+        { "started", LLONG_MAX }, { "finished", LLONG_MAX },
+        { "name", 0 }, { "id", 0 }, { "status", 0 },    /* 0: any text */
+        { "exit_code", 0 }, { "boot_id", 0 }, { "image", 0 },
+        { "directory", 0 }, { "command", 0 },
+    };
+    unsigned long long number;
+
+    for (size_t i = 0; i < LENGTH(needed); i++) {
+        const char *value = value_of(needed[i].key);
+        if (!value)
+            return 0;
+        if (needed[i].most > 0 &&
+            parse_number(value, 0, needed[i].most, &number) < 0)
+            return 0;
+    }
+    return strcmp(value_of("name"), name) == 0 &&
+           (strcmp(value_of("status"), "running") == 0 ||
+            strcmp(value_of("status"), "exited") == 0);
+}
+
+/* Read the record of the box NAME, whose folder is DIR_FD.  Returns 0, or -1 if
+ * it is not whole, or another's: then nothing of it is left, or a number in it
+ * might be believed and that process killed. */
+static int read_record(int dir_fd, const char *name) {
+    copy_record(dir_fd, name);
+    if (split_record() == 0 && is_whole(name))
         return 0;
-    record[0] = '\0';                   /* end_box() would signal its pid */
+
+    record[0] = '\0';
     return -1;
+}
+
+/* What we say from now on is in the log, if there is one. */
+static void speak_in_log(void) {
+    if (log_fd >= 0)
+        told_fd = log_fd;
 }
 
 /* What the box prints cannot be read: say so in the log, where who misses it
  * will look, and let the box know, by EPIPE, that nobody reads. */
 static void give_up_output(void) {
-    told_fd = log_fd >= 0 ? log_fd : told_fd;
+    speak_in_log();
     step(13, "read(output)", NULL);
     complain();
     close(output_fds[0]);
     output_fds[0] = -1;
 }
 
-/* Write to the log what the box has printed; returns 0 when no more can come.
- * Two files of half its size each: when one is full, the older is dropped.  If
- * the disk is full, a part is lost: the box is not to wait for it. */
+/* Open the file log, to add to it.  Returns a descriptor, or -1 with errno. */
+static int open_log(void) {
+    return openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
+                  O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* Write to the log what the box has printed; returns 0 or less when no more can
+ * come.  Two files of half its size each: when one is full, the older is
+ * dropped.  If the disk is full, a part is lost: the box is not to wait for it,
+ * and a log that could not be opened is tried again. */
 static ssize_t take_output(void) {
     char buffer[4096];                  /* half the smallest log */
     ssize_t got = read(output_fds[0], buffer, sizeof(buffer));
+
     if (got < 0)
         give_up_output();
-    if (got > 0 &&
-        lseek(log_fd, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
+    if (got <= 0)
+        return got;
+
+    if (lseek(log_fd, 0, SEEK_END) + got > (off_t)(opt.log_max / 2)) {
         renameat(folder_fd, "log", folder_fd, "log.1");
-        close(log_fd);                 /* it is log.1 now */
+        close(log_fd);                  /* it is log.1 now */
         log_fd = -1;
     }
-    if (got > 0 && log_fd < 0)         /* or there was no room for it before */
-        log_fd = openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
-                         O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (got > 0)
-        write(log_fd, buffer, (size_t)got);    /* or less, on a full disk */
+    if (log_fd < 0)
+        log_fd = open_log();
+    write(log_fd, buffer, (size_t)got);
     return got;
 }
 
-/* The box is to stay when it ends, and its record to tell how. */
+/* The box is to stay when it ends, and its record to tell how: the sticky bit
+ * of its folder says so, to us and to whoever finds the folder. */
 static void keep_box(void) {
     step(13, text("fchmod(%s, S_ISVTX)", box.name), "chmod +t");
-    /* remove_box() looks at it */
     must(fchmod(folder_fd, S_ISVTX | 0755));
 }
 
-/* Send the launcher its byte.  Without it that would take the box for failed,
- * and wait for our end: so it is to fail, and a new one to leave nothing.  If
- * somebody killed the launcher, the box runs on. */
+/* Send the launcher its byte.  Without it the launcher would take the box for
+ * failed, and wait for our end: so it is to fail, and a new one to leave
+ * nothing.  If somebody killed the launcher (EPIPE), the box runs on. */
 static void say_it_runs(void) {
-    if (write(launcher_fd, "", 1) == 1 || errno == EPIPE)
+    ssize_t written = write(launcher_fd, "", 1);
+    int error = errno;
+
+    if (written == 1 || error == EPIPE)
         return;
-    int error = errno;                  /* of the write */
     if (!box.has_folder)
-        fchmod(folder_fd, 0755);           /* no longer to be kept */
+        fchmod(folder_fd, 0755);        /* no longer to be kept */
     step(13, "write(ready)", NULL);
-    errno = error;
-    die();
+    require(written == 1, error);
 }
 
-/* The child is let go: see whether it becomes the command, and tell the
- * launcher.  execve(2) closes the pipe's other end; a byte in it is a failure,
- * which the child has explained itself.  From then on nothing of the caller's
- * is held: not its terminal, nor its pipes, nor its folder. */
-static void tell_launcher(void) {
+/* Has the child become the command?  execve(2) closes its end of the pipe, and
+ * then a read finds the end of file; a byte in it is a failure, which the child
+ * has explained itself. */
+static int has_become_command(void) {
     char byte;
-    /* the child alone has this end now */
-    close(refusal_fd);
+
+    close(refusal_fd);                  /* only the child has this end now */
     refusal_fd = -1;
     ssize_t got = read(refusal_fds[0], &byte, 1);
-    if (got < 0) {                      /* nobody knows how it is */
+    if (got < 0) {
         step(13, "read(refusals)", NULL);
         die();
     }
-    int runs = got == 0;
-    if (runs && box.is_kept)                /* what never ran is removed */
+    return got == 0;
+}
+
+/* The child is let go: see whether it becomes the command, and tell the
+ * launcher.  From then on nothing of the caller's is held: not its terminal,
+ * nor its pipes, nor its folder. */
+static void tell_launcher(void) {
+    int is_running = has_become_command();
+
+    /* What never ran is removed, and its output not waited for: somebody may
+     * still have the pipe open. */
+    if (is_running && box.is_kept)
         keep_box();
-    if (!runs)                          /* nor is its output waited for: its */
-        log_fd = -1;                   /* relay has the pipe open, still */
-    flock(turn_fd, LOCK_UN);               /* start's; to close it would undo */
-    if (runs)                           /* the lock by which we live */
+    if (!is_running)
+        log_fd = -1;
+
+    /* Told now: when the launcher knows, nobody listens any more. */
+    step(13, "dup2(/dev/null), chdir(/)", NULL);
+
+    /* Let other commands have the box.  To close TURN_FD would undo the lock by
+     * which we live: fcntl's go with any descriptor of the file. */
+    flock(turn_fd, LOCK_UN);
+    if (is_running)
         say_it_runs();
     close(launcher_fd);
-    launcher_fd = -1;                      /* it has been told */
-    close(told_fd);                        /* the caller's standard error */
-    told_fd = 2;                           /* where nobody listens, as yet */
-    must(dup2(0, 1));                   /* /dev/null; and the box alone has */
-    must(dup2(0, 2));                   /* the other end of output */
+    launcher_fd = -1;
+
+    /* Streams 1 and 2 are the output pipe.  Once the box alone has that end,
+     * the pipe ends with the box. */
+    close(told_fd);                     /* the caller's standard error */
+    told_fd = 2;
+    must(dup2(0, 1));                   /* /dev/null */
+    must(dup2(0, 2));
     must(chdir("/"));
 }
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    struct pollfd from[2] = { { .fd = output_fds[0], .events = POLLIN },
-                              { .fd = signal_fd, .events = POLLIN } };
-    if (launcher_fd >= 0)                  /* the first time */
+    enum { PRINTED, SIGNALLED };        /* what is polled */
+    struct pollfd from[] = {
+        [PRINTED] = { .fd = output_fds[0], .events = POLLIN },
+        [SIGNALLED] = { .fd = signal_fd, .events = POLLIN },
+    };
+
+    if (launcher_fd >= 0)               /* it has not been told yet */
         tell_launcher();
-    while (!from[1].revents) {          /* no signal */
+    while (!from[SIGNALLED].revents) {
         if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
-            continue;                   /* revents is not what it says */
-        if (from[0].revents && take_output() <= 0)
-            from[0].fd = -1;            /* nobody is left who could write */
+            continue;                   /* it has not set revents */
+        if (from[PRINTED].revents && take_output() <= 0)
+            from[PRINTED].fd = -1;      /* nobody is left who could write */
     }
 }
 
-/* After the end: take what is still on its way, for two seconds at most, as
- * somebody may hold the other end.  What we say from now on is in the log. */
+/* After the end: take what is still on its way.  Somebody who has the other end
+ * open may never close it, so two seconds of silence are enough. */
 static void end_output(void) {
     struct pollfd from = { .fd = output_fds[0], .events = POLLIN };
     int ready = 1;
+
     while (log_fd >= 0 && ready > 0 && from.fd >= 0) {
-        ready = poll(&from, 1, 2000);
+        ready = poll(&from, 1, 2000);   /* ms */
         if (ready > 0 && take_output() <= 0)
             from.fd = -1;
     }
-    told_fd = log_fd >= 0 ? log_fd : told_fd;
+
+    speak_in_log();
     if (ready < 0) {                    /* some of it may be lost */
         step(13, "poll(output)", NULL);
         complain();
     }
 }
 
-/* Before the clone: have a lock that goes on to the child, which loses it when
- * it becomes the command: until then the box is being made, and not visited. */
+/* Before the clone: have a lock that goes on to the child.  The child loses it
+ * when it becomes the command: until then the box is in the making, and nobody
+ * else has any business in it. */
 static void begin_making(void) {
-    step(13, "flock(upper)", NULL);
+    step(13, "open(upper), flock(upper)", NULL);
     making_fd = must(openat(folder_fd, "upper", FOLDER | O_NOFOLLOW));
     must(flock(making_fd, LOCK_EX));
 }
 
-/* The child is at the gate: write the box's first record. */
+/* The child is at the gate: write the box's first record, before it runs.  At
+ * its end the disk may be full, of the box's own files even, so the record that
+ * will tell of the end, which is a little longer, has its room from now on. */
 static void begin_record(void) {
-    close(making_fd);                      /* the child's alone */
-    started = time(NULL);               /* this time; created: the first */
-    created = created ? created : started;
-    write_record("running", "");        /* before it does run */
-    /* when it ends the disk may be full, */
+    close(making_fd);                   /* the child's alone */
+    started = time(NULL);
+    if (created == 0)                   /* this is the first time */
+        created = started;
+    write_record("running", "");
+
     if (box.is_kept) {
-        /* of its files even */
-        step(13, text("fallocate(%s/config.new)", box.name), NULL);
-        /* a little longer */
-        close(open_new_record((off_t)draft_length + 64));
-        if (!opt.detach)
-            keep_box();                 /* else once it runs */
+        int fd = open_new_record((off_t)draft_length + 64);
+        close(fd);
     }
-    if (!opt.detach)                      /* its output goes to the caller */
-        return;
-    step(13, "open(log)", NULL);
-    log_fd = must(openat(folder_fd, "log", O_WRONLY | O_CREAT | O_APPEND |
-                               O_NOFOLLOW | O_CLOEXEC, 0600));
+
+    /* With -d the log is opened, and tell_launcher() decides whether the box is
+     * kept: one that never ran is not. */
+    if (box.is_kept && !opt.detach)
+        keep_box();
+    if (opt.detach) {
+        step(13, "open(log)", NULL);
+        log_fd = must(open_log());
+    }
 }
 
-/* In the supervisor, before it makes a box: leave the caller's session, and
- * have one pipe as both of the box's outputs, which keeps lines in order. */
-static void leave_caller(void) {
-    told_fd = must(fcntl(2, F_DUPFD_CLOEXEC, 3));     /* until it runs */
-    must(setsid());                     /* no terminal can hang us up */
-    must(pipe2(refusal_fds, O_CLOEXEC));   /* execve(2) closes it */
-    refusal_fd = refusal_fds[1];              /* refuse() writes there */
+/* In the supervisor: have one pipe as both of the box's outputs, which keeps
+ * lines in order, and nothing as its input. */
+static void redirect_streams(void) {
+    step(13, "pipe2(output), fchmod(), dup2()", NULL);
     must(pipe2(output_fds, O_CLOEXEC));
-    /* the box opens it as /dev/stdout */
-    must(fchmod(output_fds[1], 0666));
-    must(dup2(output_fds[1], 1));           /* the child inherits them */
+    must(fchmod(output_fds[1], 0666));  /* the box opens it as /dev/stdout */
+    must(dup2(output_fds[1], 1));       /* the child inherits these two */
     must(dup2(output_fds[1], 2));
-    close(output_fds[1]);                   /* 1 and 2 are enough */
-    must(dup2(must(open("/dev/null", O_RDWR | O_CLOEXEC)), 0));
-    signal(SIGTERM, SIG_DFL);           /* stop's, ignored or not, */
-    hold_signals();                     /* is passed on */
+    close(output_fds[1]);
+
+    step(13, "open(/dev/null), dup2()", NULL);
+    int nothing_fd = must(open("/dev/null", O_RDWR | O_CLOEXEC));
+    must(dup2(nothing_fd, 0));
+}
+
+/* In the supervisor, before it makes a box: leave the caller's session, whose
+ * terminal would hang us up, but speak to its standard error until the box
+ * runs. */
+static void leave_caller(void) {
+    step(13, "fcntl(F_DUPFD_CLOEXEC)", NULL);
+    told_fd = must(fcntl(2, F_DUPFD_CLOEXEC, 3));
+    step(13, "setsid()", "setsid");
+    must(setsid());
+
+    step(13, "pipe2(refusals)", NULL);
+    must(pipe2(refusal_fds, O_CLOEXEC));        /* execve(2) closes it */
+    refusal_fd = refusal_fds[1];        /* refuse() writes there */
+    redirect_streams();
+
+    /* The command stop sends SIGTERM, which the caller may have ignored: it is
+     * to be passed on all the same. */
+    signal(SIGTERM, SIG_DFL);
+    hold_signals();
+    step(13, "signalfd()", NULL);
     signal_fd = must(signalfd(-1, &awaited, SFD_CLOEXEC));
     until_signal = keep_log;            /* for wait_for_box() */
 }
 
-/* Before all else: with -d one process becomes two.  The launcher waits until
- * the box runs, prints its name, and ends; or ends as did who failed.  The
- * supervisor returns, to do what whalebox itself does in the foreground. */
-static void fork_supervisor(void) {
-    int ready[2], status;               /* a pipe; how the supervisor ended */
-    char byte;
-    box.is_kept = box.has_folder ||
-                  ((opt.detach || opt.name) && !opt.remove);
+/* Before all else: what a box with a record needs, with -d or without. */
+static void prepare_record(void) {
+    int is_named = opt.detach || opt.name;
+
+    box.is_kept = box.has_folder || (is_named && !opt.remove);
     step(13, "getcwd()", NULL);
     require(getcwd(directory, sizeof(directory)) || !box.is_kept, errno);
-    opt.log_max = opt.log_max ? opt.log_max : 10 << 20;
+
+    if (opt.log_max == 0)
+        opt.log_max = 10 << 20;
     if (opt.log_max < 8192)             /* twice what take_output() takes */
         refuse("a log has 8k at least", "--log-max: %llu bytes", opt.log_max);
+
     signal(SIGXFSZ, SIG_IGN);           /* a write says EFBIG instead */
-    must(atexit(record_end));           /* of whoever keeps the box */
-    if (!opt.detach)
-        return;
-    step(13, "pipe2(ready), fork(), setsid()", "setsid whalebox ... &");
-    must(pipe2(ready, O_CLOEXEC));
-    pid_t pid = must(fork());
-    if (pid == 0) {                     /* in the supervisor */
-        close(ready[0]);                /* the launcher's end */
-        launcher_fd = ready[1];
-        leave_caller();
-        return;
-    }
-    undone = 1;                         /* what was made is not ours any more */
-    close(ready[1]);                    /* or its read would never end */
-    if (must(read(ready[0], &byte, 1)) == 1) {
-        print("%s\n", box.name);        /* it runs */
+    step(13, "atexit(record_end)", NULL);
+    must(atexit(record_end));
+}
+
+/* In the launcher, whose child is SUPERVISOR: wait until the box runs, print
+ * its name, and end; or end as the supervisor did, which has said why, unless
+ * it was killed. */
+static _Noreturn void wait_until_it_runs(pid_t supervisor, int ready_fd) {
+    char byte;
+    int status;
+
+    step(13, "read(ready)", NULL);
+    int got = must(read(ready_fd, &byte, 1));
+    if (got == 1) {
+        print("%s\n", box.name);
         exit(0);                        /* the box is the supervisor's */
     }
-    must(waitpid(pid, &status, 0));     /* it has said why, if */
-    if (WIFSIGNALED(status))                    /* it could */
+
+    step(13, text("waitpid(%d)", supervisor), "wait");
+    must(waitpid(supervisor, &status, 0));
+    if (WIFSIGNALED(status))
         refuse("was it removed meanwhile?", "%s was killed", box.name);
     exit(exit_status(status));
 }
+
+/* With -d one process becomes two.  The launcher only waits until the box runs.
+ * The supervisor returns, to do what whalebox itself does in the foreground. */
+static void fork_supervisor(void) {
+    int ready_fds[2];                   /* a pipe: see launcher_fd */
+
+    step(13, "pipe2(ready), fork()", "setsid whalebox ... &");
+    must(pipe2(ready_fds, O_CLOEXEC));
+    pid_t supervisor = must(fork());
+    if (supervisor == 0) {
+        close(ready_fds[0]);            /* the launcher's end */
+        launcher_fd = ready_fds[1];
+        leave_caller();
+        return;
+    }
+
+    undone = 1;                         /* what was made is not ours any more */
+    close(ready_fds[1]);                /* or its read would never end */
+    wait_until_it_runs(supervisor, ready_fds[0]);
+}
 #endif /* WITH_DETACH */
+
 #if WITH_EXEC
 /* === Chapter 14: visiting ==================================================
  *
@@ -3938,12 +4911,12 @@ static void fork_supervisor(void) {
  * visitor before it is locked, and may not trace it, nor open what is behind
  * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
  */
-#include <sys/mman.h>            /* memfd_create */
-#include <sys/sendfile.h>        /* to copy a file */
+#include <sys/mman.h>           /* memfd_create */
+#include <sys/sendfile.h>       /* to copy a file */
 
-static int host_pidfd = -1;                 /* a pidfd: PID 1 of the box */
+static int host_pidfd = -1;             /* the box's PID 1: see open_host() */
 static unsigned long entered;           /* its namespaces: CLONE_NEW* */
-static int handback_fds[2];                 /* a pipe: the visitor's number */
+static int handback_fds[2];             /* a pipe: the visitor's number */
 
 static void move_in(void);
 static int exec_main(int argc, char **argv);
@@ -3965,26 +4938,34 @@ static const struct hint exec_hints[] = {
  */
 static void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
-    start_child();                      /* has no ids to become, as yet */
-    box.flags = entered;                /* now they are those we are in */
+
+    /* With no flags yet, start_child() has no ids to become.  From then on they
+     * are those of the namespaces that we are in. */
+    start_child();
+    box.flags = entered;
     forget_caller();                    /* our child's command line is ours */
+
     step(14, text("setns(pidfd, 0x%lx)", entered), "nsenter --all");
-    must(setns(host_pidfd, (int)entered));  /* all at once, or none */
+    must(setns(host_pidfd, (int)entered));      /* all at once, or none */
 #if WITH_USER
     become_box_root();
 #endif
     if (opt.user)
         become_user();
     hide_process();                     /* setns(2) may have undone that */
+
     step(14, "clone3(CLONE_PARENT)", NULL);
     pid_t visitor = must(syscall(SYS_clone3, &args, sizeof(args)));
     if (visitor > 0) {
+        step(14, "write(handback)", NULL);
         must(write(handback_fds[1], &visitor, sizeof(visitor)));
-        _exit(0);                       /* exec's child is the other */
+        _exit(0);
     }
-    start_child();                      /* the gate's second byte is for us */
+
+    /* Here is the visitor.  The gate's second byte is for it. */
+    start_child();
     begin_session();
-    move_in();                          /* as the box did */
+    move_in();
 }
 
 /* In the place of pass_to_group(): any process in the box may stop a visitor,
@@ -4003,46 +4984,79 @@ static void pass_to_visitor(const siginfo_t *info) {
         send_signal(box.pidfd, SIGKILL);
 }
 
-/* Start the usher, and wait for the visitor; returns the status for exit(3). */
+/* Start the usher, and wait for the visitor.  Returns the status for main(). */
 static int send_visitor(void) {
     pid_t visitor = 0;                  /* none yet */
+
     step(14, "pipe2(handback)", NULL);
     must(pipe2(handback_fds, O_CLOEXEC));
     clone_child(enter_box);             /* into the box's cgroup */
-    close(handback_fds[1]);                 /* or the read would never end */
-    open_gate();                        /* and with it the usher goes on */
+    close(handback_fds[1]);             /* or the read would never end */
+    open_gate();
+
+    step(14, "read(handback)", NULL);
     must(read(handback_fds[0], &visitor, sizeof(visitor)));
-    must(waitpid(box.pid, &box.status, 0)); /* the usher */
-    box.pid = visitor;                  /* ours to wait for, so at worst a */
-    if (visitor > 0) {                  /* zombie: the number is still its */
+    step(14, text("waitpid(%d)", box.pid), "wait");
+    must(waitpid(box.pid, &box.status, 0));     /* the usher */
+
+    /* The visitor is our child: until we wait for it the number is its own,
+     * even if it has ended.  Without one the usher has said why. */
+    int result = failure;
+    box.pid = visitor;
+    if (visitor > 0) {
+        step(14, text("pidfd_open(%d)", visitor), NULL);
         box.pidfd = must(syscall(SYS_pidfd_open, visitor, 0));
         take_signal = pass_to_visitor;
-        wait_for_box();                 /* else the usher has said why */
+        wait_for_box();
+        result = exit_status(box.status);
     }
-    undo();                             /* the terminal */
-    return visitor > 0 ? exit_status(box.status) : failure;
+    undo();                             /* the terminal is the caller's again */
+    return result;
 }
 
 #if WITH_CGROUP
 static int ends_with(const char *path, const char *end) {
-    size_t all = strlen(path), part = strlen(end);
-    return all >= part && strcmp(path + all - part, end) == 0;
+    size_t length = strlen(path);
+    size_t end_length = strlen(end);
+
+    return length >= end_length &&
+           strcmp(path + length - end_length, end) == 0;
 }
 
-/* Which folder of its file system the mount at TOP shows: "/", or in a
- * container, say, one further down.  It is field 4 of /proc/self/mountinfo,
- * proc(5). */
+/* Which folder of its file system the mount at TOP shows: one further down in a
+ * container, say, and "" for the whole of it.  It is field 4 of a line of
+ * /proc/self/mountinfo, and the mount's own place is field 5.  proc(5). */
 static const char *mounted_folder(const char *top) {
-    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo"), *found = NULL;
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
+    char *found = NULL;
+    char *line;
 
-    for (char *line; (line = strsep(&rest, "\n")); ) {
+    while ((line = strsep(&rest, "\n"))) {
         char *field[5] = { NULL };
         for (size_t i = 0; i < LENGTH(field) && line; i++)
             field[i] = strsep(&line, " ");
         if (field[4] && strcmp(field[4], top) == 0)
             found = field[3];           /* the last one hides those before */
     }
-    return found && strcmp(found, "/") != 0 ? text("%s", found) : "";
+    if (!found || strcmp(found, "/") == 0)
+        return "";
+    return text("%s", found);
+}
+
+/* Open the folder PATH of the cgroup file system, from where we see that, as
+ * the cgroup that the visitor is born in.  PID is to be a member of it. */
+static void open_box_cgroup(const char *path, const char *pid) {
+    step(7, "find cgroup v2", NULL);
+    const char *top = find_cgroup2();
+    require(top != NULL, ENODEV);
+    const char *above = mounted_folder(top);
+    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
+    path += strlen(above);
+
+    step(7, text("open(%s%s)", top, path), NULL);
+    box.cgroup = must(open(text("%s%s", top, path), FOLDER));
+    const char *members = read_file(box.cgroup, "cgroup.procs") - 1;
+    require(strstr(members, text("\n%s\n", pid)) != NULL, ESRCH);
 }
 
 /*
@@ -4053,47 +5067,57 @@ static const char *mounted_folder(const char *top) {
  * visitor would have no limits, and would see the caller's cgroups.
  */
 static void find_box_cgroup(const char *pid) {
-    const char *file = text("/proc/%s/cgroup", pid), *path = "";
+    const char *file = text("/proc/%s/cgroup", pid);
+    const char *path = "";
 
     step(7, text("read(%s)", file), NULL);
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/"); /* v2's */
-    if (line)
-        path = text("%.*s", (int)strcspn(line + 4, "\n"), line + 4);
-    if (!ends_with(path, text("/whalebox/%s", box.name))) {
-        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
-        return;
+    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/");       /* v2 */
+    if (line) {
+        line += strlen("\n0::");
+        path = text("%.*s", (int)strcspn(line, "\n"), line);
     }
 
-    const char *top = find_cgroup2();
-    require(top != NULL, ENODEV);       /* it is not in sight from here */
-    const char *above = mounted_folder(top);
-    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
-    path += strlen(above);
-    step(7, text("open(%s%s)", top, path), NULL);
-    box.cgroup = must(open(text("%s%s", top, path), FOLDER));
-    const char *members = read_file(box.cgroup, "cgroup.procs") - 1;
-    require(strstr(members, text("\n%s\n", pid)) != NULL, ESRCH); /* it ended */
+    if (ends_with(path, text("/whalebox/%s", box.name)))
+        open_box_cgroup(path, pid);
+    else
+        box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
 }
 #endif
+
+/* A new file in memory, which is a program to be run: a descriptor.  Linux 6.3
+ * has a flag for that, and may insist on it; an older one refuses it. */
+static int make_program(void) {
+    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    const unsigned int is_executable = 0x10U;   /* MFD_EXEC */
+
+    step(14, "memfd_create(whalebox)", NULL);
+    int fd = memfd_create("whalebox", flags | is_executable);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("whalebox", flags);
+    return must(fd);
+}
 
 /* Go on as a copy of ourselves, in memory, that nobody can write.  The box may
  * have made /proc/self/exe of the command, by a link or after #!, and is shown
  * that program when it runs: held open, it could be written when it has ended
  * (CVE-2019-5736).  memfd_create(2), F_ADD_SEALS in fcntl(2). */
 static void hide_program(void) {
-    const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (fcntl(self, F_GET_SEALS) > F_SEAL_SEAL) /* which tmpfs's files have */
-        return;                         /* it is the copy */
-    step(14, "memfd_create(whalebox), execveat()", NULL);
-    int copy = memfd_create("whalebox", flags | 0x10U); /* MFD_EXEC, which */
-    if (copy < 0 && errno == EINVAL)    /* Linux 6.3 has, and may insist on */
-        copy = memfd_create("whalebox", flags);
-    while (must(sendfile(must(copy), self, NULL, 1 << 20)) > 0)
+    int self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    /* The copy has its seals.  Another file of a tmpfs has F_SEAL_SEAL at most,
+     * and other files none. */
+    if (fcntl(self_fd, F_GET_SEALS) > F_SEAL_SEAL)
+        return;
+
+    int copy_fd = make_program();
+    step(14, "sendfile(/proc/self/exe)", NULL);
+    while (must(sendfile(copy_fd, self_fd, NULL, 1 << 20)) > 0)
         ;                               /* to its end */
-    must(fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK |
-               F_SEAL_SEAL));
-    must(syscall(SYS_execveat, copy, "", own_argv, environ, AT_EMPTY_PATH));
+
+    step(14, "fcntl(F_ADD_SEALS), execveat()", NULL);
+    must(fcntl(copy_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW |
+               F_SEAL_SHRINK | F_SEAL_SEAL));
+    must(syscall(SYS_execveat, copy_fd, "", own_argv, environ, AT_EMPTY_PATH));
 }
 #endif /* WITH_EXEC */
 
@@ -4103,7 +5127,9 @@ static void hide_program(void) {
  * away.  Names first; then mounts, made on the new root while the old one can
  * be reached; then the old root goes, and the child becomes the command.
  */
-static void move_in(void) {     /* who visits a box comes in here, too */
+
+/* The last steps of a process that becomes a command in the box. */
+static void move_in(void) {
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
 #endif
@@ -4123,7 +5149,7 @@ static void child(void) {
     enter_cgroup_namespace();   /* its cgroup is the top of the tree */
 #endif
 #if WITH_UTS
-    set_hostname();                     /* in its UTS namespace */
+    set_hostname();             /* in its UTS namespace */
 #endif
 #if WITH_NET
     bring_up_loopback();
@@ -4156,6 +5182,7 @@ static void child(void) {
 }
 
 /* === The parent's side of a run ========================================= */
+
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { .options = process_options, .hints = process_hints },
 #if WITH_UTS
@@ -4227,52 +5254,73 @@ static unsigned long own_namespaces(void) {
     return flags;
 }
 
-/* Take away what was made, the last thing first, on every way out. */
+/* Take away what was made, the last thing first, on every way out: the box
+ * before all else, since nothing is removed that somebody may still use.  What
+ * fails on the way is told, and does not make us begin again. */
 static void undo(void) {
     if (undone)
         return;
-    undone = 1;                         /* from now on we only complain */
+    undone = 1;
+
     send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
-    if (box.pid > 0)                    /* it has been cloned */
+    if (box.pid > 0)
         waitpid(box.pid, NULL, 0);
+
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
             chapters[n].after();        /* takes only what is there */
 }
 
-/* Run the command ARGV in a box.  Returns the exit status for main(). */
-static int run_box(char **argv) {
+/* Decide what the box is: its id, twelve random hex digits, its name, and what
+ * it does not share with us. */
+static void describe_box(char **argv) {
     unsigned long long bits;
 
-    hold_signals();
     step(0, "getrandom(64 bits)", NULL);
     must(getentropy(&bits, sizeof(bits)));
-    box.id = box.id ? box.id : text("%012llx", bits >> 16);
-    box.name = opt.name ? opt.name : box.id;
-    box.argv = argv;                    /* what the child will become */
+    if (!box.id)
+        box.id = text("%012llx", bits >> 16);
+
+    box.name = box.id;
+    if (opt.name)
+        box.name = opt.name;
+    box.argv = argv;
     box.flags = own_namespaces();
+}
+
+/* Run the command ARGV in a box.  Returns the exit status for main(). */
+static int run_box(char **argv) {
+    hold_signals();
+    describe_box(argv);
 #if WITH_DETACH
-    fork_supervisor();                  /* with -d another process returns */
+    prepare_record();
+    if (opt.detach)
+        fork_supervisor();              /* another process comes back */
 #endif
 
+    /* Every chapter prepares what the box needs.  Each may refuse, and undo()
+     * follows. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
-            chapters[n].before();       /* may refuse: undo() follows */
+            chapters[n].before();
 #if WITH_USER
     answer_as_box(0);
 #endif
-    clone_child(child);                 /* the child waits at the gate */
+    clone_child(child);
 #if WITH_USER
     answer_as_box(1);
 #endif
+
+    /* The child waits at the gate: what needs it, and has to be there before it
+     * goes on, is done now. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].born)           /* it has work to do then */
+        if (chapters[n].born)
             chapters[n].born();
     open_gate();
 
-    wait_for_box();                     /* sets box.status */
-    undo();                             /* take away what was made */
-    return exit_status(box.status);     /* the command's */
+    wait_for_box();
+    undo();
+    return exit_status(box.status);
 }
 
 #if WITH_DETACH
@@ -4280,62 +5328,87 @@ static int run_box(char **argv) {
  *
  * What one does with boxes that are there.  Each command looks for the box's
  * supervisor, reads the record, and knows from both how the box is; those that
- * change it take turns.  Their lines of --help are in chapters 13 and 14.
+ * change it take turns.  Their lines of --help stand in their chapters.
  */
 static const struct option *need_option(const char *word);
 
-/* The supervisor of the box in DIR, who has a lock on it: a pidfd, or -1.  It
- * may end while we look and another get its number, so look twice. */
-static int open_supervisor(int dir) {
-    struct flock lock = { .l_type = F_WRLCK }, again = lock;
+/* The supervisor of the box in DIR_FD, who has a lock on it: a pidfd, or -1.
+ * It may end while we look and another get its number, so look twice. */
+static int open_supervisor(int dir_fd) {
+    struct flock lock = { .l_type = F_WRLCK };
+    struct flock again = { .l_type = F_WRLCK };
+
     step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
-    must(fcntl(dir, F_GETLK, &lock));   /* who would be in our way? */
-    if (lock.l_type == F_UNLCK)         /* nobody */
+    must(fcntl(dir_fd, F_GETLK, &lock));        /* who would be in our way? */
+    if (lock.l_type == F_UNLCK)         /* nobody has one */
         return -1;
-    int fd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
-    require(fd >= 0 || errno == ESRCH, errno);
-    must(fcntl(dir, F_GETLK, &again));
-    if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid)
-        return must(fd);           /* the same, twice */
-    close(fd);
+
+    int pidfd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
+    require(pidfd >= 0 || errno == ESRCH, errno);
+
+    must(fcntl(dir_fd, F_GETLK, &again));
+    if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid) {
+        require(pidfd >= 0, ESRCH);
+        return pidfd;
+    }
+    close(pidfd);
     return -1;                          /* it has just ended */
 }
 
 /* PID 1 of the box whose record was read: a pidfd, or -1 if it is gone.  It is
- * held first and looked at then. */
+ * held first and looked at then, so that its number cannot become another's in
+ * between. */
 static int open_box_process(void) {
     int pid = atoi(value_of("pid"));
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (pidfd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
         start_time(pid) == (unsigned long long)atoll(value_of("pid_start")))
-        return fd;
-    close(fd);
+        return pidfd;
+    close(pidfd);
     return -1;
 }
 
-/* Look for the SUPERVISOR of the box NAME in DIR, read its record, and say how
- * it is.  This only looks: a box that outlives its dead supervisor, as a change
- * of user lets it, is ended by whoever acts on it.  What has a record but no
- * mark is not ours to act on. */
-static const char *find_status(int dir, const char *name) {
+/* How that is which has no good record: no box yet, or no more, "".  But where
+ * there is a record, or a box that was to stay (IS_KEPT), it is "corrupt". */
+static const char *status_without_record(int dir_fd, int is_kept) {
     struct mark mark;
-    struct stat st;                     /* its mode: see keep_box() */
+
+    if (faccessat(dir_fd, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return "corrupt";
+    if (is_kept && read_mark(dir_fd, &mark) == 0)
+        return "corrupt";
+    return "";
+}
+
+/* Look for the supervisor of the box NAME, whose folder is DIR_FD, read its
+ * record, and say how it is: "running", "exited", "dead", which is to run and
+ * has no supervisor, "corrupt", or "" for no box.  This only looks: a box that
+ * outlives its dead supervisor, as a change of user lets it, is ended by who
+ * acts on it.  What has a record but no mark is not ours to act on. */
+static const char *find_status(int dir_fd, const char *name) {
+    struct mark mark;
+    struct stat st;
 
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    close(supervisor_pidfd);                  /* of the box before */
-    /* first: its last act is the record */
-    supervisor_pidfd = open_supervisor(dir);
-    int is_bad = read_record(dir, name) < 0 || read_mark(dir, &mark) < 0;
-    if (is_bad) {                       /* it is no box yet, or no more */
+    must(fstat(dir_fd, &st));
+    int is_kept = (st.st_mode & S_ISVTX) != 0;  /* see keep_box() */
+
+    /* The supervisor first, since the last that it does is to write the record:
+     * if it is gone, what we read then is the last word. */
+    close(supervisor_pidfd);            /* of the box before */
+    supervisor_pidfd = open_supervisor(dir_fd);
+    if (read_record(dir_fd, name) < 0 || read_mark(dir_fd, &mark) < 0) {
         record[0] = '\0';               /* nobody is to be signalled by it */
-        return faccessat(dir, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-               ((st.st_mode & S_ISVTX) && read_mark(dir, &mark) == 0)
-               ? "corrupt" : "";
+        return status_without_record(dir_fd, is_kept);
     }
-    if (strcmp(value_of("status"), "running") != 0 || supervisor_pidfd >= 0)
-        return value_of("status");
-    return st.st_mode & S_ISVTX ? "dead" : "";  /* a later run sweeps it */
+
+    const char *status = value_of("status");
+    if (strcmp(status, "running") != 0 || supervisor_pidfd >= 0)
+        return status;
+    if (is_kept)
+        return "dead";
+    return "";                          /* a later run sweeps it */
 }
 
 /* The command was called in a wrong way: say WHY, and how it is called. */
@@ -4347,15 +5420,18 @@ static _Noreturn void refuse_usage(const char *why) {
 /* Refuse the options of a run that were given, but for those whose letter is
  * ALLOWED, and --explain. */
 static void refuse_options(const char *allowed) {
-    for (struct given *g = given; g->option; g++)
-        if ((!g->option->letter || !strchr(allowed, g->option->letter)) &&
-            strcmp(g->option->name, "explain") != 0)
+    for (struct given *g = given; g->option; g++) {
+        char letter = g->option->letter;
+        int is_allowed = letter && strchr(allowed, letter);
+
+        if (!is_allowed && strcmp(g->option->name, "explain") != 0)
             refuse_usage(text("not with --%s", g->option->name));
+    }
 }
 
 /* The next one of a command's LETTERS, as getopt(3) has them, or -1. */
 static int next_letter(int argc, char **argv, const char *letters) {
-    opterr = 0;                         /* we say it ourselves */
+    opterr = 0;                         /* getopt() is not to say it, we do */
     int letter = getopt(argc, argv, letters);
 
     if (letter == '?')
@@ -4365,23 +5441,30 @@ static int next_letter(int argc, char **argv, const char *letters) {
     return letter;
 }
 
+/* In a helper: call ACT for NAME, and print the name if it does not refuse. */
+static _Noreturn void act_on(const char *name, void (*act)(const char *name)) {
+    step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
+
+    act(name);
+    print("%s\n", visible(name));
+    exit(0);
+}
+
 /* Call ACT for each of NAMES, one after the other, in a process each, so that
  * no failure keeps it from the next.  Returns the status for main(). */
 static int for_each_name(char **names, void (*act)(const char *name)) {
-    int status, result = 0;
+    int result = 0;
+    int status;
 
     if (!*names)
         refuse_usage("no name");
     for (; *names; names++) {
         step(13, "fork()", NULL);
         pid_t helper = must(fork());
-        if (helper == 0) {
-            step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
-            must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
-            act(*names);                /* or it refuses */
-            print("%s\n", visible(*names));     /* as was asked for */
-            exit(0);
-        }
+        if (helper == 0)
+            act_on(*names, act);
+
         step(13, text("waitpid(%d)", helper), "wait");
         must(waitpid(helper, &status, 0));
         if (status != 0)
@@ -4390,60 +5473,80 @@ static int for_each_name(char **names, void (*act)(const char *name)) {
     return result;
 }
 
+/* There is no box of this name. */
 static _Noreturn void refuse_name(const char *name) {
-    refuse(*name == '-' ? "options come before names" : "see whalebox ps -a",
-           "there is no box named %s", name);
+    const char *fix = "see whalebox ps -a";
+
+    if (*name == '-')
+        fix = "options come before names";
+    refuse(fix, "there is no box named %s", name);
 }
 
-/* The folder of the box NAME.  With LOCK_EX commands on it take turns, and the
- * one before us may have removed it. */
+/* The folder of the box NAME: a descriptor.  OPERATION is 0, or LOCK_EX: then
+ * commands on the box take turns, and the one before us may have removed it. */
 static int open_box(const char *name, int operation) {
     struct stat st;
-    open_containers();                  /* sets containers */
+
+    open_containers();                  /* sets containers_fd */
     if (*name == '\0' || *name == '.' || strchr(name, '/'))
         refuse_name(name);              /* no box can be called so */
+
     step(13, text("open(%s)", name), NULL);
-    int dir = openat(containers_fd, name, FOLDER | O_NOFOLLOW);
-    if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
-                    errno == ENAMETOOLONG))
+    int dir_fd = openat(containers_fd, name, FOLDER | O_NOFOLLOW);
+    if (dir_fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+                       errno == ENAMETOOLONG))
         refuse_name(name);
-    must(dir);
-    step(13, text("flock(%s)", name), NULL);
-    if (operation)
-        must(flock(turn_fd = dir, operation));
+    must(dir_fd);
+
+    if (operation) {
+        step(13, text("flock(%s)", name), NULL);
+        turn_fd = dir_fd;
+        must(flock(turn_fd, operation));
+    }
+
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    if (st.st_nlink == 0)
+    must(fstat(dir_fd, &st));
+    if (st.st_nlink == 0)               /* it has been removed */
         refuse_name(name);
-    return dir;
+    return dir_fd;
 }
 
-/* How the box NAME is; one whose record is corrupt is refused. */
-static const char *need_status(int dir, const char *name) {
-    const char *status = find_status(dir, name);
-    if (!*status)                       /* it is being made, or removed */
+/* How the box NAME is; one whose record is corrupt is refused, as nothing of
+ * that is believed, and so is one that is being made, or removed. */
+static const char *need_status(int dir_fd, const char *name) {
+    const char *status = find_status(dir_fd, name);
+
+    if (*status == '\0')
         refuse_name(name);
-    if (strcmp(status, "corrupt") == 0) /* nothing of it is believed */
+    if (strcmp(status, "corrupt") == 0)
         refuse(text("remove it: whalebox rm -f %s", name),
                "the record of %s is corrupt", name);
     return status;
 }
 
 /* Ask the box to end, through its supervisor, which passes the signal on, or,
- * if that is dead, itself; then kill it; and if its supervisor still does not
- * end, that. */
+ * if that is dead, itself; after SECONDS kill it; and if its supervisor still
+ * does not end, that. */
 static void end_box(int seconds) {
-    int process_fd = *record ? open_box_process() : -1;
-    int asked_fd = supervisor_pidfd >= 0 ? supervisor_pidfd : process_fd;
+    int process_fd = -1;
+    if (*record)
+        process_fd = open_box_process();
+    int asked_fd = process_fd;
+    if (supervisor_pidfd >= 0)
+        asked_fd = supervisor_pidfd;
 
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
-    if (ends(asked_fd, seconds))        /* or it had, before we asked */
+    if (ends(asked_fd, seconds))
         return;
+
     step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
     send_signal(process_fd, SIGKILL);
-    if (!ends(asked_fd, process_fd < 0 ? 0 : 10))
+    int patience = 10;                  /* s */
+    if (process_fd < 0)
+        patience = 0;                   /* nothing was killed */
+    if (!ends(asked_fd, patience))
         send_signal(asked_fd, SIGKILL); /* the kernel kills its box */
     require(ends(asked_fd, 10), ETIMEDOUT);
 }
@@ -4454,8 +5557,8 @@ static unsigned long long stop_seconds = 10;    /* before it is killed */
  * hold its processes, not their numbers, and so need not keep others from
  * acting on the box while we wait. */
 static void stop_box(const char *name) {
-    int dir = open_box(name, LOCK_EX);
-    const char *status = need_status(dir, name);        /* or it is refused */
+    int dir_fd = open_box(name, LOCK_EX);
+    const char *status = need_status(dir_fd, name);
 
     if (supervisor_pidfd >= 0 || strcmp(status, "dead") == 0) {
         flock(turn_fd, LOCK_UN);
@@ -4470,46 +5573,65 @@ static int stop_main(int argc, char **argv) {
     return for_each_name(argv + optind, stop_box);
 }
 
-/* whalebox rm.  The moment from which the box is no more is when its folder
- * loses the sticky bit: if we are killed then, a later run's sweep goes on. */
 static int is_forced;                   /* rm -f */
 
-static void remove_one(const char *name) {
+/* Refuse to remove a box that runs, unless by force, and what is no box.  One
+ * without a supervisor may be about to end, and has two seconds. */
+static void refuse_to_remove(int dir_fd, const char *name, int has_exited) {
     struct mark mark;
-    struct stat st;
-    int dir = open_box(name, LOCK_EX), resident_pidfd;
-    const char *status = find_status(dir, name);
-    int has_exited = strcmp(status, "exited") == 0;
+    int resident_pidfd;
 
     if (supervisor_pidfd >= 0 && !has_exited && !is_forced)
         refuse(text("whalebox stop %s, or rm -f", name), "%s is running", name);
-    if (supervisor_pidfd < 0 && !is_forced && /* it may be about to end */
-        find_resident(dir, &resident_pidfd) == SOMEBODY &&
+    if (supervisor_pidfd < 0 && !is_forced &&
+        find_resident(dir_fd, &resident_pidfd) == SOMEBODY &&
         !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
-    if (read_mark(dir, &mark) < 0)
+    if (read_mark(dir_fd, &mark) < 0)
         refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
                "%s was not made by whalebox: its mark, the file box, is not "
                "there", name);
+}
+
+/* Remove the folder DIR_FD of the box NAME, in which nobody may live.  The
+ * moment from which the box is no more is when it loses the sticky bit: if we
+ * are killed then, a later run's sweep goes on. */
+static void remove_folder_of(int dir_fd, const char *name) {
+    step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
+    require(end_resident(dir_fd), EBUSY);
+
+    step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
+    must(fchmod(dir_fd, 0755));
+    unlinkat(dir_fd, "config", 0);      /* a folder of that name goes below */
+    if (remove_box(dir_fd, name, 60) < 0)
+        exit(failure);
+}
+
+/* whalebox rm: end the box, and remove it. */
+static void remove_one(const char *name) {
+    struct stat st;
+    int dir_fd = open_box(name, LOCK_EX);
+    const char *status = find_status(dir_fd, name);
+    int has_exited = strcmp(status, "exited") == 0;
+
+    refuse_to_remove(dir_fd, name, has_exited);
+
+    /* A supervisor that has recorded the end is about to end by itself. */
     if (supervisor_pidfd >= 0 && !(has_exited && ends(supervisor_pidfd, 10)))
-        end_box(0);                     /* which is not about to by itself */
+        end_box(0);
 
     step(13, text("fstat(%s)", name), NULL);
-    must(fstat(dir, &st));
-    if (st.st_nlink > 0) {              /* else its supervisor has removed it */
-        step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
-        require(end_resident(dir), EBUSY);
-        step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
-        must(fchmod(dir, 0755));
-        unlinkat(dir, "config", 0);     /* it may be a folder: that goes, too */
-        if (remove_box(dir, name, 60) < 0)
-            exit(failure);
-    }
+    must(fstat(dir_fd, &st));
+    if (st.st_nlink > 0)                /* else its supervisor has removed it */
+        remove_folder_of(dir_fd, name);
+
+    /* A supervisor that was killed has left a cgroup, too.  Other boxes that
+     * were left so are removed on this occasion. */
 #if WITH_CGROUP
-    drop_dead_cgroup(name);             /* which a killed supervisor left */
+    drop_dead_cgroup(name);
 #endif
-    for_each(containers_fd, 0, sweep_box); /* who is at it looks at all */
+    for_each(containers_fd, 0, sweep_box);
 }
 
 static int rm_main(int argc, char **argv) {
@@ -4522,10 +5644,13 @@ static int rm_main(int argc, char **argv) {
  * which their paths begin and the command.  One that this build has not is
  * refused. */
 static void set_recorded(void) {
-    for (char *line = value_of("directory"); line;) {
+    char *line = value_of("directory");
+
+    while (line) {
         line += strlen(line) + 1;       /* the next one */
-        if (!*line || strncmp(line, "command=", 8) == 0)
+        if (*line == '\0' || strncmp(line, "command=", 8) == 0)
             return;
+
         const struct option *o = need_option(text("--%s", line));
         char *value = NULL;
         if (o->value) {                 /* a copy: the record stays as it is */
@@ -4537,95 +5662,139 @@ static void set_recorded(void) {
     }
 }
 
-/* whalebox start: run a box again.  The launcher prints its name. */
-static void start_box(const char *name) {
-    int dir = open_box(name, LOCK_EX), count = 0;
+/* The WORDS of a command, as the record has them, as an argv that NULL ends.
+ * Each takes a letter and a blank at least. */
+static char **split_command(char *words) {
+    size_t count = 0;
 
-    if (strcmp(need_status(dir, name), "running") == 0)
-        return;                         /* as was asked for */
-    if (!ends(supervisor_pidfd, 10))          /* as it is about to */
-        refuse("try again", "%s has not ended yet", name);
-    if (!end_resident(dir))             /* who has outlived a supervisor */
-        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
+    step(13, "calloc(argv)", NULL);
+    char **argv = calloc(strlen(words) / 2 + 2, sizeof(*argv));
+    require(argv != NULL, ENOMEM);
 
+    for (char *word = words; word; count++) {
+        argv[count] = word;
+        word = take_word(word);
+    }
+    return argv;
+}
+
+/* Run the box NAME, whose record was read, as that says, in the background.
+ * Does not return; the launcher prints the name. */
+static _Noreturn void run_again(const char *name) {
     set_recorded();
     opt.name = name;
     opt.detach = 1;                     /* whatever it was */
     box.has_folder = 1;
     box.id = value_of("id");
     created = atoll(value_of("created"));
-    char *image = value_of("image"), *from = value_of("directory");
-    char *word = value_of("command");   /* words of a letter and a blank each */
-    take_word(image);                   /* from now on no value can be found */
+
+    /* Find all values first: take_word() shortens them, and then the lines of
+     * the record cannot be told apart any more. */
+    char *image = value_of("image");
+    char *from = value_of("directory");
+    char *words = value_of("command");
+    take_word(image);
     take_word(from);
     opt.rootfs = image;
+
     step(13, text("chdir(%s)", from), NULL);
     must(chdir(from));                  /* relative paths begin there */
+    char **argv = split_command(words);
+    exit(run_box(argv));
+}
 
-    char **argv = calloc(strlen(word) / 2 + 2, sizeof(*argv));
-    require(argv != NULL, ENOMEM);
-    for (; word; word = take_word(word))
-        argv[count++] = word;
-    exit(run_box(argv));                /* NULL ends them */
+/* whalebox start: run a box again, unless it is running. */
+static void start_box(const char *name) {
+    int dir_fd = open_box(name, LOCK_EX);
+
+    if (strcmp(need_status(dir_fd, name), "running") == 0)
+        return;
+
+    /* Its supervisor, if there is one, is about to end.  If there is none, a
+     * resident of the box may have outlived it. */
+    if (!ends(supervisor_pidfd, 10))
+        refuse("try again", "%s has not ended yet", name);
+    if (!end_resident(dir_fd))
+        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
+    run_again(name);
 }
 
 static int start_main(int argc, char **argv) {
-    next_letter(argc, argv, "+:");      /* there is none */
+    next_letter(argc, argv, "+:");      /* it has none, and refuses any */
     return for_each_name(argv + optind, start_box);
 }
 
 /* How long ago that was, in a unit of which there are two or more. */
 static const char *age(long long since) {
     long long seconds = time(NULL) - since;
-    return seconds < 120 ? text("%llds", seconds)
-         : seconds < 7200 ? text("%lldm", seconds / 60)
-         : seconds < 172800 ? text("%lldh", seconds / 3600)
-         : text("%lldd", seconds / 86400);
+
+    if (seconds < 120)
+        return text("%llds", seconds);
+    if (seconds < 7200)
+        return text("%lldm", seconds / 60);
+    if (seconds < 172800)
+        return text("%lldh", seconds / 3600);
+    return text("%lldd", seconds / 86400);
 }
 
-static int all_boxes, names_alone;       /* ps -a, ps -q */
+static int is_all, is_quiet;            /* ps -a, ps -q */
 
-/* Print the line of the box NAME. */
-static int list_box(int parent, const char *name) {
-    int dir = openat(parent, name, FOLDER | O_NOFOLLOW);
-
-    /* It has gone meanwhile, or was no folder: both are no box. */
-    if (dir < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-        step(13, text("open(%s/%s)", home, name), NULL);
-        die();
+/* Print the line of the box NAME, which is as STATUS says.  All but "corrupt"
+ * have a record. */
+static void print_box(const char *name, const char *status) {
+    if (is_quiet) {
+        print("%s\n", visible(name));
+        return;
+    }
+    if (strcmp(status, "corrupt") == 0) {
+        print("%-16s -        corrupt\n", visible(name));
+        return;
     }
 
-    const char *status = dir < 0 ? "" : find_status(dir, name);
-    close(dir);
-    if (*status == '\0' || (!all_boxes && strcmp(status, "running") != 0))
+    const char *pid = "-";
+    if (strcmp(status, "running") == 0)
+        pid = value_of("pid");
+    if (strcmp(status, "exited") == 0)
+        status = text("exited (%s)", value_of("exit_code"));
+    print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name), pid, status,
+          age(atoll(value_of("created"))),
+          visible(text("%.60s", value_of("command"))),
+          visible(value_of("image")));
+}
+
+/* Print the line of the box NAME, if there is such a box, and it was asked for.
+ * Returns 0: for_each() is to go on. */
+static int list_box(int parent_fd, const char *name) {
+    step(13, text("open(%s/%s)", home, name), NULL);
+    int dir_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
+
+    /* It may have gone meanwhile, or be no folder: both are no box. */
+    if (dir_fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
         return 0;
-    if (names_alone)
-        print("%s\n", visible(name));
-    else if (strcmp(status, "corrupt") == 0)
-        print("%-16s -        corrupt\n", visible(name));
-    else
-        print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name),
-              strcmp(status, "running") == 0 ? value_of("pid") : "-",
-              strcmp(status, "exited") == 0
-              ? text("exited (%s)", value_of("exit_code")) : status,
-              age(atoll(value_of("created"))),
-              visible(text("%.60s", value_of("command"))),
-              visible(value_of("image")));
+    must(dir_fd);
+
+    const char *status = find_status(dir_fd, name);
+    close(dir_fd);
+    if (strcmp(status, "running") == 0 || (*status && is_all))
+        print_box(name, status);
     return 0;
 }
 
 /* whalebox ps: in the order that the folder has them. */
 static int ps_main(int argc, char **argv) {
-    for (int letter; (letter = next_letter(argc, argv, "+:aq")) != -1;)
+    int letter;
+
+    while ((letter = next_letter(argc, argv, "+:aq")) != -1) {
         if (letter == 'a')
-            all_boxes = 1;
+            is_all = 1;
         else
-            names_alone = 1;
+            is_quiet = 1;
+    }
     if (argv[optind])
         refuse_usage("it takes no names");
 
     open_containers();
-    if (!names_alone)                  /* -q: nothing but names */
+    if (!is_quiet)
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers_fd, 0, list_box) < 0) {
@@ -4648,29 +5817,46 @@ static const char *need_name(char **argv, int most) {
     return argv[optind];
 }
 
-/* Print the record of the box NAME, or the values of KEY in it. */
+/* Print the VALUE of KEY, as it was before add_word() wrote it; but the words
+ * of a command stay as they are in the record, or nobody could tell them apart.
+ * A terminal is not shown what it would obey; a program gets all. */
+static void print_value(const char *key, char *value) {
+    if (strcmp(key, "command") != 0)
+        take_word(value);
+    if (isatty(1))
+        print("%s\n", visible(value));
+    else
+        print("%s\n", value);
+}
+
+/* whalebox inspect: print the record of the box NAME, or the values of KEY in
+ * it. */
 static int inspect_main(int argc, char **argv) {
-    next_letter(argc, argv, "+:");      /* there is none */
-    const char *name = need_name(argv, 2), *key = argv[optind + 1];
-    const char *status = need_status(open_box(name, 0), name);
-    size_t end = key ? strlen(key) : 0, printed = 0;
-    for (char *line = record, *next; *line; line = next) {
-        next = line + strlen(line) + 1; /* before LINE is changed */
+    next_letter(argc, argv, "+:");      /* it has none, and refuses any */
+    const char *name = need_name(argv, 2);
+    const char *key = argv[optind + 1];
+    int dir_fd = open_box(name, 0);
+    const char *status = need_status(dir_fd, name);
+    int has_printed = 0;
+    char *next;
+
+    for (char *line = record; *line; line = next) {
+        next = line + strlen(line) + 1; /* before the line is changed */
         if (strncmp(line, "status=", 7) == 0)
             line = text("status=%s", status);   /* as it is now */
-        if (key && (strncmp(line, key, end) != 0 || line[end] != '='))
-            continue;
-        if (key && strcmp(key, "command") != 0) /* whose words stay apart */
-            take_word(line + end + 1);
-        if (!key)
+
+        if (!key) {
             print("%s\n", visible(line));
-        else if (isatty(1))             /* a program gets it as it is */
-            print("%s\n", visible(line + end + 1));
-        else
-            print("%s\n", line + end + 1);
-        printed = 1;
+            has_printed = 1;
+            continue;
+        }
+        size_t length = strlen(key);
+        if (strncmp(line, key, length) == 0 && line[length] == '=') {
+            print_value(key, line + length + 1);
+            has_printed = 1;
+        }
     }
-    if (!printed)                       /* no line began so */
+    if (!has_printed)                   /* no line began so */
         refuse(text("see whalebox inspect %s", name), "it has no key %s", key);
     return 0;
 }
@@ -4678,58 +5864,85 @@ static int inspect_main(int argc, char **argv) {
 /* Print the rest of the file FD. */
 static void print_rest(int fd) {
     char buffer[4096];
-    step(13, "write(standard output)", NULL);
     ssize_t got;
+
+    step(13, "write(standard output)", NULL);
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         must(write_all(1, buffer, (size_t)got));
-    if (got < 0) {                      /* there may be more */
+    if (got < 0) {
         step(13, "read(log)", NULL);
         die();
     }
 }
 
-/* Look at the file NAME in DIR, unless it is not there just now. */
-static void look_at(int dir, const char *name, struct stat *st) {
-    if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
+/* Look at the file NAME in DIR_FD: ST stays as it is if it is not there just
+ * now. */
+static void look_at(int dir_fd, const char *name, struct stat *st) {
+    if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
         step(13, text("stat(%s)", name), NULL);
         die();
     }
+}
+
+/* The older of the two files of the log of the box NAME, or the only one: a
+ * descriptor.  While we look, the newer may become the older: look once more.
+ */
+static int open_oldest_log(int dir_fd, const char *name) {
+    static const char *const files[] = { "log.1", "log", "log.1" };
+    int fd = -1;
+
+    step(13, text("open(%s/log)", name), "tail");
+    for (size_t i = 0; i < LENGTH(files) && fd < 0; i++)
+        fd = openat(dir_fd, files[i], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    require(fd >= 0 || errno == ENOENT, errno);
+    if (fd < 0)
+        refuse(text("whalebox start %s runs it in the background", name),
+               "%s has no log: what it printed went to its caller", name);
+    return fd;
+}
+
+/* Have FD be the file NAME in DIR_FD instead.  If that is not there just now,
+ * FD stays what it is, and its reader finds nothing new in it. */
+static void go_on_with(int dir_fd, const char *name, int fd) {
+    step(13, text("open(%s), dup3()", name), NULL);
+    int next_fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    require(next_fd >= 0 || errno == ENOENT, errno);
+    if (next_fd < 0)
+        return;
+    must(dup3(next_fd, fd, O_CLOEXEC));
+    close(next_fd);
 }
 
 /* Print the log: the older file, the newer, and with -f what comes until the
  * box has ended.  It never waits for us: we read what is written.  Meanwhile
  * the newer may become the older, or even be dropped. */
 static void print_log(const char *name, int is_followed) {
-    struct stat ours, older, newer;     /* files; the one that we read */
-    int dir = open_box(name, 0), next, fd = -1;
-    step(13, text("open(%s/log)", name), "tail");
-    for (int tries = 0; fd < 0 && tries < 3; tries++)   /* one may become the */
-        fd = openat(dir, tries % 2 ? "log" : "log.1", O_RDONLY | O_NOFOLLOW |
-                    O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)      /* other meanwhile */
-        die();
-    if (fd < 0)                         /* there is neither */
-        refuse(text("whalebox start %s runs it in the background", name),
-               "%s has no log: what it printed went to its caller", name);
+    struct stat ours, older, newer;     /* the file that we read; log.1, log */
+    int dir_fd = open_box(name, 0);
+    int fd = open_oldest_log(dir_fd, name);
+
     for (;;) {
+        /* First: if there is no supervisor now, then what we find below is all
+         * that will come. */
         close(supervisor_pidfd);
-        /* first: if there is none, */
-        supervisor_pidfd = open_supervisor(dir);
+        supervisor_pidfd = open_supervisor(dir_fd);
+
+        /* One that is not there just now is taken for ours. */
+        step(13, "fstat(log)", NULL);
         must(fstat(fd, &ours));
-        older = newer = ours;           /* if they are not there just now */
-        look_at(dir, "log.1", &older);
-        look_at(dir, "log", &newer);
-        print_rest(fd);                 /* this is all that will come */
+        older = ours;
+        newer = ours;
+        look_at(dir_fd, "log.1", &older);
+        look_at(dir_fd, "log", &newer);
+        print_rest(fd);
+
         if (ours.st_ino != newer.st_ino) {
-            next = openat(dir, ours.st_ino == older.st_ino ? "log" : "log.1",
-                          O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-            require(next >= 0 || errno == ENOENT, errno);   /* or next time */
-            if (next >= 0)
-                must(dup3(next, fd, O_CLOEXEC));        /* FD is it now */
-            close(next);
+            /* Ours is the older one, or was dropped: then that comes next. */
+            go_on_with(dir_fd, ours.st_ino == older.st_ino ? "log" : "log.1",
+                       fd);
         } else if (is_followed && supervisor_pidfd >= 0) {
-            /* ms */
-            poll(&(struct pollfd){ supervisor_pidfd, POLLIN, 0 }, 1, 100);
+            struct pollfd end = { .fd = supervisor_pidfd, .events = POLLIN };
+            poll(&end, 1, 100);         /* ms */
         } else {
             return;
         }
@@ -4741,19 +5954,20 @@ static int logs_main(int argc, char **argv) {
 
     while (next_letter(argc, argv, "+:f") != -1)
         is_followed = 1;
-    print_log(need_name(argv, 1), is_followed);
+    const char *name = need_name(argv, 1);
+    print_log(name, is_followed);
     return 0;
 }
 #endif /* WITH_DETACH */
+
 #if WITH_EXEC
 static char **parse_options(char **argv);
 
-/* The box NAME, whose folder is DIR, may still be in the making: whoever makes
- * it has a lock on its layer until then.  See begin_making(). */
-static void wait_until_made(int dir, const char *name) {
-    int upper_fd = openat(dir, "upper", FOLDER | O_NOFOLLOW);
-
-    step(14, text("flock(%s/upper)", name), NULL);
+/* The box NAME, whose folder is DIR_FD, may still be in the making: whoever
+ * makes it has a lock on its layer until then.  See begin_making(). */
+static void wait_until_made(int dir_fd, const char *name) {
+    step(14, text("open(%s/upper), flock()", name), NULL);
+    int upper_fd = openat(dir_fd, "upper", FOLDER | O_NOFOLLOW);
     if (upper_fd < 0 && errno == ENOENT)
         return;                         /* there is no such box */
     must(upper_fd);
@@ -4761,9 +5975,9 @@ static void wait_until_made(int dir, const char *name) {
     close(upper_fd);
 }
 
-/* Whom the visitor enters: PID 1 of the box NAME, whose number is PID, or, for
- * a user whose box has an init, that one's child, since who may not look into
- * our program may not enter it either. */
+/* Whom the visitor enters: PID 1 of the box, whose number is PID, or, for a
+ * user whose box has an init, that one's child, since who may not look into our
+ * program may not enter it either.  Returns a pidfd, or -1 if it is gone. */
 static int open_host(const char *pid) {
     if (!opt.init || host_root)
         return open_box_process();
@@ -4772,52 +5986,78 @@ static int open_host(const char *pid) {
     int child_pid = atoi(read_file(AT_FDCWD, file));
     step(14, text("pidfd_open(%d)", child_pid), NULL);
     int pidfd = must(syscall(SYS_pidfd_open, child_pid, 0));
-    /* If it has ended meanwhile, that was another's. */
+
+    /* If it has ended meanwhile, that was another's number. */
     require(atoi(read_file(AT_FDCWD, file)) == child_pid, ESRCH);
     return pidfd;
 }
 
-/* Run a command in the box NAME.  Its record says what it is like, and our own
- * options come after that.  Its limits hold already. */
-static int exec_main(int argc, char **argv) {
-    (void)argc;
-    hide_program();                     /* first: it starts anew */
-    argv = parse_options(argv + 1);
-    hold_signals();                     /* the visitor's are passed on */
-    refuse_options("ewut");             /* these have a meaning for it */
-    const char *name = *argv;
-    if (!name)
-        refuse_usage("no name");
-    box.argv = argv + 1;
-    if (!*box.argv)                     /* nor a default */
-        refuse_usage("there is no command to run");
+static _Noreturn void refuse_stopped(const char *name) {
+    refuse(text("whalebox start %s", name), "%s is not running", name);
+}
 
-    int dir = open_box(name, 0);
-    wait_until_made(dir, name);
-    if (strcmp(need_status(dir, name), "running") != 0)
-        refuse(text("whalebox start %s", name), "%s is not running", name);
+/* Have OPT be what the box NAME was asked for, as its record says, and then
+ * what the visitor was: its options were given before, and are set again.  In
+ * between goes what was for the box alone, such as volumes: it has them. */
+static void set_visitor_options(const char *name) {
     struct given ours[LENGTH(given)];
-    memcpy(ours, given, sizeof(given)); /* which are set once more, below */
     int explain = opt.explain;
+
+    memcpy(ours, given, sizeof(given));
     opt = (struct options){ .explain = explain };
     set_recorded();
-    host_pidfd = open_host(value_of("pid"));
-    if (host_pidfd < 0)                     /* it has just ended */
-        refuse(text("whalebox start %s", name), "%s is not running", name);
 
-    opt.volume_count = 0;               /* they have been mounted */
-    opt.read_only = opt.init = opt.detach = opt.terminal = 0;   /* nor these */
+    host_pidfd = open_host(value_of("pid"));
+    if (host_pidfd < 0)                 /* it has just ended */
+        refuse_stopped(name);
+    opt.volume_count = 0;
+    opt.read_only = 0;
+    opt.init = 0;
+    opt.detach = 0;
+    opt.terminal = 0;
+
     for (struct given *g = ours; g->option; g++)
-        g->option->set(g->option, g->value);    /* ours, and perhaps -t */
+        g->option->set(g->option, g->value);
+}
+
+/* Run the command ARGV in the box NAME.  Its record says what it is like, and
+ * our own options come after that.  Its limits hold already.  Returns the
+ * status for main(). */
+static int visit_box(const char *name, char **argv) {
+    int dir_fd = open_box(name, 0);
+
+    wait_until_made(dir_fd, name);
+    if (strcmp(need_status(dir_fd, name), "running") != 0)
+        refuse_stopped(name);
+    set_visitor_options(name);
+
     box.name = name;
+    box.argv = argv;
     box.flags = own_namespaces();
 #if WITH_CGROUP
-    find_box_cgroup(value_of("pid"));
+    find_box_cgroup(value_of("pid"));   /* it may take a flag away */
 #endif
     start_relay();                      /* -t */
-    entered = box.flags;                /* as its own options left them */
+
+    entered = box.flags;
     box.flags = 0;                      /* the usher gets no new ones */
     return send_visitor();
+}
+
+/* whalebox exec: run a command in a box that is running.  Our program is hidden
+ * first, since that starts it anew. */
+static int exec_main(int argc, char **argv) {
+    (void)argc;
+    hide_program();
+
+    char **words = parse_options(argv + 1);
+    hold_signals();                     /* the visitor's are passed on */
+    refuse_options("ewut");             /* these have a meaning for it */
+    if (!words[0])
+        refuse_usage("no name");
+    if (!words[1])
+        refuse_usage("there is no command to run");
+    return visit_box(words[0], words + 1);
 }
 #endif /* WITH_EXEC */
 
@@ -4830,7 +6070,6 @@ static int exec_main(int argc, char **argv) {
  * error asks for both, and so does the command `doctor`, which makes a box to
  * see what fails: the knowledge is the same, and there is one copy of it.
  */
-
 #define SYSCTL "/proc/sys/kernel/"
 #define APPARMOR "AppArmor forbids it to user namespaces: sudo, or sysctl -w " \
     "kernel.apparmor_restrict_unprivileged_userns=0", \
@@ -4841,7 +6080,7 @@ static int exec_main(int argc, char **argv) {
 /* What can be wrong with a host, whichever step it is that meets it first. */
 static const struct hint causes[] = {
     { "clone3", EPERM, "sudo, or sysctl -w kernel.unprivileged_userns_clone=1",
-      SYSCTL "unprivileged_userns_clone", "\n0\n" },            /* Debian 10 */
+      SYSCTL "unprivileged_userns_clone", "\n0\n" },    /* Debian 10 */
     { "", EACCES, APPARMOR },           /* Ubuntu, from 24.04 on */
     { "", EPERM, APPARMOR },
     { "clone3", ENOSYS, .fix = "whalebox needs Linux 5.12; in docker, run the "
@@ -4867,6 +6106,7 @@ static const struct hint causes[] = {
  * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
 static const char *find_interpreter(const char *file) {
     char *head = read_file(AT_FDCWD, file);
+
     if (strncmp(head, "#!", 2) == 0)
         return strtok(head + 2, " \n");
     for (char *at = head; at < head + 4096; at++)
@@ -4875,16 +6115,19 @@ static const char *find_interpreter(const char *file) {
     return "its loader";
 }
 
-/* In the process that has failed: the fix, if the doctor knows it, or NULL. */
+/* In the process whose step has failed with ERROR: the fix, if the doctor knows
+ * it, or NULL. */
 TOOL const char *find_cause(int error) {
     const struct hint *h = causes;
+
     if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
         access(box.argv[0], F_OK) == 0)
         return text("the file is there; what runs it is not: %s",
                     find_interpreter(box.argv[0]));
+
     while (h->call && !is_about(h, error))
         h++;
-    return h->fix;
+    return h->fix;                      /* the last has none */
 }
 
 /* What the helper, and the child that it makes, tell the doctor: they share
@@ -4895,34 +6138,37 @@ static struct finding {
     char why[4 * PATH_MAX];             /* what it says, with the hint */
 } *finding;
 
+/* In any process, from step(): the child has come as far as CHAPTER. */
 static void note_step(int chapter) {
     if (finding && strcmp(who, "child") == 0)
         finding->seen[chapter] = 1;
 }
 
-/* The first failure counts: the child says more of it than the parent. */
+/* In any process, from refuse().  The first failure counts: the child says more
+ * of it than the parent. */
 static void note_failure(const char *why, const char *fix) {
     if (!finding || finding->failed >= 0)
         return;
+
     finding->failed = now.chapter;
-    snprintf(finding->why, sizeof(finding->why), "%s%s%s", why,
-             fix ? "\n            hint: " : "", fix ? fix : "");
+    if (fix)
+        why = text("%s\n            hint: %s", why, fix);
+    snprintf(finding->why, sizeof(finding->why), "%s", why);
 }
 
 /* In a helper, a copy of the doctor: take every step there is, but those of the
  * chapters that are OFF, up to an execve that fails, "/" being no program.
  * Limits are asked for, since without them no controller would be tried. */
 static _Noreturn void try_a_box(const int *off) {
-    static char root[] = "/", *argv[] = { root, NULL };
+    static char root[] = "/";
+    static char *argv[] = { root, NULL };
 
-    (void)off;                          /* no chapter can be off */
+    (void)off;                          /* unused where none can be off */
     opt.name = NULL;                    /* nothing is to stay */
     opt.explain = 0;
 #if WITH_DETACH
     opt.detach = 0;
 #endif
-    /* the doctor says it */
-    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 #if WITH_USER
     opt.host_users |= off[5];
 #endif
@@ -4936,40 +6182,77 @@ static _Noreturn void try_a_box(const int *off) {
         opt.cpuset = "0";
     }
 #endif
-    exit(run_box(argv));                /* it refuses, or execve does */
+
+    /* The doctor says what is wrong, so nothing is said here. */
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+    prepare_process();
+    exit(run_box(argv));
 }
 
 /* Try a box, and see how far it gets.  Returns the chapter that failed, or -1
- * if it was the execve that is to fail. */
+ * if it was the execve that is to fail.  The helper may die of what it does;
+ * the doctor does not. */
 static int examine(const int *off) {
     int status;
 
     memset(finding, 0, sizeof(*finding));
     finding->failed = -1;
     step(0, "clone3()", "fork");        /* fork(2) by its other name */
-    pid_t helper = must(fork());        /* it may die: we do not */
+    pid_t helper = must(fork());
     if (helper == 0)
         try_a_box(off);
     step(0, text("waitpid(%d)", helper), "wait");
     must(waitpid(helper, &status, 0));
-    if (finding->failed == 0 && strncmp(finding->why, "chapter 0: execve(/)",
-                                        20) == 0)
+
+    const char *last = "chapter 0: execve(/)";
+    if (finding->failed == 0 && strncmp(finding->why, last, strlen(last)) == 0)
         return -1;
+
+    /* All namespaces are made by one call.  If it fails, it is for the users: a
+     * user may not have them, and with them all the others. */
     if (strstr(finding->why, "clone3") && own_namespaces() & CLONE_NEWUSER &&
         !off[5])
-        return 5;                       /* it is what a user may not have */
+        return 5;
     return finding->failed;
+}
+
+/* Can the others do without chapter N?  Without a namespace of their own for
+ * mounts, their steps would be taken on the host's; and without users, by a
+ * nobody. */
+static int can_be_off(int n) {
+    if (n == 5 && geteuid() != 0)
+        return 0;
+    return chapters[n].flag != 0 && chapters[n].flag != CLONE_NEWNS;
+}
+
+/* Print a line for each chapter that this build has.  WHY it failed: NULL for
+ * one that did not.  FAILED is the one that ended the last try, or -1. */
+static void print_findings(const char *const *why, int failed) {
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const struct chapter *c = &chapters[n];
+        if (n > 0 && !c->flag && !c->options && !c->commands)
+            continue;                   /* this build has it not */
+
+        const char *state = "works";
+        if (why[n])
+            state = why[n];
+        else if (failed >= 0 && !finding->seen[n])
+            state = "not tried: fix that first";
+        print("chapter %2zu: %s\n", n, state);
+    }
 }
 
 /*
  * whalebox doctor: check the host by making a box and looking how far that
  * gets. What fails is the very step, with the very hint, that a run fails
  * with.  A chapter that the others can do without is left out then, and the
- * rest tried again.
+ * rest tried again.  Returns 0 if every chapter works.
  */
 static int doctor_main(int argc, char **argv) {
     const char *why[LENGTH(chapters)] = { NULL };       /* NULL: all is well */
-    int off[LENGTH(chapters)] = { 0 }, failed;
+    int off[LENGTH(chapters)] = { 0 };
+    int is_sick = 0;
+    int failed;
 
     if (argc > 1)
         refuse("whalebox doctor", "doctor takes no %s", argv[1]);
@@ -4978,36 +6261,20 @@ static int doctor_main(int argc, char **argv) {
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     require(finding != MAP_FAILED, errno);
 
-    int is_sick = 0;
     while ((failed = examine(off)) >= 0) {
-        is_sick = 1;                    /* whatever else works */
+        is_sick = 1;
         why[failed] = text("%s", finding->why);
-        /* It was off: not again.  Without a namespace of their own for mounts,
-         * the steps after it would be taken on the host's; and without users,
-         * by a nobody. */
-        int can_be_off = chapters[failed].flag & ~(unsigned long)CLONE_NEWNS ? 1
-                       : 0;
-        if (off[failed] || !can_be_off || (failed == 5 && geteuid() != 0))
-            break;
+        if (off[failed] || !can_be_off(failed))
+            break;                      /* it was off already, or cannot be */
         off[failed] = 1;
     }
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-        const char *state = "works";
-        if (n > 0 && !chapters[n].flag && !chapters[n].options &&
-            !chapters[n].commands)
-            continue;                   /* this build has it not */
-        if (why[n])
-            state = why[n];
-        else if (failed >= 0 && !finding->seen[n])
-            state = "not tried: fix that first";
-        print("chapter %2zu: %s\n", n, state);
-    }
-    return is_sick;                     /* 0: every chapter works */
+    print_findings(why, failed);
+    return is_sick;
 }
 
 TOOL const struct command doctor_commands[2] = {
     { "doctor", "", "check what works here, and why not",
-      .run = doctor_main, .has_run_options = 1 },
+      .run = doctor_main, .has_run_options = 1, .is_careful = 1 },
 };
 #endif /* WITH_DOCTOR */
 
@@ -5018,18 +6285,29 @@ static void print_row(const char *typed, const char *help) {
     print("  %-23s  %s\n", typed, help);
 }
 
+/* The option O, with its value, as in "    --name NAME". */
 static const char *spell_option(const struct option *o) {
-    return text("%s--%s%s%s", o->letter ? text("-%c, ", o->letter) : "    ",
-                o->name, o->value ? " " : "", o->value ? o->value : "");
+    const char *letter = "    ";
+    const char *value = "";
+
+    if (o->letter)
+        letter = text("-%c, ", o->letter);
+    if (o->value)
+        value = text(" %s", o->value);
+    return text("%s--%s%s", letter, o->name, value);
 }
 
+/* --help: every chapter's options and commands, those of this build. */
 static void set_help(const struct option *option, const char *value) {
-    (void)option, (void)value;
+    (void)option;
+    (void)value;
     print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
           "Run COMMAND in a box, with a view of the system of its own.\n\n");
+
     for (size_t n = 0; n < LENGTH(chapters); n++) {
         const struct option *o = chapters[n].options;
         const struct command *c = chapters[n].commands;
+
         if (o || c)
             print("Chapter %zu:\n", n);
         for (; o && o->name; o++)
@@ -5037,15 +6315,18 @@ static void set_help(const struct option *option, const char *value) {
         for (; c && c->name; c++)
             print_row(text("%s %s", c->name, c->usage), c->help);
     }
+
     print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
           "Exit status: the command's own; 128+N when signal N ended it; "
           "127 not found;\n"
           "126 found but not executable; 125 whalebox failed.\n");
-    exit(0);                            /* no box was made */
+    exit(0);
 }
 
+/* --version */
 static void set_version(const struct option *o, const char *value) {
-    (void)o, (void)value;
+    (void)o;
+    (void)value;
     print("whalebox 0.1\n");
     exit(0);
 }
@@ -5079,7 +6360,7 @@ static void refuse_left_out(const char *word) {
 }
 #endif
 
-/* Does WORD, "-m", "--memory" or "--memory=64m", call the option O? */
+/* Does WORD, "-h", "--name" or "--name=web", call the option O? */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
@@ -5095,6 +6376,7 @@ static const struct option *need_option(const char *word) {
         for (const struct option *o = chapters[n].options; o && o->name; o++)
             if (is_option(o, word))
                 return o;
+
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
@@ -5102,10 +6384,19 @@ static const struct option *need_option(const char *word) {
            "there is no option %s", word);
 }
 
+/* The option O was given, as WORD, in a wrong way: say WHY, and how it is to
+ * be. */
+static _Noreturn void refuse_option(const struct option *o, const char *word,
+                                    const char *why) {
+    const char *spelt = spell_option(o) + 4;    /* past the letter */
+
+    refuse(text("%s  %s", spelt, o->help), "%s: %s", word, why);
+}
+
 /* Set the options that ARGV begins with, and return what follows them: an
  * option of the command's own stands after it, and is left alone. */
 static char **parse_options(char **argv) {
-    while (*argv && argv[0][0] == '-' && argv[0][1]) {
+    while (*argv && argv[0][0] == '-' && argv[0][1] != '\0') {
         char *word = *argv++;
         if (strcmp(word, "--") == 0)    /* no more options */
             break;
@@ -5116,12 +6407,11 @@ static char **parse_options(char **argv) {
             value++;                    /* past the '=' */
         else if (o->value && *argv)
             value = *argv++;            /* the next word */
+
         if (o->value && !value)
-            refuse(text("%s  %s", spell_option(o) + 4, o->help),
-                   "%s: it needs a value", word);
+            refuse_option(o, word, "it needs a value");
         if (!o->value && value)
-            refuse(text("%s  %s", spell_option(o) + 4, o->help),
-                   "%s: it takes no value", word);
+            refuse_option(o, word, "it takes no value");
         o->set(o, value);
 #if WITH_DETACH
         remember(o, value);
@@ -5137,6 +6427,7 @@ static const struct command *need_command(const char *word) {
         for (const struct command *c = chapters[n].commands; c && c->name; c++)
             if (strcmp(c->name, word) == 0)
                 return c;
+
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
@@ -5144,25 +6435,38 @@ static const struct command *need_command(const char *word) {
            "there is no command %s", word);
 }
 
-int main(int argc, char **argv) {
-    refuse_set_id();
-#if WITH_VOLUMES
-    argv = copy_arguments(argv);        /* the original can be wiped */
-#endif
-    char **words = parse_options(argv + (argc > 0));    /* past our own name */
-    if (!*words || !**words)
-        refuse("whalebox /bin/sh, say; see --help", "no command to run");
-    prepare_process();                  /* before it holds anything */
-    if (strchr(*words, '/'))            /* a path: a program's */
-        return run_box(words);
-
-    /* A command of whalebox's own, which may have options of its own. */
-    our_command = need_command(*words);
+/* Run the command of whalebox's own that WORDS begin with, as main(): COUNT of
+ * them, with its name.  Returns the exit status. */
+static int run_command(int count, char **words) {
+    our_command = need_command(words[0]);
+    if (!our_command->is_careful)
+        prepare_process();              /* before it holds anything */
 #if WITH_DETACH
     if (!our_command->has_run_options) {
         refuse_options("");
         signal(SIGPIPE, SIG_DFL);       /* a closed pipe is no error */
     }
 #endif
-    return our_command->run(argc - (int)(words - argv), words);
+    return our_command->run(count, words);
+}
+
+/* What is asked for: options, and then either a program, by its path in the
+ * box, or a command of whalebox's own, by its name. */
+int main(int argc, char **argv) {
+    refuse_set_id();
+#if WITH_VOLUMES
+    argv = copy_arguments(argv);        /* the original can be wiped */
+#endif
+
+    char **words = argv;
+    if (argc > 0)
+        words++;                        /* past our own name */
+    words = parse_options(words);
+    if (!words[0] || words[0][0] == '\0')
+        refuse("whalebox /bin/sh, say; see --help", "no command to run");
+
+    if (!strchr(words[0], '/'))
+        return run_command(argc - (int)(words - argv), words);
+    prepare_process();                  /* before it holds anything */
+    return run_box(words);
 }

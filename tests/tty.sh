@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs:
+# needs: host
 # tty.sh: whalebox -t, typed at.  script(1) has the terminal that a person would
 # sit at, and is itself given what is typed by a pipe.
 . "$(dirname "$0")/lib.sh"

@@ -36,7 +36,7 @@ it 'mounts a /proc from which nothing can be executed' '
 	box /bin/sh -c "grep \" /proc \" /proc/self/mountinfo | tail -n 1" &&
 	want_status 0 &&
 	want_match " / /proc rw,nosuid,nodev,noexec[ ,]"
-' 'The flags that mount_fresh() is given are for mount(2).'
+' 'The flags of the mount that mount_proc() makes: see mount(2).'
 
 it 'leaves a host whose mounts are shared the mounts it had' '
 	scratch_host sh -c "

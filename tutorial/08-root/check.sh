@@ -62,7 +62,7 @@ it 'follows no symbolic link of the rootfs to mount elsewhere' '
 		want_err "openat2($name" && rm "tree/$name" &&
 		same "" "$(ls -A victim)" || exit
 	done
-' 'mount_fresh() opens its target so that no link counts: is a mount made without it?'
+' 'open_target() opens a folder so that no link counts: is a mount made without it?'
 
 it 'has six devices in /dev, and its own terminals' '
 	box /bin/find /dev -type b -o -type c && want_status 0 &&

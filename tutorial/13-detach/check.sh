@@ -143,7 +143,7 @@ it 'starts a box again, with its files, options and folder' '
 	soon becomes exited bg-11 && box logs bg-11 &&
 	want_out "x${newline}x${newline}b${newline}/tmp${newline}file" &&
 	value id bg-11 && want_out "$id" && remove bg-11
-' 'All that run() needs is in the record: read it as if it had been typed.'
+' 'All that run_box() needs is in the record: read it as if it had been typed.'
 
 it 'removes a box, with all that it left; one that runs only with -f' '
 	snapshot && box -d --name bg-12 /bin/sh -c "mkdir -p /a/b; sleep 60" &&
