@@ -6,6 +6,7 @@
 #	./test.sh vm [FILTER...]      the other half
 #	./test.sh inside root|user|prose [FILTER...]    what the VMs run for that
 #	./test.sh lab N [FILE]        grade lab/whalebox.c, or FILE, for chapter N
+#	./test.sh lab N order         the steps in which that is best written
 #
 # A FILTER is a part of a title: tests that contain none of them are left out.
 # KEEP=1 keeps scratch folders.  WHALEBOX_MUST_WORK=1 turns skips into failures.
@@ -202,26 +203,65 @@ vm() {
 	machine root "$@"
 }
 
+# judge CHECK BINARY: the check of a chapter, as a student runs it.
+judge() {
+	if met "$1" "host $(id -un)"; then
+		[ -d "$scratch/rootfs" ] || cp -R rootfs "$scratch" || return 1
+		set -- env WHALEBOX="$project/$2" sh "$1"
+		! is_root || set -- shielded "$@"
+	else
+		echo "# $1 needs$(needs "$1"): in the VM"
+		set -- ./vm.sh "WHALEBOX=/whalebox/$2 PATIENCE=${PATIENCE:-} \
+		    /usr/bin/sh $1"
+	fi
+	"$@"
+}
+
+# titles FILE: of the tests that passed.
+titles() {
+	sed -n '/ # SKIP /d; s/^ok [0-9]* - //p' "$1"
+}
+
+# advise N FILE: how to go on with FILE.  What passes with nothing written is no
+# merit: it is told apart, and looked for once.
+advise() {
+	free=build/lab-$1-$(id -u).passes
+	if cmp -s "$2" "build/lab-$1.c"; then
+		titles "$scratch/tap" >"$free"
+	elif [ ! "$free" -nt "$unsolved" ] || [ ! "$free" -nt "$check" ]; then
+		PATIENCE=2 judge "$check" "$unsolved" >"$scratch/unsolved"
+		titles "$scratch/unsolved" >"$free"
+	fi
+	titles "$scratch/tap" | grep -Fxf "$free" |
+	    sed 's/^/# passes already, with nothing written: /'
+	[ -z "$(order "$1")" ] ||
+		echo "# an order to write it in: ./test.sh lab $1 order"
+}
+
 # grade N FILE: runs chapter N's check on a student's FILE.
 grade() {
 	check=$(ls tutorial/"$(printf %02d "$1")"-*/check.sh) || return 1
 	name=$(basename "$(dirname "$check")")
 	binary=build/whalebox-work-$1
-	make -s "$binary" LAB="$2" && ./busybox-rootfs.sh || return 1
-	if met "$check" "host $(id -un)"; then
-		cp -R rootfs "$scratch" || return 1
-		set -- env WHALEBOX="$project/$binary" sh "$check"
-		! is_root || set -- shielded "$@"
-	else
-		echo "# chapter $1 needs$(needs "$check"): in the VM"
-		set -- ./vm.sh "WHALEBOX=/whalebox/$binary /usr/bin/sh $check"
-	fi
-	"$@" >"$scratch/tap"
+	unsolved=build/whalebox-lab-$1
+	make -s "$binary" "$unsolved" LAB="$2" && ./busybox-rootfs.sh || return 1
+
+	judge "$check" "$binary" >"$scratch/tap"
 	grade_status=$?
 	cat "$scratch/tap"
+	[ $grade_status -eq 0 ] || advise "$1" "$2"
 	echo "lab $name: $(grep -c '^ok' "$scratch/tap") of" \
 	    "$(grep -c '^\(not \)\{0,1\}ok' "$scratch/tap")"
 	return $grade_status
+}
+
+# order N: the steps in which chapter N's lab is best written, if it is long
+# enough to have such.
+order() {
+	awk '/^## / { lab = /[Tt]he lab$/ }
+	    /^\[/ { lab = 0 }
+	    lab && /^[0-9]+\. / { steps = 1 }
+	    lab && steps' tutorial/"$(printf %02d "$1")"-*/answers.md
 }
 
 # One of the two halves, or both.
@@ -261,7 +301,10 @@ place)
 	;;
 lab)
 	unset WHALEBOX_WHERE WHALEBOX_FILTER
-	grade "$2" "${3:-lab/whalebox.c}"
+	case ${3:-} in
+	order) order "$2" ;;
+	*) grade "$2" "${3:-lab/whalebox.c}" ;;
+	esac
 	exit
 	;;
 host | vm) ;;

@@ -263,14 +263,21 @@ static const char *find_fix(int error);
 /* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
  * takes a hundred steps, and ends. */
 PRINTF(1) static char *text(const char *format, ...) {
-    char *result;
+    char room[PATH_MAX];                /* for nearly all of them */
     va_list args;
 
     va_start(args, format);
-    int length = vasprintf(&result, format, args);
+    int length = vsnprintf(room, sizeof(room), format, args);
     va_end(args);
-    if (length < 0)
+    char *result = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (!result)
         _exit(125);                     /* no memory, not even to say so */
+    if (length < (int)sizeof(room))
+        return strcpy(result, room);
+
+    va_start(args, format);
+    vsnprintf(result, (size_t)length + 1, format, args);
+    va_end(args);
     return result;
 }
 
@@ -291,7 +298,7 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
     note_failure(why, fix);
 #endif
 #if WITH_DETACH
-    write(refusal_fd, "", 1);           /* if somebody wants to know */
+    write(refusal_fd, "", 1);           /* tells the launcher of -d, if any */
 #endif
 
     /* The child has made nothing that outlives it. */
@@ -303,7 +310,7 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
 /* Say what is done next: the system call as C has it, and what does the same in
  * a shell, or NULL.  Every call that can fail has its step, so that an error
  * names the call that failed; --explain prints it. */
-static void step(int chapter, const char *call, const char *shell) {
+static void take_step(int chapter, const char *call, const char *shell) {
     now.chapter = chapter;
     now.call = call;
 #if WITH_DOCTOR
@@ -315,6 +322,10 @@ static void step(int chapter, const char *call, const char *shell) {
     else if (opt.explain)
         tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
 }
+
+/* The shell's words are put together only if somebody reads them. */
+#define step(chapter, call, shell) \
+    take_step((chapter), (call), opt.explain ? (shell) : NULL)
 
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
@@ -625,6 +636,7 @@ struct command {
     const char *help;           /* what it does */
     int (*run)(int argc, char **argv);  /* as main(): returns the status */
     int has_run_options;        /* it takes some options of a run */
+    int is_careful;             /* it prepares the process itself */
 };
 TOOL const struct command *our_command; /* what was asked for, or NULL */
 
@@ -898,7 +910,7 @@ static void make_mounts_private(void) {
  * host's.  Nothing in it is ever a program or a device, so none is taken for
  * one.  proc(5). */
 static void mount_proc(const char *place) {
-    step(4, text("mount(proc, %s)", place), "mount -t proc proc /proc");
+    step(4, "mount(proc, proc)", "mount -t proc proc /proc");
     must(mount("proc", place, "proc", SAFE, NULL));
 }
 #endif /* WITH_MOUNT */
@@ -1019,8 +1031,8 @@ static void answer_as_box(int is_over) {
     must(syscall(SYS_setresuid, -1, id, -1));
 }
 
-/* Is the child still alive, 100 milliseconds from now?  If it is not, that it
- * died is why we cannot write its maps, and it says itself why it died. */
+/* Is the child still alive, 100 milliseconds from now?  If it is not, that is
+ * why its maps could not be written, and it has said itself why it died. */
 static int is_child_alive(void) {
     struct pollfd child_end = { .fd = box.pidfd, .events = POLLIN };
 
@@ -1060,7 +1072,9 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
     step(5, call, tool);
     int status;
     must(waitpid(helper, &status, 0));
-    require(status == 0 || !is_child_alive(), EPERM);   /* it said more */
+
+    /* The tool has said itself what it did not like. */
+    require(status == 0 || !is_child_alive(), EPERM);
 }
 
 /* Root may map any id: box 0 is the first of a range that nobody else has. */
@@ -1101,7 +1115,7 @@ static void write_maps(void) {
         write_maps_as_user();
 }
 
-static int is_box_root;                 /* this process has become that */
+static int is_box_root;                 /* we have become the box's root */
 
 /* In the child: become the box's root.  A user's further groups stay, since
  * setgroups(2) is denied then: EPERM.  These are system calls without libc,
@@ -1252,6 +1266,14 @@ TOOL void complain(void) {
          visible(now.call), strerror(errno));
 }
 
+/* Close FD, and leave errno as it is: it tells of the call before. */
+TOOL void close_quietly(int fd) {
+    int why = errno;
+
+    close(fd);
+    errno = why;
+}
+
 /* Is this an entry for for_each()?  A file system that does not say what it is
  * has DT_UNKNOWN: that one is looked at, too. */
 static int is_wanted(const struct dirent *entry, int files) {
@@ -1374,15 +1396,15 @@ static int boxes_fd = -1;               /* the folder "whalebox" in it */
 static void set_cpus(const struct option *o, const char *value) {
     char *part = text("%s", value);
     const char *whole = strsep(&part, ".");
-    size_t places = 1;
 
-    if (part)
-        places = strlen(part);
+    if (!part)
+        part = "0";
+    size_t places = strlen(part);
     if (*whole == '\0' || places == 0 || places > 5)
         refuse_value(o, value);
 
-    const char *digits = text("%s%s%.*s", whole, part ? part : "0",
-                              5 - (int)places, "00000");
+    const char *digits = text("%s%s%.*s", whole, part, 5 - (int)places,
+                              "00000");
     if (parse_number(digits, 1000, 8192 * 100000ULL, o->into) < 0)
         refuse_value(o, value);
 }
@@ -1496,10 +1518,15 @@ static void write_limit(const char *file, const char *value) {
     must(write_file(box.cgroup, file, value, 0));
 }
 
+/* The same for a number, of which 0 is no limit. */
+static void write_number(const char *file, unsigned long long number) {
+    if (number)
+        write_limit(file, text("%llu", number));
+}
+
 /* Write all limits that were asked for. */
 static void write_limits(void) {
-    if (opt.memory)
-        write_limit("memory.max", text("%llu", opt.memory));
+    write_number("memory.max", opt.memory);
 
     /* With memory.max alone the box would move to the swap, and go on. */
     if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
@@ -1510,11 +1537,9 @@ static void write_limits(void) {
 
     /* cgroup v1's shares are 2 to 262144, and v2's weights 1 to 10000. */
     if (opt.shares)
-        write_limit("cpu.weight",
-                    text("%llu", 1 + (opt.shares - 2) * 9999 / 262142));
+        write_number("cpu.weight", 1 + (opt.shares - 2) * 9999 / 262142);
 
-    if (opt.pids)
-        write_limit("pids.max", text("%llu", opt.pids));
+    write_number("pids.max", opt.pids);
 
     /* The kernel accepts CPUs that are not there, and then uses others: what is
      * in effect has to be what was set. */
@@ -1857,7 +1882,7 @@ static void copy_folders(void) {
 
 /* In the child: attach TREE at the folder TO. */
 static void attach_folder(const struct tree *tree, const char *to) {
-    step(8, text("openat(%s, O_PATH)", to), NULL);
+    step(8, text("openat(%s)", to), NULL);
     int place_fd = must(openat(AT_FDCWD, to,
                                O_PATH | O_DIRECTORY | O_CLOEXEC));
     attach_tree(tree->fd, tree->path, place_fd, to);
@@ -1899,8 +1924,7 @@ static void bind_device(int dev_fd, const char *name, dev_t number) {
     struct stat st;
     int tree_fd = clone_tree(host, 0);
 
-    step(8, text("openat(%s), fstat(%s)", target, host),
-         text("touch %s", target));
+    step(8, text("openat(%s), fstat()", target), NULL);
     int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
                                0666));
     must(fstat(tree_fd, &st));
@@ -1951,8 +1975,7 @@ static void mount_sys(void) {
  * that "." finds it there, and is detached with all that is mounted on it. */
 static void pivot_to_rootfs(void) {
     step(8, "pivot_root(\".\", \".\")", "pivot_root . .");
-    /* the new; where the old goes */
-    must(syscall(SYS_pivot_root, ".", "."));
+    must(syscall(SYS_pivot_root, ".", "."));    /* the new, the old */
 
     step(8, "umount2(\".\", MNT_DETACH)", "umount -l .");
     must(umount2(".", MNT_DETACH));
@@ -1990,11 +2013,10 @@ static void pivot_to_rootfs(void) {
 #include <linux/fs.h>            /* RENAME_NOREPLACE */
 
 static const char *storage;             /* what stacks the layers */
-/* the folder of all boxes' folders */
-static int containers_fd = -1;
-static int folder_fd = -1;                 /* this box's, with upper and work */
+static char home[PATH_MAX];             /* where all boxes' folders are */
+static int containers_fd = -1;          /* the same, opened */
+static int folder_fd = -1;              /* this box's, with upper and work */
 static struct tree *layers;             /* the same, to be mounted */
-static char home[PATH_MAX];             /* the path of containers */
 static const struct option layer_options[] = {
     { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
       .set = set_text, .into = &opt.storage },
@@ -2021,17 +2043,24 @@ static const struct hint layer_hints[] = {
  * looked at.  proc(5), field 22 of stat. */
 static unsigned long long start_time(int pid) {
     char stat[1024];
-    int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
+    ssize_t length = -1;
 
+    int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        length = read(fd, stat, sizeof(stat) - 1);
     close(fd);
     if (length <= 0)
         return 0;
     stat[length] = '\0';
-    char *field = strrchr(stat, ')');   /* ends field 2, which may have any */
-    for (int n = 2; field && n < 22; n++) /* one blank is before each */
+
+    /* Field 2 is the program's name in parentheses, and may have any character
+     * in it.  After the last ')' each field has one blank before it. */
+    char *field = strrchr(stat, ')');
+    for (int n = 2; field && n < 22; n++)
         field = strchr(field + 1, ' ');
-    return field ? (unsigned long long)atoll(field) : 0;
+    if (!field)
+        return 0;
+    return (unsigned long long)atoll(field);
 }
 
 /* What tells this boot from any other: numbers of processes begin anew.  "-" if
@@ -2046,8 +2075,8 @@ static const char *boot_id(void) {
     return id;
 }
 
-/* What tells our numbers of processes from those that a container's processes
- * have for the same: the PID namespace, by its inode number. */
+/* What tells our numbers of processes from the same numbers in a container: the
+ * PID namespace, by its inode number. */
 static unsigned long long pid_namespace(void) {
     static struct stat st;              /* it stays as it is */
 
@@ -2069,58 +2098,81 @@ struct mark {
 };
 
 /* Write the mark of the box in DIR_FD.  One write in place: a reader finds the
- * old line or the new, and what follows it does not count. */
+ * old line or the new, and what follows it does not count.  Before a box that
+ * is kept goes on, its mark is on the disk: without one the folder would be
+ * nobody's after a crash. */
 static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
     const char *line = text("%s %llu %s %llu\n", pid, start, boot_id(),
                             pid_namespace());
 
-    step(9, text("write(%s/box)", box.name), text("echo %s... >box", pid));
+    step(9, text("openat, write(%s/box), fsync", box.name),
+         text("echo %s... >box", pid));
     int fd = must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
-                              O_CLOEXEC, 0600));
+                         O_CLOEXEC, 0600));
     ssize_t written = must(pwrite(fd, line, strlen(line), 0));
     require(written == (ssize_t)strlen(line), ENOSPC);
     if (box.is_kept)
-        /* or it would be nobody's after a crash */
         must(fsync(fd));
     close(fd);
 }
 
-/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none: then it
- * is not a box's.  The file may be anything, a FIFO even, so opening it must
- * not wait. */
-static int read_mark(int dir_fd, struct mark *mark) {
-    char line[256], *rest = line;
+/* Read the first line of the file "box" in DIR_FD into LINE, of SIZE bytes,
+ * without its '\n'.  The file may be anything, a FIFO even, so opening it must
+ * not wait.  Returns 0, or -1 if there is no such line of ours. */
+static int read_mark_line(int dir_fd, char *line, size_t size) {
     struct stat st;
+    ssize_t length = 0;
+
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
-    int is_ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  st.st_uid == getuid();
-    ssize_t length = is_ours ? read(fd, line, sizeof(line) - 1) : 0;
-
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_uid == getuid())
+        length = read(fd, line, size - 1);
     close(fd);
-    line[length > 0 ? length : 0] = '\0';
+    if (length <= 0)
+        return -1;
+
+    line[length] = '\0';
     char *end = strchr(line, '\n');
     if (!end)
         return -1;
     *end = '\0';
+    return 0;
+}
 
-    const char *pid = strsep(&rest, " "), *start = strsep(&rest, " ");
-    const char *boot = strsep(&rest, " "), *namespace = rest;
-    if (!namespace || !*boot || strlen(boot) > 36 ||
+/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none, or none
+ * that makes sense: then it is not a box's. */
+static int read_mark(int dir_fd, struct mark *mark) {
+    char line[256], *rest = line;
+
+    if (read_mark_line(dir_fd, line, sizeof(line)) < 0)
+        return -1;
+
+    /* A word that is missing is NULL, and so are all after it. */
+    const char *pid = strsep(&rest, " ");
+    const char *start = strsep(&rest, " ");
+    const char *boot = strsep(&rest, " ");
+    const char *namespace = rest;
+    if (!namespace || *boot == '\0' || strlen(boot) > 36 ||
         parse_number(start, 0, LLONG_MAX, &mark->start) < 0 ||
         parse_number(namespace, 0, LLONG_MAX, &mark->pid_namespace) < 0)
         return -1;
+
     strcpy(mark->boot, boot);
     mark->is_shared = strcmp(pid, "?") == 0;
-    return mark->is_shared ? 0 : parse_number(pid, 0, INT_MAX, &mark->pid);
+    if (mark->is_shared)
+        return 0;
+    return parse_number(pid, 0, INT_MAX, &mark->pid);
 }
 
-/* Does the process, if there is one, end within so many SECONDS?  If that
- * cannot be told nobody is killed for it. */
+/* Does the process, if there is one, end within so many SECONDS?  Where that
+ * cannot be told we leave, since nobody is to be killed on a guess. */
 static int ends(int pidfd, int seconds) {
     struct pollfd process = { .fd = pidfd, .events = POLLIN };
-    int ended = pidfd < 0 ? 1 : poll(&process, 1, seconds * 1000);
 
+    if (pidfd < 0)
+        return 1;
+    int ended = poll(&process, 1, seconds * 1000);
     if (ended < 0) {
         step(9, "poll(pidfd)", NULL);
         die();
@@ -2128,10 +2180,10 @@ static int ends(int pidfd, int seconds) {
     return ended;
 }
 
-/* Does whoever the mark of the folder DIR_FD names still live?  With that
- * process all others of the box have ended.  The process is held by its pidfd
- * before it is looked at, so that no other can take its number meanwhile.  Sets
- * *PIDFD, to -1 unless it lives. */
+/* Does the process live that the mark of the folder DIR_FD names?  With it all
+ * others of the box have ended.  It is held by its pidfd before it is looked
+ * at, so that no other can take its number meanwhile.  Sets *PIDFD, to -1
+ * unless it lives. */
 enum residence { NOBODY, SOMEBODY, UNKNOWN };
 static enum residence find_resident(int dir_fd, int *pidfd) {
     struct mark mark;
@@ -2147,26 +2199,34 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
         return NOBODY;                  /* a child at the gate ends by itself */
 
     *pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
+    if (*pidfd < 0 && errno == ESRCH)
+        return NOBODY;
     if (*pidfd < 0)
-        return errno == ESRCH ? NOBODY : UNKNOWN;
+        return UNKNOWN;
+
     unsigned long long start = start_time((int)mark.pid);
     if (start == mark.start && !ends(*pidfd, 0))
         return SOMEBODY;
-    int has_ended = start != 0 || ends(*pidfd, 0);      /* or it is another */
+
+    /* Another process has the number, or ours has ended just now.  If its start
+     * time cannot be read, though it lives, it may be either. */
+    int is_gone = start != 0 || ends(*pidfd, 0);
     close(*pidfd);
     *pidfd = -1;
-    return has_ended ? NOBODY : UNKNOWN;
+    return is_gone ? NOBODY : UNKNOWN;
 }
 
-/* End whoever the mark of the folder DIR_FD names, whose whalebox is dead: it
- * was to end with that, but a change of user undoes PR_SET_PDEATHSIG, and so
- * may the program itself.  Returns whether nobody lives there any more. */
+/* End the process that the mark of the folder DIR_FD names, whose whalebox is
+ * dead: it was to end with that, but a change of user undoes PR_SET_PDEATHSIG,
+ * and so may the program itself.  Returns whether nobody lives there any more,
+ * which may take the kernel up to ten seconds. */
 static int end_resident(int dir_fd) {
     int pidfd;
     enum residence found = find_resident(dir_fd, &pidfd);
 
     if (found != SOMEBODY)
         return found == NOBODY;
+
     send_signal(pidfd, SIGKILL);
     int has_ended = ends(pidfd, 10);
     close(pidfd);
@@ -2175,12 +2235,15 @@ static int end_resident(int dir_fd) {
 
 /* The child is at the gate, and goes on only when its box's mark names it. */
 static void name_resident(void) {
-    unsigned long long start = start_time(box.pid);
+    const char *pid = "?";
 
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
+    unsigned long long start = start_time(box.pid);
     require(start != 0, ESRCH);
-    write_mark(folder_fd, box.flags & CLONE_NEWPID ? text("%d", box.pid) : "?",
-               start);
+
+    if (box.flags & CLONE_NEWPID)
+        pid = text("%d", box.pid);
+    write_mark(folder_fd, pid, start);
 }
 
 /* --- Removing what a box wrote ---------------------------------------------
@@ -2197,17 +2260,19 @@ static struct timespec deadline;        /* when to give up */
 static int open_subfolder(int dir_fd, const char *name) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
     struct stat st;
 
+    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
     if (path_fd < 0)
         return -1;
+
+    /* An O_PATH descriptor cannot be read, but it holds the folder: its mode is
+     * changed, and it is opened, without its name being looked up again. */
     if (fstat(path_fd, &st) == 0 && (st.st_mode & 0700) != 0700)
-        chmod(text("/proc/self/fd/%d", path_fd), 0700); /* that, not a name */
+        chmod(text("/proc/self/fd/%d", path_fd), 0700);
     int fd = openat(path_fd, ".", FOLDER);
-    int why = errno;
-    close(path_fd);
-    errno = why;
+
+    close_quietly(path_fd);
     return fd;
 }
 
@@ -2221,35 +2286,45 @@ static int remove_entry(int dir_fd, const char *name) {
         errno = ETIMEDOUT;
         return -1;
     }
+
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno == EISDIR && unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
         return 0;
-    return errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return 1;
+    return -1;
 }
 
 /* The same, but move a folder with something in it up into the folder that is
  * being cleared, where its inode's number is a name that no other has. */
 static int lift_entry(int dir_fd, const char *name) {
-    int result = remove_entry(dir_fd, name);
     struct stat st;
 
+    int result = remove_entry(dir_fd, name);
     if (result <= 0)
         return result;
+
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -1;
     const char *number = text("%llu", (unsigned long long)st.st_ino);
     entries_left++;
     result = renameat(dir_fd, name, cleared_fd, number);
-    if (result < 0 && errno == EACCES) {        /* its ".." is to be written */
-        close(open_subfolder(dir_fd, name));    /* which opens it to us */
+
+    /* To move a folder is to write its "..", so one that is closed to its owner
+     * cannot be moved.  To open it makes it writable. */
+    if (result < 0 && errno == EACCES) {
+        close(open_subfolder(dir_fd, name));
         result = renameat(dir_fd, name, cleared_fd, number);
     }
-    return result < 0 && errno != ENOENT ? -1 : 0;
+
+    if (result < 0 && errno != ENOENT)
+        return -1;
+    return 0;
 }
 
 /* Remove NAME from the folder that is being cleared; if it is a folder with
- * something in it, empty that.  The mark is what goes last. */
+ * something in it, empty that.  The mark stays: it is what goes last. */
 static int clear_entry(int dir_fd, const char *name) {
     if (strcmp(name, "box") == 0)
         return 0;
@@ -2261,11 +2336,9 @@ static int clear_entry(int dir_fd, const char *name) {
     if (fd < 0)
         return errno == ENOENT ? 0 : -1;
     result = for_each(fd, 1, lift_entry);
-    int why = errno;
-    close(fd);
+    close_quietly(fd);
     if (result == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
         entries_left++;                 /* somebody has put something there */
-    errno = why;
     return result;
 }
 
@@ -2295,78 +2368,103 @@ static int clear_folder(int dir_fd, int seconds) {
 
 static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 
-/* In a helper: root of a user namespace that is mapped as the box's was. */
+/* In a helper: root of a user namespace that is mapped as the box's was.  Its
+ * exit status tells clear_by_helper() how it went. */
 static void clear_as_box_root(void) {
     start_child();
-    int result = clear_folder(leftover_fd, leftover_seconds);
-    _exit(result == 0 ? 0 : errno == ETIMEDOUT ? 2 : 1);
+    if (clear_folder(leftover_fd, leftover_seconds) == 0)
+        _exit(0);
+    _exit(errno == ETIMEDOUT ? 2 : 1);
 }
 
 /* What ids of a user's range have left in a box's folder, only root of a user
  * namespace with that range can remove: a helper becomes that.  Returns 0, or
  * -1 with errno. */
 static int clear_by_helper(int dir_fd, int seconds) {
-    struct box saved = box;             /* the helper is not our box */
+    struct box ours = box;
 
     leftover_fd = dir_fd;
     leftover_seconds = seconds;
-    box.flags = CLONE_NEWUSER;          /* no other namespace */
-    box.cgroup = -1;                    /* nor limits */
+
+    /* The helper is made as a box is, but with nothing of its own except users.
+     * Its ids are mapped by the chapter that mapped the box's. */
+    box.flags = CLONE_NEWUSER;
+    box.cgroup = -1;
     clone_child(clear_as_box_root);
-    chapters[5].born();                 /* maps its ids, as it did the box's */
+    chapters[5].born();
     open_gate();
+
     box.status = -1;                    /* if even waiting fails */
     waitpid(box.pid, &box.status, 0);
     close(box.gate[1]);
     close(box.pidfd);
     int status = exit_status(box.status);
-    box = saved;                        /* as if nothing had been */
+    box = ours;
+
+    if (status == 0)
+        return 0;
     errno = status == 2 ? ETIMEDOUT : EPERM;
-    return status == 0 ? 0 : -1;
+    return -1;
+}
+
+/* Is the folder DIR_FD one that a whalebox made, and not somebody else's?  One
+ * that was killed at it may have left the mark empty. */
+static int is_half_made(int dir_fd) {
+    struct mark mark;
+    struct stat st;
+
+    if (fstatat(dir_fd, "box", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(st.st_mode) && st.st_size == 0)
+        return 1;
+    return read_mark(dir_fd, &mark) == 0;
 }
 
 /* A folder is made under the name ".new", which no box can have, and loses its
  * name that way, too, so that it is never without its mark under a box's name.
  * Remove what a whalebox that was killed has left of one: there is no more in
  * it than this.  What is not a whalebox's makes it fail.  The caller has the
- * lock on containers. */
+ * lock on containers_fd.  Returns 0, or -1 with errno. */
 static int remove_new_folder(void) {
-    struct mark mark;
-    struct stat st;
     int dir_fd = openat(containers_fd, ".new", FOLDER | O_NOFOLLOW);
 
     if (dir_fd < 0)
         return errno == ENOENT ? 0 : -1;
-    int is_half_made = fstatat(dir_fd, "box", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                       S_ISREG(st.st_mode) && st.st_size == 0;
-    if (is_half_made || read_mark(dir_fd, &mark) == 0) {
+
+    /* With something in these two it is no half-made box: the mark stays. */
+    if (is_half_made(dir_fd)) {
         unlinkat(dir_fd, "upper", AT_REMOVEDIR);
         unlinkat(dir_fd, "work", AT_REMOVEDIR);
         if (faccessat(dir_fd, "upper", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
             faccessat(dir_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-            unlinkat(dir_fd, "box", 0); /* else it is a foreign folder's */
+            unlinkat(dir_fd, "box", 0);
     }
     close(dir_fd);
     return unlinkat(containers_fd, ".new", AT_REMOVEDIR);
 }
 
+/* Take its name from the folder DIR_FD: it is called ".new" then.  If NAME has
+ * become another folder's meanwhile, that stays.  Returns 0, or -1 with errno.
+ */
+static int take_name(int dir_fd, const char *name) {
+    if (is_same_file(dir_fd, containers_fd, ".new"))
+        return 0;                       /* an earlier try came this far */
+
+    if (remove_new_folder() < 0)
+        return -1;
+    if (!is_same_file(dir_fd, containers_fd, name)) {
+        errno = ESTALE;
+        return -1;
+    }
+    return renameat(containers_fd, name, containers_fd, ".new");
+}
+
 /* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
- * If NAME has become another folder's meanwhile, that stays.  Returns 0, or -1
- * with errno. */
+ * Returns 0, or -1 with errno. */
 static int remove_emptied(int dir_fd, const char *name) {
     if (flock(containers_fd, LOCK_EX) < 0)
         return -1;
 
-    int result = 0;
-    if (!is_same_file(dir_fd, containers_fd, ".new")) {
-        result = remove_new_folder();
-        if (result == 0 && !is_same_file(dir_fd, containers_fd, name)) {
-            errno = ESTALE;
-            result = -1;
-        }
-        if (result == 0)
-            result = renameat(containers_fd, name, containers_fd, ".new");
-    }
+    int result = take_name(dir_fd, name);
     if (result == 0)
         result = remove_new_folder();
 
@@ -2376,41 +2474,60 @@ static int remove_emptied(int dir_fd, const char *name) {
     return result;
 }
 
-/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
- * lives. What fails is tried again, since it may have failed by chance.
- * Returns 0, or -1, having said why: then its mark is still there, and a later
- * run tries. */
-static int remove_box(int dir_fd, const char *name, int seconds) {
-    int result = -1;
+/* Try once to remove the box's folder DIR_FD.  Returns 0, or -1 with errno. */
+static int try_to_remove(int dir_fd, const char *name, int seconds) {
+    int result = clear_folder(dir_fd, seconds);
 
-    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
-    for (int tries = 0; tries < 3 && result < 0; tries++) {
-        result = clear_folder(dir_fd, seconds);
-        if (result < 0 && errno != ETIMEDOUT && !host_root &&
-            (box.flags & CLONE_NEWUSER))
-            result = clear_by_helper(dir_fd, seconds);
-        if (result == 0)
-            result = remove_emptied(dir_fd, name);
-        if (result < 0 && errno == ETIMEDOUT)
-            break;
-    }
+    if (result < 0 && errno != ETIMEDOUT && !host_root &&
+        (box.flags & CLONE_NEWUSER))
+        result = clear_by_helper(dir_fd, seconds);
     if (result < 0)
-        complain();
-    return result;
+        return -1;
+    return remove_emptied(dir_fd, name);
 }
 
-/* Remove the box NAME if its whalebox is dead, and end whoever is left of it.
- * A folder with the sticky bit is to be kept. Whoever does so has a lock on the
- * folder meanwhile, so that two of us do not do it twice, and whalebox start
- * does not bring the box back. */
-static int sweep_box(int parent, const char *name) {
-    int dir_fd = *name == '.' ? -1 : openat(parent, name, FOLDER | O_NOFOLLOW);
+/* Remove the box's folder DIR_FD, whose name is NAME, and in which nobody
+ * lives.  What fails is tried again, since it may have failed by chance, unless
+ * its SECONDS are over.  Returns 0, or -1, having said why: then its mark is
+ * still there, and a later run tries. */
+static int remove_box(int dir_fd, const char *name, int seconds) {
+    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
+    for (int tries = 0; tries < 3; tries++) {
+        if (try_to_remove(dir_fd, name, seconds) == 0)
+            return 0;
+        if (errno == ETIMEDOUT)
+            break;
+    }
+
+    complain();
+    return -1;
+}
+
+/* Is the box's folder DIR_FD to be removed by us?  Its whalebox has to be dead,
+ * and nobody else at it: we take a lock, so that no two remove it at once, and
+ * look again, since it may have changed hands, or lost its name, before that.
+ * A folder with the sticky bit is to be kept. */
+static int is_to_be_swept(int dir_fd) {
     struct stat st;
 
-    if (dir_fd >= 0 && is_abandoned(dir_fd) &&
-        flock(dir_fd, LOCK_EX | LOCK_NB) == 0 && is_abandoned(dir_fd) &&
-        fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
-        !(st.st_mode & S_ISVTX) && end_resident(dir_fd))
+    if (!is_abandoned(dir_fd))
+        return 0;
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0 || !is_abandoned(dir_fd))
+        return 0;
+    return fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
+           !(st.st_mode & S_ISVTX);
+}
+
+/* Remove the box NAME below PARENT_FD if its whalebox is dead, and end what is
+ * left of it.  Returns 0, to go on. */
+static int sweep_box(int parent_fd, const char *name) {
+    if (*name == '.')
+        return 0;                       /* ".new": no box has such a name */
+    int dir_fd = openat(parent_fd, name, FOLDER | O_NOFOLLOW);
+    if (dir_fd < 0)
+        return 0;
+
+    if (is_to_be_swept(dir_fd) && end_resident(dir_fd))
         remove_box(dir_fd, name, 10);
     close(dir_fd);
     return 0;
@@ -2419,173 +2536,240 @@ static int sweep_box(int parent, const char *name) {
 /* --- The folder of all boxes, and this box's -------------------------------
  */
 
-/* Refuse the folder FD, which is PATH, unless it is the caller's own and none
- * of the bits OPEN is in its mode.  Who else could write there could make us
- * believe anything: whom to end, and what to remove.  In a folder with the
- * sticky bit, as a new tmpfs has it, others can write, and yet not rename what
- * is ours. */
-static void check_owner(int fd, const char *path, mode_t open) {
+/* Refuse the folder DIR_FD, which is PATH, unless it is the caller's own and
+ * none of the bits CLOSED is in its mode.  A user who could write there could
+ * make us believe anything: which process to end, and what to remove.  In a
+ * folder with the sticky bit, as a new tmpfs has it, others can write, and yet
+ * not rename what is ours. */
+static void check_owner(int dir_fd, const char *path, mode_t closed) {
     struct stat st;
 
     step(9, text("fstat(%s)", path), text("stat %s", path));
-    must(fstat(fd, &st));
+    must(fstat(dir_fd, &st));
     if (st.st_uid != getuid())
         refuse("name a folder of your own: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
+
     if (st.st_mode & S_ISVTX)
-        open &= 055;
-    if (st.st_mode & open)
-        refuse(text("chmod %s %s", open & 055 ? "700" : "go-w", path),
+        closed &= 055;
+    if (st.st_mode & closed)
+        refuse(text("chmod %s %s", closed & 055 ? "700" : "go-w", path),
                "%s is open to others (mode %03o)", path, st.st_mode & 07777);
 }
 
-/* Open the folder of all boxes' folders, made if missing, for its owner alone:
- * root's has set-user-ID files in it that anybody may have written. */
-static void open_containers(void) {
-    const char *set = getenv("WHALEBOX_HOME"), *data = getenv("XDG_DATA_HOME");
-    const char *own = getenv("HOME");   /* perhaps there is none */
-    char *path = set && *set ? text("%s", set)
-        : host_root ? text("/var/lib/whalebox")
-        : data && *data ? text("%s/whalebox", data)
-        : text("%s/.local/share/whalebox", own ? own : "");
+/* Where the folder of all boxes' folders is to be: as the environment has it,
+ * and else where programs keep what is theirs. */
+static const char *home_path(void) {
+    const char *set = getenv("WHALEBOX_HOME");
+    if (set && *set)
+        return set;
+    if (host_root)
+        return "/var/lib/whalebox";
+
+    const char *data = getenv("XDG_DATA_HOME");
+    if (data && *data)
+        return text("%s/whalebox", data);
+
+    const char *own = getenv("HOME");
+    return text("%s/.local/share/whalebox", own ? own : "");
+}
+
+/* Make the folder PATH, and those above it.  Where one of these cannot be made,
+ * nor can the last, and that is what is told. */
+static void make_path(const char *path) {
+    char *above = text("%s", path);
+    char *slash = above;
 
     step(9, text("mkdir(%s/containers)", path),
          text("mkdir -p %s/containers", path));
-    for (char *slash = path; (slash = strchr(slash + 1, '/')); *slash = '/') {
-        *slash = '\0';                  /* one folder of the path at a time */
-        mkdir(path, 0700);              /* if it fails, so does the last */
+    while ((slash = strchr(slash + 1, '/'))) {
+        *slash = '\0';
+        mkdir(above, 0700);
+        *slash = '/';
     }
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         die();
+}
+
+/* Open the folder of all boxes' folders, made if missing, for its owner alone:
+ * root's has set-user-ID files in it that anybody may have written.  Sets
+ * containers_fd, and home. */
+static void open_containers(void) {
+    const char *path = home_path();
+    const char *folders_path = text("%s/containers", path);
+
+    make_path(path);
     step(9, text("open(%s, O_NOFOLLOW)", path), text("ls -d %s", path));
     int home_fd = must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
 
-    step(9, text("mkdir(%s/containers)", path), NULL);
+    step(9, text("mkdir(%s)", folders_path), NULL);
     if (mkdirat(home_fd, "containers", 0700) < 0 && errno != EEXIST)
         die();
-    const char *folders_path = text("%s/containers", path);
     step(9, text("open(%s, O_NOFOLLOW)", folders_path),
          text("ls -d %s", folders_path));
     containers_fd = must(openat(home_fd, "containers", FOLDER | O_NOFOLLOW));
     check_owner(containers_fd, folders_path, 077);
+    close(home_fd);
+
+    step(9, "realpath()", NULL);
     if (!realpath(folders_path, home))
         die();
-    close(home_fd);
+}
+
+/* Open this box's folder, which is called NAME as yet, and lock it: that tells
+ * others that we live. */
+static void hold_folder(const char *name) {
+    step(9, text("open(%s/%s), fcntl()", home, name), NULL);
+    folder_fd = must(openat(containers_fd, name, FOLDER | O_NOFOLLOW));
+    must(lock_folder(folder_fd));
 }
 
 /* Make this box's folder, with its own layer in it and its mark, and then give
- * it its name.  Only one at a time is made. */
+ * it its name.  Only one at a time is made: what a killed whalebox has left of
+ * one is removed first.  The mark comes before all else, since a folder that
+ * has none is not ours. */
 static void make_folder(void) {
+    step(9, "flock(containers)", NULL);
     must(flock(containers_fd, LOCK_EX));
+
     step(9, text("mkdir(%s/.new)", home), text("mkdir -p %s/.new/upper", home));
     must(remove_new_folder());
     must(mkdirat(containers_fd, ".new", 0755));
-    folder_fd = must(openat(containers_fd, ".new", FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
-    /* first: what has none is not ours */
+    hold_folder(".new");
+
     write_mark(folder_fd, "0", 0);
-    must(mkdirat(folder_fd, "upper", 0755));       /* what the box writes */
-    must(mkdirat(folder_fd, "work", 0755));        /* overlay's own workshop */
+    step(9, "mkdir(upper, work)", NULL);
+    must(mkdirat(folder_fd, "upper", 0755));    /* what the box writes */
+    must(mkdirat(folder_fd, "work", 0755));     /* overlay's own workshop */
 
     step(9, text("renameat2(.new, %s, RENAME_NOREPLACE)", box.name),
          text("mv -n %s/.new %s/%s", home, home, box.name));
-    int result = (int)syscall(SYS_renameat2, containers_fd, ".new", containers_fd,
-                              box.name, RENAME_NOREPLACE);
+    int result = (int)syscall(SYS_renameat2, containers_fd, ".new",
+                              containers_fd, box.name, RENAME_NOREPLACE);
     if (result < 0 && errno == EEXIST)
         refuse("choose another --name", "a box named %s is there", box.name);
     must(result);
     flock(containers_fd, LOCK_UN);
 }
 
-/* The folder that was made before, for a box that was kept and is run again. */
-static void open_old_folder(void) {
-    step(9, text("open(%s/%s)", home, box.name), NULL);
-    folder_fd = must(openat(containers_fd, box.name, FOLDER | O_NOFOLLOW));
-    must(lock_folder(folder_fd));
-}
-
-/* Which file system stacks the layers: --storage, or what the kernel has. */
+/* Which file system stacks the layers: --storage, or what the kernel has.  A
+ * kernel that lists neither may have overlay as a module. */
 static void choose_storage(void) {
     storage = opt.storage;
-    if (storage && strcmp(storage, "overlay") && strcmp(storage, "aufs"))
+    if (storage && strcmp(storage, "overlay") != 0 &&
+        strcmp(storage, "aufs") != 0)
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
     if (storage)
         return;
-    const char *list = read_file(AT_FDCWD, "/proc/filesystems");
-    int aufs_alone = strstr(list, "\taufs\n") && !strstr(list, "\toverlay\n");
-    storage = aufs_alone ? "aufs" : "overlay"; /* which may be a module */
+
+    storage = "overlay";
+    const char *known = read_file(AT_FDCWD, "/proc/filesystems");
+    if (strstr(known, "\taufs\n") && !strstr(known, "\toverlay\n"))
+        storage = "aufs";
 }
 
-/* Before the clone: the box's folder, with its own layer in it. */
+static int is_aufs(void) {
+    return strcmp(storage, "aufs") == 0;
+}
+
+/* Before the clone: the box's folder, with its own layer in it.  Boxes whose
+ * whalebox was killed are removed first: one may have had the same name. */
 static void make_layers(void) {
     choose_storage();
-    open_containers();                  /* sets home */
-    sweep_box(containers_fd, box.name);    /* the dead make room */
+    open_containers();
+    sweep_box(containers_fd, box.name);
     look_at_some(containers_fd, sweep_box);
+
     if (box.has_folder)
-        open_old_folder();
+        hold_folder(box.name);
     else
         make_folder();
 
     /* Overlay wants upper and work below one mount.  Aufs hands out its branch
      * by an ioctl, and with it what is above it in its mount: upper alone. */
-    const char *top = strcmp(storage, "aufs") == 0 ? "/upper" : "";
+    const char *top = is_aufs() ? "/upper" : "";
     layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
-/* After the end: what the box wrote goes with it, and with that our lock. */
+/* After the end: what the box wrote goes with it, and with that our lock.  A
+ * folder with the sticky bit is to be kept. */
 static void drop_layers(void) {
     struct stat st = { 0 };
 
     if (folder_fd < 0)
-        return;                         /* there is none of ours */
+        return;
     if (fstat(folder_fd, &st) == 0 && (st.st_mode & S_ISVTX))
-        return;                         /* it is to be kept */
+        return;
     remove_box(folder_fd, box.name, 60);
 }
 
-/* In the child: files that differ from box to box, as the rootfs does not. */
+/* In the child: write VALUE to the file NAME in the /etc of the init layer. */
+static void write_init_file(const char *name, const char *value) {
+    const char *path = text("init/etc/%s", name);
+
+    step(9, text("write(%s)", path), NULL);
+    must(write_file(AT_FDCWD, path, value, O_CREAT));
+}
+
+/* In the child: files that differ from box to box, as the rootfs does not.  The
+ * name is what set_hostname() made it. */
 static void fill_init_layer(void) {
-    char own[65];                       /* what set_hostname() made it */
-    char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");     /* the host's */
-    step(9, "write(init/etc/resolv.conf, hostname, hosts)", NULL);
+    char own[65];                       /* 64 is the longest there is */
+    const char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");
+
+    step(9, "gethostname(), mkdir(init/etc)", NULL);
     must(gethostname(own, sizeof(own)));
-    must(mkdir("init/etc", 0755));      /* "init" is there */
-    must(write_file(AT_FDCWD, "init/etc/resolv.conf", resolv, O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hosts", text("127.0.0.1\tlocalhost\n"
-                    "::1\tlocalhost\n127.0.1.1\t%s\n", own), O_CREAT));
-    must(write_file(AT_FDCWD, "init/etc/hostname", text("%s\n", own), O_CREAT));
+    must(mkdir("init/etc", 0755));
+
+    write_init_file("resolv.conf", resolv);
+    write_init_file("hosts", text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+                                  "127.0.1.1\t%s\n", own));
+    write_init_file("hostname", text("%s\n", own));
+}
+
+/* The options of the mount that stacks the layers; "box" is the upper one for
+ * aufs, and has it in it for overlay.  In a user namespace overlay keeps its
+ * notes in user.* attributes; volatile spares it syncing what will be thrown
+ * away. */
+static const char *layers_options(void) {
+    if (is_aufs())
+        return "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1";
+
+    return text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
+                box.is_kept ? "" : ",volatile",
+                box.flags & CLONE_NEWUSER ? ",userxattr" : "");
 }
 
 /* In the child: gather the layers on a small file system in memory, by plain
  * names, so that none with a ':' or ',' is taken for an option, and stack them.
- * In a user namespace overlay keeps its notes in user.* attributes; volatile
- * spares it syncing what will be thrown away.  "." is the new root from now. */
+ * "." is the new root from now. */
 static void mount_layers(void) {
     static const char *const parts[] = { "init", "lower", "box", "merged" };
-    const char *type = storage;         /* which the parent chose */
-    const char *speed = box.is_kept ? "" : ",volatile"; /* thrown away, then */
-    const char *options = strcmp(type, "aufs") == 0
-        ? "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1"   /* box is upper */
-        : text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
-               speed, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
+    const char *options = layers_options();
+
+    /* Every host has a /tmp, and what we mount there only we see. */
     step(9, "mount(tmpfs, /tmp)", "mount -t tmpfs tmpfs /tmp; cd /tmp");
-    must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));     /* every host has one */
-    must(chdir("/tmp"));                /* short names from here */
+    must(mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
+    step(9, "chdir(/tmp), mkdir(init...)", NULL);
+    must(chdir("/tmp"));
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
-    fill_init_layer();                  /* init */
-    attach_folder(rootfs, "lower");     /* the rootfs */
+
+    fill_init_layer();
+    attach_folder(rootfs, "lower");
+
+    /* The box's folder was found by its path: is it the one that we made? */
     step(9, text("fstat(%s)", layers->path), NULL);
-    const char *top = strcmp(storage, "aufs") == 0 ? "upper" : ".";
-    /* it was moved */
-    require(is_same_file(layers->fd, folder_fd, top), ESTALE);
-    attach_folder(layers, "box");       /* upper and work, or upper alone */
-    step(9, text("mount(%s, merged, \"%s\")", type, options),
-         text("mount -t %s -o %s %s merged", type, options, type));
-    must(mount(type, "merged", type, MS_NODEV, options));
-    must(chdir("merged"));              /* the union: our new root */
+    require(is_same_file(layers->fd, folder_fd, is_aufs() ? "upper" : "."),
+            ESTALE);
+    attach_folder(layers, "box");
+
+    step(9, text("mount(%s, merged, \"%s\")", storage, options),
+         text("mount -t %s -o %s %s merged", storage, options, storage));
+    must(mount(storage, "merged", storage, MS_NODEV, options));
+    step(9, "chdir(merged)", NULL);
+    must(chdir("merged"));
 }
 #endif /* WITH_LAYERS */
 #if WITH_LOCKS
@@ -4300,7 +4484,7 @@ static int open_new_record(off_t room) {
     return fd;
 }
 
-/* Write the draft to the disk.  CALL is what the step is called.  A new file
+/* Write the draft to the disk.  CALL is what that step is called.  A new file
  * takes the old one's place, so whoever reads it finds one or the other, never
  * half of one, even after a crash: so a record that is to outlive us is on the
  * disk before it has its name. */
@@ -4308,8 +4492,10 @@ static void replace_record(const char *call) {
     step(13, call, NULL);
     require(draft_length < sizeof(draft) - 1, E2BIG);
 
-    int fd = open_new_record(0);        /* may be longer, to have room */
-    step(13, call, NULL);               /* with ftruncate() and fsync() */
+    /* The file may be there already, longer, to have room: what is left of that
+     * is cut off. */
+    int fd = open_new_record(0);
+    step(13, call, NULL);
     ssize_t written = must(write(fd, draft, draft_length));
     require(written == (ssize_t)draft_length, ENOSPC);
     must(ftruncate(fd, (off_t)draft_length));
@@ -4496,7 +4682,7 @@ static int has_become_command(void) {
     close(refusal_fd);                  /* only the child has this end now */
     refusal_fd = -1;
     ssize_t got = read(refusal_fds[0], &byte, 1);
-    if (got < 0) {                      /* nobody knows how it is */
+    if (got < 0) {
         step(13, "read(refusals)", NULL);
         die();
     }
@@ -4507,13 +4693,13 @@ static int has_become_command(void) {
  * launcher.  From then on nothing of the caller's is held: not its terminal,
  * nor its pipes, nor its folder. */
 static void tell_launcher(void) {
-    int runs = has_become_command();
+    int is_running = has_become_command();
 
     /* What never ran is removed, and its output not waited for: somebody may
      * still have the pipe open. */
-    if (runs && box.is_kept)
+    if (is_running && box.is_kept)
         keep_box();
-    if (!runs)
+    if (!is_running)
         log_fd = -1;
 
     /* Told now: when the launcher knows, nobody listens any more. */
@@ -4522,7 +4708,7 @@ static void tell_launcher(void) {
     /* Let other commands have the box.  To close TURN_FD would undo the lock by
      * which we live: fcntl's go with any descriptor of the file. */
     flock(turn_fd, LOCK_UN);
-    if (runs)
+    if (is_running)
         say_it_runs();
     close(launcher_fd);
     launcher_fd = -1;
@@ -4538,7 +4724,7 @@ static void tell_launcher(void) {
 
 /* Until there is a signal for sigwaitinfo(2) to take, keep the log. */
 static void keep_log(void) {
-    enum { PRINTED, SIGNALLED };          /* what is polled */
+    enum { PRINTED, SIGNALLED };        /* what is polled */
     struct pollfd from[] = {
         [PRINTED] = { .fd = output_fds[0], .events = POLLIN },
         [SIGNALLED] = { .fd = signal_fd, .events = POLLIN },
@@ -4550,7 +4736,7 @@ static void keep_log(void) {
         if (poll(from, LENGTH(from), -1) < 0)   /* sleeps */
             continue;                   /* it has not set revents */
         if (from[PRINTED].revents && take_output() <= 0)
-            from[PRINTED].fd = -1;       /* nobody is left who could write */
+            from[PRINTED].fd = -1;      /* nobody is left who could write */
     }
 }
 
@@ -4592,11 +4778,15 @@ static void begin_record(void) {
         created = started;
     write_record("running", "");
 
-    if (box.is_kept)
-        close(open_new_record((off_t)draft_length + 64));
-    if (box.is_kept && !opt.detach)
-        keep_box();                     /* tell_launcher() does it with -d */
+    if (box.is_kept) {
+        int fd = open_new_record((off_t)draft_length + 64);
+        close(fd);
+    }
 
+    /* With -d the log is opened, and tell_launcher() decides whether the box is
+     * kept: one that never ran is not. */
+    if (box.is_kept && !opt.detach)
+        keep_box();
     if (opt.detach) {
         step(13, "open(log)", NULL);
         log_fd = must(open_log());
@@ -4667,7 +4857,8 @@ static _Noreturn void wait_until_it_runs(pid_t supervisor, int ready_fd) {
     int status;
 
     step(13, "read(ready)", NULL);
-    if (must(read(ready_fd, &byte, 1)) == 1) {
+    int got = must(read(ready_fd, &byte, 1));
+    if (got == 1) {
         print("%s\n", box.name);
         exit(0);                        /* the box is the supervisor's */
     }
@@ -4855,9 +5046,9 @@ static const char *mounted_folder(const char *top) {
 /* Open the folder PATH of the cgroup file system, from where we see that, as
  * the cgroup that the visitor is born in.  PID is to be a member of it. */
 static void open_box_cgroup(const char *path, const char *pid) {
+    step(7, "find cgroup v2", NULL);
     const char *top = find_cgroup2();
     require(top != NULL, ENODEV);
-
     const char *above = mounted_folder(top);
     require(strncmp(path, above, strlen(above)) == 0, ENODEV);
     path += strlen(above);
@@ -5149,7 +5340,7 @@ static int open_supervisor(int dir_fd) {
 
     step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
     must(fcntl(dir_fd, F_GETLK, &lock));        /* who would be in our way? */
-    if (lock.l_type == F_UNLCK)         /* nobody */
+    if (lock.l_type == F_UNLCK)         /* nobody has one */
         return -1;
 
     int pidfd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
@@ -5158,7 +5349,7 @@ static int open_supervisor(int dir_fd) {
     must(fcntl(dir_fd, F_GETLK, &again));
     if (again.l_type != F_UNLCK && again.l_pid == lock.l_pid) {
         require(pidfd >= 0, ESRCH);
-        return pidfd;                   /* the same, twice */
+        return pidfd;
     }
     close(pidfd);
     return -1;                          /* it has just ended */
@@ -5347,7 +5538,7 @@ static void end_box(int seconds) {
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
-    if (ends(asked_fd, seconds))        /* or it had, before we asked */
+    if (ends(asked_fd, seconds))
         return;
 
     step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
@@ -5421,7 +5612,8 @@ static void remove_folder_of(int dir_fd, const char *name) {
 static void remove_one(const char *name) {
     struct stat st;
     int dir_fd = open_box(name, LOCK_EX);
-    int has_exited = strcmp(find_status(dir_fd, name), "exited") == 0;
+    const char *status = find_status(dir_fd, name);
+    int has_exited = strcmp(status, "exited") == 0;
 
     refuse_to_remove(dir_fd, name, has_exited);
 
@@ -5433,10 +5625,13 @@ static void remove_one(const char *name) {
     must(fstat(dir_fd, &st));
     if (st.st_nlink > 0)                /* else its supervisor has removed it */
         remove_folder_of(dir_fd, name);
+
+    /* A supervisor that was killed has left a cgroup, too.  Other boxes that
+     * were left so are removed on this occasion. */
 #if WITH_CGROUP
-    drop_dead_cgroup(name);             /* which a killed supervisor left */
+    drop_dead_cgroup(name);
 #endif
-    for_each(containers_fd, 0, sweep_box);      /* and all that is dead */
+    for_each(containers_fd, 0, sweep_box);
 }
 
 static int rm_main(int argc, char **argv) {
@@ -5514,9 +5709,12 @@ static void start_box(const char *name) {
 
     if (strcmp(need_status(dir_fd, name), "running") == 0)
         return;
-    if (!ends(supervisor_pidfd, 10))    /* as it is about to */
+
+    /* Its supervisor, if there is one, is about to end.  If there is none, a
+     * resident of the box may have outlived it. */
+    if (!ends(supervisor_pidfd, 10))
         refuse("try again", "%s has not ended yet", name);
-    if (!end_resident(dir_fd))          /* who has outlived a supervisor */
+    if (!end_resident(dir_fd))
         refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
     run_again(name);
 }
@@ -5539,12 +5737,12 @@ static const char *age(long long since) {
     return text("%lldd", seconds / 86400);
 }
 
-static int all_boxes, names_alone;      /* ps -a, ps -q */
+static int is_all, is_quiet;            /* ps -a, ps -q */
 
 /* Print the line of the box NAME, which is as STATUS says.  All but "corrupt"
  * have a record. */
 static void print_box(const char *name, const char *status) {
-    if (names_alone) {
+    if (is_quiet) {
         print("%s\n", visible(name));
         return;
     }
@@ -5577,7 +5775,7 @@ static int list_box(int parent_fd, const char *name) {
 
     const char *status = find_status(dir_fd, name);
     close(dir_fd);
-    if (strcmp(status, "running") == 0 || (*status && all_boxes))
+    if (strcmp(status, "running") == 0 || (*status && is_all))
         print_box(name, status);
     return 0;
 }
@@ -5588,15 +5786,15 @@ static int ps_main(int argc, char **argv) {
 
     while ((letter = next_letter(argc, argv, "+:aq")) != -1) {
         if (letter == 'a')
-            all_boxes = 1;
+            is_all = 1;
         else
-            names_alone = 1;
+            is_quiet = 1;
     }
     if (argv[optind])
         refuse_usage("it takes no names");
 
     open_containers();
-    if (!names_alone)
+    if (!is_quiet)
         print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
               "AGE", "COMMAND", "IMAGE");
     if (for_each(containers_fd, 0, list_box) < 0) {
@@ -5671,7 +5869,7 @@ static void print_rest(int fd) {
     step(13, "write(standard output)", NULL);
     while ((got = read(fd, buffer, sizeof(buffer))) > 0)
         must(write_all(1, buffer, (size_t)got));
-    if (got < 0) {                      /* there may be more */
+    if (got < 0) {
         step(13, "read(log)", NULL);
         die();
     }
@@ -5729,9 +5927,10 @@ static void print_log(const char *name, int is_followed) {
         close(supervisor_pidfd);
         supervisor_pidfd = open_supervisor(dir_fd);
 
+        /* One that is not there just now is taken for ours. */
         step(13, "fstat(log)", NULL);
         must(fstat(fd, &ours));
-        older = ours;                   /* if it is not there just now */
+        older = ours;
         newer = ours;
         look_at(dir_fd, "log.1", &older);
         look_at(dir_fd, "log", &newer);
@@ -5755,7 +5954,8 @@ static int logs_main(int argc, char **argv) {
 
     while (next_letter(argc, argv, "+:f") != -1)
         is_followed = 1;
-    print_log(need_name(argv, 1), is_followed);
+    const char *name = need_name(argv, 1);
+    print_log(name, is_followed);
     return 0;
 }
 #endif /* WITH_DETACH */
@@ -5963,7 +6163,7 @@ static _Noreturn void try_a_box(const int *off) {
     static char root[] = "/";
     static char *argv[] = { root, NULL };
 
-    (void)off;                          /* or this build has none of them */
+    (void)off;                          /* unused where none can be off */
     opt.name = NULL;                    /* nothing is to stay */
     opt.explain = 0;
 #if WITH_DETACH
@@ -5984,7 +6184,8 @@ static _Noreturn void try_a_box(const int *off) {
 #endif
 
     /* The doctor says what is wrong, so nothing is said here. */
-    told_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+    prepare_process();
     exit(run_box(argv));
 }
 
@@ -6061,7 +6262,7 @@ static int doctor_main(int argc, char **argv) {
     require(finding != MAP_FAILED, errno);
 
     while ((failed = examine(off)) >= 0) {
-        is_sick = 1;                    /* whatever else works */
+        is_sick = 1;
         why[failed] = text("%s", finding->why);
         if (off[failed] || !can_be_off(failed))
             break;                      /* it was off already, or cannot be */
@@ -6073,7 +6274,7 @@ static int doctor_main(int argc, char **argv) {
 
 TOOL const struct command doctor_commands[2] = {
     { "doctor", "", "check what works here, and why not",
-      .run = doctor_main, .has_run_options = 1 },
+      .run = doctor_main, .has_run_options = 1, .is_careful = 1 },
 };
 #endif /* WITH_DOCTOR */
 
@@ -6159,7 +6360,7 @@ static void refuse_left_out(const char *word) {
 }
 #endif
 
-/* Does WORD, "-m", "--memory" or "--memory=64m", call the option O? */
+/* Does WORD, "-h", "--name" or "--name=web", call the option O? */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
@@ -6238,6 +6439,8 @@ static const struct command *need_command(const char *word) {
  * them, with its name.  Returns the exit status. */
 static int run_command(int count, char **words) {
     our_command = need_command(words[0]);
+    if (!our_command->is_careful)
+        prepare_process();              /* before it holds anything */
 #if WITH_DETACH
     if (!our_command->has_run_options) {
         refuse_options("");
@@ -6262,8 +6465,8 @@ int main(int argc, char **argv) {
     if (!words[0] || words[0][0] == '\0')
         refuse("whalebox /bin/sh, say; see --help", "no command to run");
 
+    if (!strchr(words[0], '/'))
+        return run_command(argc - (int)(words - argv), words);
     prepare_process();                  /* before it holds anything */
-    if (strchr(words[0], '/'))
-        return run_box(words);
-    return run_command(argc - (int)(words - argv), words);
+    return run_box(words);
 }

@@ -231,7 +231,7 @@ fi
 if is_root; then
 	feign_each <<-'END'
 	5;clone3(;EINVAL;clone3(0x[0-9a-f]*): Invalid argument;this kernel lacks a kind of namespace
-	4;open_tree(;EPERM;open_tree(.*): Operation not permitted;root, but not of mounts: in docker, run the outer
+	8;open_tree(;EPERM;open_tree(.*): Operation not permitted;root, but not of mounts: in docker, run the outer
 	END
 
 	it 'names the setting by which AppArmor restricts capabilities' '

@@ -1,57 +1,116 @@
-# lab.awk: whalebox.c without one chapter's code, for a student to write anew.
+# lab.awk: whalebox.c with the bodies of one chapter's functions taken out, for
+# a student to write anew.
 #
 #	awk -v chapter=1 -v switch=UTS -f tests/lab.awk whalebox.c
 #
-# In each `#if WITH_<switch>` block the comments at the left margin stay (the
-# banner and the functions' head comments: the contract), as does what an
-# #else holds; the rest becomes TODOs.  Chapter 0 has no switch: its lab is
-# the program with the function exit_status() empty.
+# All else stays: comments, declarations, tables, and the calls.  A section is
+# what stands between `#if WITH_<switch>` and its #endif, in no other #if; the
+# tools in it ("--- Tools") stay as well.  A function begins at the left margin,
+# with a line that ends in ") {", and ends with a "}" there.
+#
+# Where a chapter has no functions, the flag in its row is what is taken out.
+# Chapter 0 has no switch, and what all other chapters stand on: of its
+# functions, those with a name in `plain` are taken.
 
-chapter == 0 {
-	if (/^static int exit_status\(int /) body = found = 1
-	if (body && $0 == "}") {
-		print "    /* TODO: write this function's body. */"
-		print "    (void)status;"
-		print "    return 0;"
-		body = 0
+BEGIN {
+	plain = " become_command wait_for_box exit_status "
+	due = chapter == 0 ? split(plain, names, " ") : 1
+
+	# What must not be missing while that which follows it is there.
+	guards["make_mounts_private"] = \
+	    "what is mounted next would be mounted on the host as well"
+}
+
+skipped && /^}/ { print_todo(); skipped = 0 }
+skipped         { next }
+
+/^#if/ {
+	depth++
+	if (depth == 1)
+		ours = chapter > 0 && $2 == "WITH_" switch && (NF == 2 || $3 ~ /^\/[*]/)
+}
+/^#el/    && depth == 1 { ours = 0 }
+/^#endif/ && --depth == 0 { ours = 0 }
+
+/^\/[*] (===|---) / { tools = / Tools/ }
+/^\/[*]/            { said = "" }       # what its head comment says
+/^(\/[*]| [*])/     { said = said $0 "\n" }
+
+# The head of a function may have several lines.
+/^[a-zA-Z_]/ { head = "" }
+/^[a-zA-Z_]/ || (/^[ \t]/ && head) {
+	head = head $0 " "
+	code = head
+	gsub(/\/[*][^*]*[*]\/ */, "", code)
+	if (code ~ /\) *{ *$/ && code !~ /[=;]/ && is_taken(code)) {
+		print
+		note = $0               # a comment behind the head
+		skipped = 1
+		taken++
+		head = ""
+		next
 	}
-	if (body < 2) print
-	if (body && /{$/) body = 2
-	next
+	if (code ~ /[;{}] *$/)
+		head = ""
 }
 
-$0 == "#if WITH_" switch { inside = found = 1; todo = 0; next }
-!inside                  { print; next }
-
-# Conditions within the block belong to the code that is taken out.
-/^#if/                   { depth++; next }
-/^#endif/ && depth       { depth--; next }
-/^#endif/                { inside = kept = 0; next }
-/^#else/ && !depth       { kept = 1; next }
-kept                     { print; next }
-
-/^\/\*/                  { comment = 1; if (todo) print "" }
-comment                  { print; todo = 0; comment = !/\*\//; next }
-
-# The first line of a function or a variable tells its name and its type.
-/^[a-zA-Z]/ {
-	if (todo) print ""
-	sub(/ *(\/\*.*|=.*|;.*|{)$/, "")
-	print "/* TODO: " $0 (/,$/ ? " ..." : "") " */"
-	todo = 1
+# A row of the table of chapters.
+ours && !taken && /^[ \t]+[^* \t].*CLONE_NEW[A-Z]+/ {
+	sub(/CLONE_NEW[A-Z]+/, "0 /* TODO: which flag of clone? */")
+	taken++
 }
 
-# Of other code, the first line's place is marked.
-/[^ \t]/ && !todo {
-	match($0, /^[ \t]*/)
-	print substr($0, 1, RLENGTH) "/* TODO: what chapter " chapter " does here */"
-	todo = 1
+{ print }
+
+function is_taken(code) {
+	name = code
+	sub(/^PRINTF\([0-9]+\) */, "", name)
+	sub(/\(.*/, "", name)
+	type = name
+	sub(/^.*[ *]/, "", name)
+	sub(/[a-z_0-9]+$/, "", type)
+	parameters = substr(code, index(code, name "(") + length(name))
+	if (chapter == 0)
+		return index(plain, " " name " ") > 0 && depth == 0
+	return ours && !tools
 }
 
-/^$/ && !todo
+# A body that compiles.  What it returns says that nothing was done: that all
+# failed, and that nothing is so.
+function print_todo() {
+	print "    /* TODO: write this function's body. */"
+	if (name in guards) {
+		print "    /* Until then no box is made: " guards[name] ". */"
+		print "    dprintf(2, \"whalebox: " name "() is still to be written\\n\");"
+		print "    _exit(125);"
+	} else if (type ~ /_Noreturn/)
+		print "    _exit(125);"
+	else if (type ~ /char \*\*$/ && match(parameters, /char \*\*[a-z_]+/))
+		print "    return " substr(parameters, RSTART + 7, RLENGTH - 7) ";"
+	else if (type ~ /const char \*$/)
+		print "    return \"\";"
+	else if (type ~ /\*$/)
+		print "    return NULL;"
+	else if (parameters ~ /^\(int argc, char \*\*argv\)/)
+		print "    return 125;"
+	else if (type ~ /(unsigned|size_t|_t) [a-z ]*$/ && type !~ /ssize_t/)
+		print "    return 0;"
+	else if (type !~ /void *$/ && is_question())
+		print "    return 0;"
+	else if (type !~ /void *$/) {
+		print "    errno = ENOSYS;             /* \"Function not implemented\" */"
+		print "    return -1;"
+	}
+}
+
+# Is it answered by yes or no?  Its name or its comment tells.
+function is_question() {
+	return type !~ /enum / && (name ~ /^(is|has|can)_/ ||
+	    (said note) ~ /\?|eturns[ \n*]+whether/)
+}
 
 END {
-	if (!found) {
+	if (taken < due) {
 		print "lab.awk: nothing to take out for chapter " chapter > "/dev/stderr"
 		exit 1
 	}
