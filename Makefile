@@ -129,14 +129,14 @@ endif
 chapter:                        ## print the source as of chapter N=n
 	@tests/chapter.sh $(N)
 
-# The exercise of chapter N: the program with that chapter's code taken out.
+# The exercise of chapter N: the program without the bodies of its functions.
 LABS := $(STAGES:%=$(BUILD)/lab-%.c)
 $(LABS): $(BUILD)/lab-%.c: $(SRC) tests/lab.awk Makefile | $(BUILD)
 	@awk -v chapter=$* -v switch=$(call switch,$*) -f tests/lab.awk $(SRC) >$@
 
 # lab/.pristine is what was handed out: a file that differs is a student's work.
 .PHONY: lab
-lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n taken out
+lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n's functions empty
 	@mkdir -p lab
 	@if [ -e lab/whalebox.c ] && [ -z "$(FORCE)" ] && \
 	    ! cmp -s lab/whalebox.c lab/.pristine; then \
@@ -145,7 +145,7 @@ lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n tak
 	fi
 	@cp $< lab/whalebox.c
 	@cp $< lab/.pristine
-	@echo "lab/whalebox.c is whalebox without chapter $(N): look for TODO."
+	@echo "In lab/whalebox.c chapter $(N) does nothing: look for TODO."
 	@echo "Build it and see how far you are: ./test.sh lab $(N)"
 
 .PHONY: clean

@@ -1026,7 +1026,7 @@ static void answer_as_box(int is_over) {
     bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
 
-    unsigned int id = (unsigned int)strtoul(root_uids(), NULL, 10);
+    unsigned int id = (unsigned int)atoll(root_uids()); /* "START COUNT" */
     step(5, text("setresuid(-1, %u, -1)", id), NULL);
     must(syscall(SYS_setresuid, -1, id, -1));
 }
@@ -1920,17 +1920,17 @@ TOOL void attach_rootfs(void) {
  * what has been looked at, whatever its path is meanwhile: a /dev/null that is
  * a file, say, is refused (CVE-2025-31133). */
 static void bind_device(int dev_fd, const char *name, dev_t number) {
-    const char *host = text("/dev/%s", name), *target = host + 1;
+    const char *host = text("/dev/%s", name);
     struct stat st;
     int tree_fd = clone_tree(host, 0);
 
-    step(8, text("openat(%s), fstat()", target), NULL);
+    step(8, text("openat, fstat(%s)", host), NULL);
     int place_fd = must(openat(dev_fd, name, O_CREAT | O_EXCL | O_CLOEXEC,
                                0666));
     must(fstat(tree_fd, &st));
     require(S_ISCHR(st.st_mode) && st.st_rdev == number, ENODEV);
 
-    attach_tree(tree_fd, host, place_fd, target);
+    attach_tree(tree_fd, host, place_fd, host + 1);     /* "dev/NAME" */
 }
 
 /* In the child: /dev, with nothing of the host's but six harmless devices. */

@@ -57,9 +57,25 @@ it 'hands out a lab and does not overwrite work on it' '
 	same "" "$(grep "/[*] mine" lab/whalebox.c)"
 '
 
+# Nothing that begins at the left margin goes, so all that goes is in a body.
+it 'takes nothing but the bodies of functions out of a lab' '
+	margin="^[a-zA-Z/}]" &&
+	grep "$margin" "$project/whalebox.c" >whole && [ -s whole ] &&
+	for n in 0 $(seq "$last"); do
+		lab=$project/build/lab-$n.c &&
+		grep "$margin" "$lab" | diff whole - &&
+		grep -q TODO "$lab" && ! cmp -s "$lab" "$project/whalebox.c" ||
+		exit 1
+	done
+'
+
 it 'grades a lab' '
-	run "$project/test.sh" lab 0 "$project/build/lab-0.c" && want_status 1 &&
-	want_match "^lab 00-process: [0-9]+ of [0-9]+$" && want_match "^# hint: " &&
+	LIMIT=120 &&
+	run env PATIENCE=2 "$project/test.sh" lab 0 "$project/build/lab-0.c" &&
+	want_status 1 && want_match "^# hint: " &&
+	want_match "^# passes already, .*: ends with 125" &&
+	want_match "^lab 00-process: [0-9]+ of [0-9]+$" &&
+	run "$project/test.sh" lab 9 order && want_status 0 && want_match "^1[.] " &&
 	run "$project/test.sh" lab 0 "$project/whalebox.c" && want_status 0 &&
 	want_no_match "^not ok"
 '
