@@ -1248,7 +1248,9 @@ TOOL void set_size(const struct option *o, const char *value) {
 
     if (*unit) {
         const char *found = strchr(units, *unit);
-        if (!found || unit[1])          /* as in 1x and 1mb */
+        if (!found)                     /* as in 1x */
+            refuse_value(o, value);
+        if (unit[1])                    /* as in 1mb */
             refuse_value(o, value);
         shift = 10 * (int)(found - units);
     }
@@ -2354,7 +2356,7 @@ static int clear_entry(int dir_fd, const char *name) {
  * gives up after so many SECONDS.  Returns 0, or -1 with errno (ETIMEDOUT).
  */
 static int clear_folder(int dir_fd, int seconds) {
-    int result;
+    int result = 0;
 
     cleared_fd = dir_fd;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -5669,11 +5671,12 @@ static char **split_command(char *words) {
 
     step(13, "calloc(argv)", NULL);
     char **argv = calloc(strlen(words) / 2 + 2, sizeof(*argv));
-    require(argv != NULL, ENOMEM);
+    if (!argv)
+        die();
 
-    for (char *word = words; word; count++) {
-        argv[count] = word;
-        word = take_word(word);
+    while (words) {
+        argv[count++] = words;
+        words = take_word(words);
     }
     return argv;
 }
