@@ -5665,12 +5665,13 @@ static void set_recorded(void) {
 }
 
 /* The WORDS of a command, as the record has them, as an argv that NULL ends.
- * Each takes a letter and a blank at least. */
+ * Each but the last takes a blank at least: a record that somebody has changed
+ * may have words that are empty. */
 static char **split_command(char *words) {
     size_t count = 0;
 
     step(13, "calloc(argv)", NULL);
-    char **argv = calloc(strlen(words) / 2 + 2, sizeof(*argv));
+    char **argv = calloc(strlen(words) + 2, sizeof(*argv));
     if (!argv)
         die();
 
@@ -6108,8 +6109,10 @@ static const struct hint causes[] = {
 /* What runs the program FILE: the interpreter after a script's "#!", or the
  * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
 static const char *find_interpreter(const char *file) {
-    char *head = read_file(AT_FDCWD, file);
+    char *head = try_to_read(AT_FDCWD, file);
 
+    if (!head)
+        return "its loader";
     if (strncmp(head, "#!", 2) == 0)
         return strtok(head + 2, " \n");
     for (char *at = head; at < head + 4096; at++)
