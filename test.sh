@@ -226,6 +226,7 @@ titles() {
 # merit: it is told apart, and looked for once.
 advise() {
 	free=build/lab-$1-$(id -u).passes
+	# shellcheck disable=SC3013 # which dash, bash and busybox have
 	if cmp -s "$2" "build/lab-$1.c"; then
 		titles "$scratch/tap" >"$free"
 	elif [ -z "$(find build -path "$free" -newer "$unsolved" -newer "$check")" ]

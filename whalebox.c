@@ -1248,7 +1248,9 @@ TOOL void set_size(const struct option *o, const char *value) {
 
     if (*unit) {
         const char *found = strchr(units, *unit);
-        if (!found || unit[1])          /* as in 1x and 1mb */
+        if (!found)                     /* as in 1x */
+            refuse_value(o, value);
+        if (unit[1])                    /* as in 1mb */
             refuse_value(o, value);
         shift = 10 * (int)(found - units);
     }
@@ -2354,7 +2356,7 @@ static int clear_entry(int dir_fd, const char *name) {
  * gives up after so many SECONDS.  Returns 0, or -1 with errno (ETIMEDOUT).
  */
 static int clear_folder(int dir_fd, int seconds) {
-    int result;
+    int result = 0;
 
     cleared_fd = dir_fd;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -5663,17 +5665,19 @@ static void set_recorded(void) {
 }
 
 /* The WORDS of a command, as the record has them, as an argv that NULL ends.
- * Each takes a letter and a blank at least. */
+ * Each but the last takes a blank at least: a record that somebody has changed
+ * may have words that are empty. */
 static char **split_command(char *words) {
     size_t count = 0;
 
     step(13, "calloc(argv)", NULL);
-    char **argv = calloc(strlen(words) / 2 + 2, sizeof(*argv));
-    require(argv != NULL, ENOMEM);
+    char **argv = calloc(strlen(words) + 2, sizeof(*argv));
+    if (!argv)
+        die();
 
-    for (char *word = words; word; count++) {
-        argv[count] = word;
-        word = take_word(word);
+    while (words) {
+        argv[count++] = words;
+        words = take_word(words);
     }
     return argv;
 }
@@ -6105,8 +6109,10 @@ static const struct hint causes[] = {
 /* What runs the program FILE: the interpreter after a script's "#!", or the
  * loader, whose path stands near the start of a dynamic program (PT_INTERP). */
 static const char *find_interpreter(const char *file) {
-    char *head = read_file(AT_FDCWD, file);
+    char *head = try_to_read(AT_FDCWD, file);
 
+    if (!head)
+        return "its loader";
     if (strncmp(head, "#!", 2) == 0)
         return strtok(head + 2, " \n");
     for (char *at = head; at < head + 4096; at++)

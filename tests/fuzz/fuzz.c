@@ -4,31 +4,41 @@
  *
  * The whole program is included here, with the system taken away from it: its
  * files are the fuzzer's input, and instead of ending, of opening a file for
- * itself or of making a process it comes back to the test.  A crash, what the
+ * itself or of sharing memory it comes back to the test.  A crash, what the
  * sanitizers find and a check() that fails are bugs.
  *
  * TARGET, in the environment, names the test.  The input is text; in some tests
  * a line of its own, "--", parts one file from the next.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 static jmp_buf test;                    /* where to come back to, and why */
 enum { BEGUN, REFUSED, ENDED, STARTED };        /* 0 when nobody came back */
-static FILE *nowhere;                   /* for messages */
 static struct { const char *path, *content; } files[3];
 static const char *unread = "";         /* of the file that is open */
+static void *blocks[1 << 14];           /* what it allocated: reset() frees it */
+static size_t block_count;
+
+static void check(int holds, const char *what) {
+    if (!holds) {
+        fprintf(stderr, "fuzz: it does not hold: %s\n", what);
+        abort();
+    }
+}
+#define CHECK(condition) check(!!(condition), #condition)
 
 /* The stand-ins for what whalebox calls. */
 
@@ -42,19 +52,29 @@ static _Noreturn void stub_exit(int status) {
     longjmp(test, ENDED);
 }
 
-/* run() begins with open(2): what comes then is no parser's. */
+/* A run begins with open(2): what comes then is no parser's. */
 static _Noreturn int stub_open(const char *path, int flags, ...) {
     (void)path, (void)flags;
     longjmp(test, STARTED);
 }
 
+/* The doctor begins with memory to share, for nothing is there to be parsed. */
+static _Noreturn void *stub_mmap(void *place, size_t length, int protection,
+                                 int flags, int fd, off_t offset) {
+    (void)place, (void)length, (void)protection, (void)flags, (void)fd;
+    (void)offset;
+    longjmp(test, STARTED);
+}
+
 static int stub_openat(int dir, const char *path, int flags, ...) {
     (void)dir, (void)flags;
-    unread = "";
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-        if (files[i].path && strcmp(files[i].path, path) == 0)
+        if (files[i].path && strcmp(files[i].path, path) == 0) {
             unread = files[i].content;
-    return *unread ? 3 : -1;
+            return 3;
+        }
+    errno = ENOENT;
+    return -1;
 }
 
 static ssize_t stub_read(int fd, void *buffer, size_t size) {
@@ -63,6 +83,14 @@ static ssize_t stub_read(int fd, void *buffer, size_t size) {
     memcpy(buffer, unread, length);
     unread += length;
     return (ssize_t)length;
+}
+
+/* Messages go nowhere; none of them has what a terminal would obey. */
+static ssize_t stub_write(int fd, const void *bytes, size_t size) {
+    const unsigned char *byte = bytes;
+    for (size_t i = 0; fd == 2 && i < size; i++)
+        CHECK(byte[i] == '\n' || (byte[i] >= ' ' && byte[i] != 0x7f));
+    return (ssize_t)size;
 }
 
 /* Some paths may be written, and others not. */
@@ -75,70 +103,80 @@ static int stub_close(int fd) {
     return fd < 0 ? -1 : 0;
 }
 
-static int stub_pipe(int ends[2]) {
-    ends[0] = ends[1] = 3;
+static int stub_fstat(int fd, struct stat *st) {
+    (void)fd;
+    memset(st, 0, sizeof(*st));
+    st->st_mode = S_IFREG | 0600;
+    st->st_uid = 1000;
     return 0;
 }
 
-static pid_t stub_fork(void) {          /* but one, says fork(2) */
-    return 1;
-}
-
-static pid_t stub_waitpid(pid_t pid, int *status, int flags) {
-    (void)status, (void)flags;
-    return pid;
-}
-
-static uid_t stub_geteuid(void) {       /* whoever it is that tests */
+static uid_t stub_getuid(void) {        /* whoever it is that tests */
     return 1000;
+}
+
+/* whalebox frees nothing, and thousands of runs would take all the memory. */
+static void *keep(void *block) {
+    CHECK(block && block_count < sizeof(blocks) / sizeof(blocks[0]));
+    blocks[block_count++] = block;
+    return block;
+}
+
+static void *stub_malloc(size_t size) {
+    return keep(malloc(size));
+}
+
+static void *stub_calloc(size_t count, size_t size) {
+    return keep(calloc(count, size));
+}
+
+static char *stub_strdup(const char *string) {
+    return keep(strdup(string));
+}
+
+static int stub_vasprintf(char **string, const char *format, va_list args) {
+    int length = vasprintf(string, format, args);
+    keep(*string);
+    return length;
 }
 
 #define main whalebox_main
 #define _exit stub__exit
 #define exit stub_exit
 #define open stub_open
+#define mmap stub_mmap
 #define openat stub_openat
 #define read stub_read
+#define write stub_write
 #define access stub_access
 #define close stub_close
-#define pipe stub_pipe
-#define fork stub_fork
-#define waitpid stub_waitpid
-#define geteuid stub_geteuid
-#undef stderr
-#define stderr nowhere
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wreturn-type"  /* main() alone may just end */
+#define fstat stub_fstat
+#define getuid stub_getuid
+#define geteuid stub_getuid
+#define malloc stub_malloc
+#define calloc stub_calloc
+#define strdup stub_strdup
+#define vasprintf stub_vasprintf
 #include "../../whalebox.c"     /* NOLINT(bugprone-suspicious-include) */
-#pragma GCC diagnostic pop
-#undef exit
-#undef stderr
 
-static void check(int holds, const char *what) {
-    if (!holds) {
-        fprintf(stderr, "fuzz: it does not hold: %s\n", what);
-        abort();
-    }
-}
-#define CHECK(condition) check(!!(condition), #condition)
-
-/* Everything that options set, as it is at the start. */
+/* Everything that a run sets, as it is at the start. */
 static void reset(void) {
     static char path[] = "PATH=/bin";
     static const struct box start = { .cgroup = -1, .userns = -1, .pidfd = -1 };
     box = start;
-    explaining = 0;
-    memset(&limits, 0, sizeof(limits));
-    memset(volumes, 0, sizeof(volumes));
-    memset(variables, 0, sizeof(variables));
-    variables[0] = path;
-    volume_count = 0;
-    added_caps = dropped_caps = 0;
-    base_path[0] = '\0';
-    memset(taken, 0, sizeof(taken));
-    is_prepared = leaving = 0;
-    whose = NEW;
+    memset(&opt, 0, sizeof(opt));
+    opt.variables[0] = path;
+    now.chapter = 0;
+    now.call = "";
+    undone = 0;
+    our_command = NULL;
+    base_path = "";
+    memset(given, 0, sizeof(given));
+    record[0] = '\0';
+    draft_length = 0;
     memset(files, 0, sizeof(files));
+    while (block_count > 0)
+        free(blocks[--block_count]);
 }
 
 /* Cuts the first line, or the first part up to a line "--", off TEXT. */
@@ -166,27 +204,28 @@ static void test_options(char *input) {
         CHECK(!"main() returns only after a run");
         break;
     case STARTED:
-        CHECK(limits.memory <= LLONG_MAX && limits.pids <= LLONG_MAX);
-        CHECK(limits.cpus == 0 || limits.cpus >= 1000);
-        CHECK(volume_count <= LENGTH(volumes));
-        CHECK(!variables[LENGTH(variables) - 1]);
+        CHECK(opt.memory <= LLONG_MAX && opt.pids <= 4194304);
+        CHECK(opt.cpus == 0 || opt.cpus >= 1000);
+        CHECK(opt.shares == 0 || (opt.shares >= 2 && opt.shares <= 262144));
+        CHECK(opt.volume_count <= LENGTH(opt.volumes));
+        CHECK(!opt.variables[LENGTH(opt.variables) - 1]);
+        CHECK(!given[LENGTH(given) - 1].option);
         break;
     }
-    while (argc > 1)
-        free(argv[--argc]);
 }
 
-static char *value;                     /* a copy, for takers change it */
-
-/* Whether TAKER accepts TEXT. */
-static int accepts(void (*taker)(const struct option *, char *), void *into,
-                   const char *text) {
-    const struct option o = { "    --fuzz N             a value", taker, into };
-    free(value);
-    value = strdup(text);
+/* Whether SETTER accepts VALUE. */
+static int accepts(void (*setter)(const struct option *, const char *),
+                   void *into, const char *value) {
+    static struct option o = {
+        .name = "fuzz", .value = "N", .help = "a value",
+        .low = 1, .high = LLONG_MAX
+    };
+    o.set = setter;
+    o.into = into;
     if (setjmp(test) != BEGUN)
         return 0;
-    taker(&o, value);
+    setter(&o, value);
     return 1;
 }
 
@@ -197,35 +236,35 @@ static void test_values(char *input) {
     unsigned long long number = 0, bits = 0;
     const char *name = NULL;
     size_t digits = strspn(input, "0123456789");
-    if (accepts(take_number, &number, input)) {
+    if (accepts(set_number, &number, input)) {
         CHECK(digits && !input[digits]);
         CHECK(number == strtoull(input, NULL, 10) && number <= LLONG_MAX);
         CHECK(number > 0);
     }
-    if (accepts(take_size, &number, input)) {
+    if (accepts(set_size, &number, input)) {
         CHECK(digits && (!input[digits] || !input[digits + 1]));
         CHECK(number > 0 && number <= LLONG_MAX);
         CHECK(number >= strtoull(input, NULL, 10));
     }
-    if (accepts(take_cpus, &number, input)) {
+    if (accepts(set_cpus, &number, input)) {
         double cpus = strtod(input, NULL) * 100000;
         CHECK(digits && strspn(input, "0123456789.") == strlen(input));
         CHECK((double)number > cpus - 1 && (double)number < cpus + 1);
         CHECK(number >= 1000);
     }
-    if (accepts(take_name, &name, input)) {
+    if (accepts(set_name, &name, input)) {
         CHECK(strchr(first, *input) && *input);
         CHECK(strlen(input) <= 63 && !strchr(input, '/'));
         CHECK(strcmp(name, input) == 0);
     }
-    if (accepts(take_capability, &bits, input))
+    if (accepts(add_capability, &bits, input))
         CHECK(bits && !(bits & ~ALL_CAPS));
-    if (accepts(take_variable, NULL, input))
-        CHECK(!strchr(input, '=') || variables[0] == value ||
-              variables[1] == value);
-    if (accepts(take_volume, NULL, input)) {
-        CHECK(volumes[0].source && *volumes[0].source);
-        CHECK(*volumes[0].target == '/');
+    if (accepts(add_variable, NULL, input) && strchr(input, '='))
+        CHECK(strcmp(opt.variables[0], input) == 0 ||
+              strcmp(opt.variables[1], input) == 0);
+    if (accepts(add_volume, NULL, input)) {
+        CHECK(opt.volumes[0].source && *opt.volumes[0].source);
+        CHECK(*opt.volumes[0].target == '/');
     }
 }
 
@@ -278,11 +317,11 @@ static void test_hints(char *input) {
     call += *call ? 1 : 0;
     char *first = cut(&call, "--\n");
     for (size_t i = 0; i < LENGTH(files); i++) {
-        files[i].path = conditions[i];
+        files[i].path = *call ? conditions[i] : NULL;   /* or it is missing */
         files[i].content = call;
     }
     if (setjmp(test) == BEGUN) {
-        step(chapter % (LAST_CHAPTER + 1), "%s", first);
+        step(chapter % (LAST_CHAPTER + 1), first, NULL);
         errno = reason % 134;
         die();
     }
@@ -292,7 +331,9 @@ static void test_hints(char *input) {
 static long user_of(const char *word, const char *file) {
     files[0].path = "/etc/passwd";
     files[0].content = file;
-    return setjmp(test) == BEGUN ? find_id(word, "/etc/passwd", 2) : -1L;
+    if (setjmp(test) != BEGUN)
+        return -1;
+    return find_id(word, "/etc/passwd", 2);
 }
 
 /* -u, and the /etc/passwd of a rootfs, maybe a stranger's.  What number a user
@@ -314,14 +355,16 @@ static void test_users(char *input) {
     CHECK(user_of(word, input) == id);
 }
 
-/* What the doctor's helper tells is made of names and paths of the caller's. */
-static void test_doctor(char *input) {
-    static char why[LENGTH(chapters)][1024];
-    int off[LENGTH(chapters)] = { 0 }, seen[LENGTH(chapters)] = { 0 };
-    memset(why, 0, sizeof(why));
-    unread = input;
-    if (setjmp(test) == BEGUN)
-        CHECK(examine(off, seen, why) < (int)LENGTH(chapters));
+/* A box's mark, by which its first process is found, and may be killed. */
+static void test_marks(char *input) {
+    struct mark mark;
+    files[0].path = "box";
+    files[0].content = input;
+    if (read_mark(3, &mark) == 0) {
+        CHECK(mark.is_shared || mark.pid <= INT_MAX);
+        CHECK(*mark.boot && strlen(mark.boot) <= 36);
+        CHECK(!strpbrk(mark.boot, " \n"));
+    }
 }
 
 /* A box's record, which anything may have been written to since, and its words,
@@ -336,16 +379,14 @@ static void test_records(char *input) {
             CHECK(strcmp(value_of("name"), "one") == 0);
             CHECK(value_of("command") && value_of("boot_id"));
             CHECK(atoll(value_of("pid_start")) >= 0);
-            whose = RESTARTED;
-            take_record();
-            for (char *word = value_of("command"); word;)
-                word = take_word(word);
+            set_recorded();
+            CHECK(split_command(value_of("command"))[0]);
         }
     }
-    length = 0;
+    draft_length = 0;
     add_word("", input);
     add_word(" ", "end");
-    if (length < sizeof(draft)) {
+    if (draft_length < sizeof(draft)) {
         char *next = take_word(draft);
         CHECK(strcmp(draft, input) == 0);
         CHECK(next && !take_word(next) && strcmp(next, "end") == 0);
@@ -359,7 +400,7 @@ static const struct {
     { "options", test_options }, { "values", test_values },
     { "ranges", test_ranges }, { "cgroups", test_cgroups },
     { "hints", test_hints }, { "users", test_users },
-    { "doctor", test_doctor }, { "records", test_records },
+    { "marks", test_marks }, { "records", test_records },
 };
 static void (*chosen)(char *input);
 
@@ -371,8 +412,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         if (name && strcmp(name, targets[i].name) == 0)
             chosen = targets[i].test;
     CHECK(chosen);
-    nowhere = fopen("/dev/null", "we");
-    CHECK(nowhere);
     return 0;
 }
 
