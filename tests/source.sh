@@ -33,6 +33,26 @@ it 'prints a chapter with nothing of later ones' '
 	want_no_match "^#.*(WITH_|STAGE)|--userns"
 '
 
+it 'has in the text of a chapter no switch, option or function of later ones' '
+	for n in $(seq "$last"); do
+		"$project/tests/words.sh" "$n" >words && [ -s words ] || exit
+		for earlier in $(seq 0 $((n - 1))); do
+			# systemd-run has a --user of its own.
+			grep -v systemd-run "$project/build/chapter-$earlier.c" |
+			    grep -nwFf words >found || continue
+			echo "chapter $earlier has what is chapter ${n}s:" && cat found
+		done
+	done >later && cat later && same "" "$(cat later)"
+'
+
+# What a reader pays for a chapter: its text minus that of the one before.
+before=0
+for n in $(seq 0 "$last"); do
+	lines=$(wc -l <"$project/build/chapter-$n.c")
+	echo "# chapter $n adds $((lines - before)) lines"
+	before=$lines
+done
+
 it 'refuses a stage or a switch that is not there' '
 	run make -C "$project" STAGE=99 && want_status 2 && want_err "One of: 0 1" &&
 	run make -C "$project" WITHOUT=FOO && want_status 2 && want_err "UTS" &&
