@@ -16,14 +16,14 @@ BEGIN {
 	plain = " become_command wait_for_box exit_status "
 	due = chapter == 0 ? split(plain, names, " ") : 1
 
-	# Without these the chapter does harm, so until they are written it makes
-	# no box at all.
+	# To go on without these would do harm, so until they are written whalebox
+	# ends where it comes to them.
 	guards[4] = "make_mounts_private"
 	harms[4] = "a mount could be made on the host as well"
 	guards[9] = "mount_layers"
-	harms[9] = "it would be made in the folder that you are in"
+	harms[9] = "the box would be made in the folder that you are in"
 	guards[13] = "fork_supervisor"
-	harms[13] = "one with -d would keep you waiting"
+	harms[13] = "a box with -d would keep you waiting"
 	guard = guards[chapter]
 }
 
@@ -87,7 +87,8 @@ function print_todo() {
 	print "    /* TODO: write this function's body. */"
 	if (name == guard) {
 		guarded = 1
-		print "    /* Until then no box is made: " harms[chapter] ". */"
+		print "    /* Until then this is the end, for else"
+		print "     * " harms[chapter] ". */"
 		print "    dprintf(2, \"whalebox: " name "() is still to be written\\n\");"
 		print "    _exit(125);"
 	} else if (type ~ /_Noreturn/)
