@@ -6113,8 +6113,10 @@ static const char *find_interpreter(const char *file) {
 
     if (!head)
         return "its loader";
-    if (strncmp(head, "#!", 2) == 0)
-        return strtok(head + 2, " \n");
+    if (strncmp(head, "#!", 2) == 0) {
+        const char *name = strtok(head + 2, " \n");
+        return name ? name : "nothing";
+    }
     for (char *at = head; at < head + 4096; at++)
         if (strncmp(at, "/lib", 4) == 0)
             return at;
