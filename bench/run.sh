@@ -258,7 +258,7 @@ echo
 mkdir "$tmp/here"
 settle "$tmp/here"
 measure_launches "On this machine's disk (TMPDIR=DIR: on another)"
-rmdir /sys/fs/cgroup/whalebox-min       # minimal's; whalebox keeps its own
+rmdir /sys/fs/cgroup/whalebox-min       # minimal's; whalebox removes its own
 echo
 echo "## Leftovers"
 echo
