@@ -108,7 +108,7 @@ cleanup() {
 	else
 		discard "$scratch"
 	fi
-	drop_cgroups "${scratch##*/}"
+	drop_cgroups "${apart_group:-none}"
 }
 trap cleanup EXIT
 trap 'exit 129' HUP
@@ -342,7 +342,8 @@ unchanged() {
 }
 
 apart() {
-	APART=${scratch##*/} unshare --mount --uts --ipc --net --pid --fork \
+	apart_group=${scratch##*/}.${where##* }
+	APART=$apart_group unshare --mount --uts --ipc --net --pid --fork \
 	    --kill-child --mount-proc sh -c '
 		mount --make-rshared / || exit
 		for m in $(awk "/ - cgroup2 /{ print \$5 }" /proc/self/mountinfo); do
@@ -353,7 +354,7 @@ apart() {
 		ip link set lo up && exec "$@"
 	' sh "$@"
 	apart_status=$?
-	drop_cgroups "${scratch##*/}"
+	drop_cgroups "$apart_group"
 	return $apart_status
 }
 
