@@ -6447,6 +6447,10 @@ static const struct command *need_command(const char *word) {
  * them, with its name.  Returns the exit status. */
 static int run_command(int count, char **words) {
     our_command = need_command(words[0]);
+
+    /* A command that removes a box may need a helper with users of its own, such
+     * as the box had. */
+    box.flags = own_namespaces();
     if (!our_command->is_careful)
         prepare_process();              /* before it holds anything */
 #if WITH_DETACH
