@@ -139,7 +139,9 @@ if is_root && has_cgroup2; then
 		want_err "whalebox: chapter 7: " && want_err "hint: " &&
 		box rm -f one && want_status 0 &&
 		box -d --name one /bin/sleep 300 && want_status 0 &&
-		hidden && want_status 0 && want_out ran && box rm -f one
+		hidden && want_status 125 && want_out "" &&
+		want_err "whalebox: chapter 7: " && want_err "hint: " &&
+		box rm -f one && want_status 0
 	'
 fi
 
