@@ -6448,7 +6448,7 @@ static const struct command *need_command(const char *word) {
 static int run_command(int count, char **words) {
     our_command = need_command(words[0]);
 
-    /* A command that removes a box may need a helper with users of its own, such
+    /* A command that removes a box may need a helper that has users of its own,
      * as the box had. */
     box.flags = own_namespaces();
     if (!our_command->is_careful)
