@@ -4312,10 +4312,12 @@ static int log_fd = -1;                 /* the file log */
 static int turn_fd = -1;                /* a folder: it is ours to act on */
 static int making_fd;                   /* the folder upper: it is being made */
 static int supervisor_pidfd = -1;       /* who supervises: find_status() */
-static char record[1 << 18];            /* one that was read: lines, each ended
+enum { MOST_RECORD = 16 << 20 };        /* bytes: no command line has as many */
+static char no_record[2];
+static char *record = no_record;        /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
-static char draft[sizeof(record)];      /* one to be written */
-static size_t draft_length;             /* of it so far */
+static char *draft;                     /* one to be written */
+static size_t draft_length, draft_room; /* of it so far, and at most */
 static const struct option detach_options[] = {
     { 'd', "detach", NULL, "run in the background, and print the name",
       .set = set_flag, .into = &opt.detach },
@@ -4350,7 +4352,7 @@ static const struct command detach_commands[] = {
 static const struct hint detach_hints[] = {
     { "chdir", 0, .fix = "its paths begin in that folder: make it again" },
     { "getcwd", ENOENT, .fix = "the folder that you are in is gone: cd /" },
-    { "write(", E2BIG, .fix = "a record has 256 KiB: put it in a script" },
+    { "write(", E2BIG, .fix = "a record has 16 MiB at most" },
     { 0 }
 };
 
@@ -4360,45 +4362,64 @@ static struct given { const struct option *option; const char *value; }
 
 /* Note that option O was given with VALUE: the record tells so. */
 static void remember(const struct option *o, const char *value) {
-    static size_t count;
+    struct given *g = given;
 
-    if (count == LENGTH(given) - 1)     /* the last one stays empty */
+    while (g->option)
+        g++;
+    if (g == &given[LENGTH(given) - 1]) /* the last one stays empty */
         refuse("use fewer", "too many options: --%s", o->name);
-    given[count] = (struct given){ o, value };
-    count++;
+    *g = (struct given){ o, value };
 }
 
-/* printf to the end of the draft.  What does not fit is left out, but counted:
- * replace_record() refuses a draft that is too long. */
-PRINTF(1) static void add(const char *format, ...) {
-    va_list args;
+/* SIZE bytes, which last as long as we do. */
+static char *get_room(size_t size) {
+    char *room = malloc(size);
 
-    va_start(args, format);
-    if (draft_length < sizeof(draft))
-        draft_length += (size_t)vsnprintf(draft + draft_length,
-                                          sizeof(draft) - draft_length,
-                                          format, args);
-    va_end(args);
-}
-
-/* Add AFTER and then WORD, so that a value is one line and its words stay
- * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
-static void add_word(const char *after, const char *word) {
-    add("%s", after);
-    if (*word == '\0')
-        add("\\e");
-
-    for (; *word; word++) {
-        if (*word == '\n')
-            add("\\n");
-        else if (*word == ' ' || *word == '\\')
-            add("\\%c", *word);
-        else
-            add("%c", *word);
+    if (!room) {
+        step(13, text("malloc(%zu)", size), NULL);
+        die();
     }
+    return room;
 }
 
-/* Make what add_word() wrote at FROM a string again, in its place: that is
+/* Add PIECE to the draft.  One that is full goes on as a larger one. */
+static void add(const char *piece) {
+    size_t length = strlen(piece);
+
+    if (draft_length + length > draft_room) {
+        draft_room = 2 * (draft_length + length) + 1024;
+        char *larger = get_room(draft_room);
+        if (draft)
+            memcpy(larger, draft, draft_length);
+        draft = larger;
+    }
+    memcpy(draft + draft_length, piece, length);
+    draft_length += length;
+}
+
+/* WORD as the record has it, so that a value is one line and its words stay
+ * apart: "\ ", "\\", "\n" for a new line, "\e" for an empty word. */
+static const char *escape_word(const char *word) {
+    if (*word == '\0')
+        return "\\e";
+
+    char *result = get_room(2 * strlen(word) + 1);      /* at most */
+    char *to = result;
+    for (; *word; word++) {
+        if (*word == '\n' || *word == ' ' || *word == '\\')
+            *to++ = '\\';
+        *to++ = *word == '\n' ? 'n' : *word;
+    }
+    *to = '\0';
+    return result;
+}
+
+/* Add a line that says that KEY has this VALUE. */
+static void add_line(const char *key, const char *value) {
+    add(text("%s=%s\n", key, escape_word(value)));
+}
+
+/* Make what escape_word() wrote at FROM a string again, in its place: that is
  * never longer.  Returns the next word, or NULL. */
 static char *take_word(char *from) {
     char *to = from;
@@ -4423,81 +4444,58 @@ static char *take_word(char *from) {
     return next;
 }
 
-/* Add the box's command to the draft, as its last line: who finds it knows that
- * the record is whole.  A box that goes when it ends is never started again, so
- * its record need not hold all the words of a very long command. */
-static void add_command(void) {
-    size_t options_end = draft_length;
-    const char *after = "\ncommand=";
-
-    for (char **word = box.argv; *word; word++) {
-        add_word(after, *word);
-        after = " ";
-    }
-
-    if (!box.is_kept && draft_length >= sizeof(draft) - 1 &&
-        options_end < sizeof(draft)) {
-        draft_length = options_end;
-        add("\ncommand=...");
-    }
-    add("\n");
-}
-
 /* Make the draft a record that tells how the box is: its STATUS, "running" or
  * "exited", and its EXIT_CODE, "" as long as it has none.  Then come the
- * options, by which it can be run again. */
+ * options, by which it can be run again, and at last the command: who finds
+ * that knows that the record is whole. */
 static void draft_record(const char *status, const char *exit_code) {
     long long finished = 0;
 
     if (*exit_code)
         finished = time(NULL);
     draft_length = 0;
-    add("id=%s\nname=%s\nstatus=%s\nexit_code=%s\npid=%d\npid_start=%llu\n"
-        "supervisor_pid=%d\nboot_id=%s\ncreated=%lld\nstarted=%lld\n"
-        "finished=%lld", box.id, box.name, status, exit_code, box.pid,
-        start_time(box.pid), getpid(), boot_id(), created, started, finished);
-    add_word("\nimage=", rootfs->path); /* a full path */
-    add_word("\ndirectory=", directory);        /* where relative ones begin */
+    add(text("id=%s\nname=%s\nstatus=%s\nexit_code=%s\n", box.id, box.name,
+             status, exit_code));
+    add(text("pid=%d\npid_start=%llu\nsupervisor_pid=%d\nboot_id=%s\n",
+             box.pid, start_time(box.pid), getpid(), boot_id()));
+    add(text("created=%lld\nstarted=%lld\nfinished=%lld\n", created, started,
+             finished));
+    add_line("image", rootfs->path);    /* a full path */
+    add_line("directory", directory);   /* where relative ones begin */
 
     for (struct given *g = given; g->option; g++)
         if (!g->option->is_passing)
-            add_word(text("\n%s=", g->option->name),
-                     g->value ? g->value : "yes");
+            add_line(g->option->name, g->value ? g->value : "yes");
 #if WITH_VOLUMES
     for (char **variable = opt.variables; *variable; variable++)
-        add_word("\nenv=", *variable);
+        add_line("env", *variable);
 #endif
-    add_command();
-}
 
-/* The file that is to be the next record, with ROOM on the disk, in bytes: a
- * descriptor.  posix_fallocate(3) returns its error; old NFS has no such call.
- */
-static int open_new_record(off_t room) {
-    step(13, text("open(%s/config.new)", box.name), NULL);
-    int fd = must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
-                         O_NOFOLLOW | O_CLOEXEC, 0600));
-
-    if (room > 0) {
-        step(13, text("fallocate(%s/config.new)", box.name), NULL);
-        int error = posix_fallocate(fd, 0, room);
-        require(error == 0 || error == EOPNOTSUPP, error);
+    add("command=");
+    for (char **word = box.argv; *word; word++) {
+        add(escape_word(*word));
+        add(word[1] ? " " : "\n");
     }
-    return fd;
 }
 
-/* Write the draft to the disk.  CALL is what that step is called.  A new file
- * takes the old one's place, so whoever reads it finds one or the other, never
- * half of one, even after a crash: so a record that is to outlive us is on the
- * disk before it has its name. */
-static void replace_record(const char *call) {
-    step(13, call, NULL);
-    require(draft_length < sizeof(draft) - 1, E2BIG);
+/* The file that is to be the next record: a descriptor. */
+static int open_new_record(void) {
+    step(13, text("open(%s/config.new)", box.name), NULL);
+    return must(openat(folder_fd, "config.new", O_WRONLY | O_CREAT |
+                       O_NOFOLLOW | O_CLOEXEC, 0600));
+}
 
-    /* The file may be there already, longer, to have room: what is left of that
-     * is cut off. */
-    int fd = open_new_record(0);
-    step(13, call, NULL);
+/* Write the box's record: see draft_record().  A new file takes the old one's
+ * place, so whoever reads it finds one or the other, never half of one, even
+ * after a crash: so a record that is to outlive us is on the disk before it has
+ * its name. */
+static void write_record(const char *status, const char *exit_code) {
+    draft_record(status, exit_code);
+    int fd = open_new_record();
+
+    /* The file may be there already, and longer: see keep_room(). */
+    step(13, text("write(%s/config, status=%s)", box.name, status), NULL);
+    require(draft_length <= MOST_RECORD, E2BIG);
     ssize_t written = must(write(fd, draft, draft_length));
     require(written == (ssize_t)draft_length, ENOSPC);
     must(ftruncate(fd, (off_t)draft_length));
@@ -4509,10 +4507,17 @@ static void replace_record(const char *call) {
     must(renameat(folder_fd, "config.new", folder_fd, "config"));
 }
 
-/* Write the box's record: see draft_record(). */
-static void write_record(const char *status, const char *exit_code) {
-    draft_record(status, exit_code);
-    replace_record(text("write(%s/config, status=%s)", box.name, status));
+/* Have room on the disk for the box's last record, which is a little longer
+ * than the first.  The box itself may have filled the disk by its end; without
+ * this it would be "dead" then, and nobody would know its exit status.
+ * posix_fallocate(3) returns its error; old NFS has no such call. */
+static void keep_room(void) {
+    int fd = open_new_record();
+
+    step(13, text("fallocate(%s/config.new)", box.name), NULL);
+    int error = posix_fallocate(fd, 0, (off_t)draft_length + 64);
+    require(error == 0 || error == EOPNOTSUPP, error);
+    close(fd);
 }
 
 /* At exit(3), when all else is done: record how the box ended, if it is to
@@ -4538,21 +4543,30 @@ static char *value_of(const char *key) {
     return NULL;
 }
 
-/* Copy the file config of the folder DIR_FD, as it is, to the record.  What is
- * no file that one may read is no record.  Whatever else keeps us from reading
- * it, a full table of files or a bad disk, says nothing of the record: there
- * may be nothing wrong with it, and nobody is to be told to remove the box. */
-static void copy_record(int dir_fd, const char *name) {
-    char *all = try_to_read(dir_fd, "config");
+/* Have the record be all of the file config in DIR_FD, the folder of the box
+ * NAME.  What is no file that one may read is no record.  Whatever else keeps
+ * us from reading it, a full table of files or a bad disk, says nothing of the
+ * record: there may be nothing wrong with it, and nobody is to be told to
+ * remove the box. */
+static void load_record(int dir_fd, const char *name) {
+    struct stat st;
 
-    if (!all && errno != ENOENT && errno != EISDIR && errno != ENXIO &&
-        errno != ELOOP && errno != EACCES) {
-        step(13, text("read(%s/config)", name), NULL);
-        die();
+    record = no_record;
+    step(13, text("read(%s/config)", name), NULL);
+    int fd = openat(dir_fd, "config", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+                    O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ELOOP ||
+                   errno == EACCES))
+        return;
+    must(fd);
+    must(fstat(fd, &st));
+
+    if (S_ISREG(st.st_mode) && st.st_size <= MOST_RECORD) {
+        record = calloc((size_t)st.st_size + 2, 1);     /* two '\0' */
+        require(record != NULL, ENOMEM);
+        must(read(fd, record, (size_t)st.st_size));
     }
-    if (!all)
-        all = "";
-    strcpy(record, all);                /* its buffer is of the same size */
+    close(fd);
 }
 
 /* Make each line of the record a string.  Returns 0, or -1 if one of them was
@@ -4599,11 +4613,11 @@ static int is_whole(const char *name) {
  * it is not whole, or another's: then nothing of it is left, or a number in it
  * might be believed and that process killed. */
 static int read_record(int dir_fd, const char *name) {
-    copy_record(dir_fd, name);
+    load_record(dir_fd, name);
     if (split_record() == 0 && is_whole(name))
         return 0;
 
-    record[0] = '\0';
+    record = no_record;
     return -1;
 }
 
@@ -4770,20 +4784,15 @@ static void begin_making(void) {
     must(flock(making_fd, LOCK_EX));
 }
 
-/* The child is at the gate: write the box's first record, before it runs.  At
- * its end the disk may be full, of the box's own files even, so the record that
- * will tell of the end, which is a little longer, has its room from now on. */
+/* The child is at the gate: write the box's first record, before it runs. */
 static void begin_record(void) {
     close(making_fd);                   /* the child's alone */
     started = time(NULL);
     if (created == 0)                   /* this is the first time */
         created = started;
     write_record("running", "");
-
-    if (box.is_kept) {
-        int fd = open_new_record((off_t)draft_length + 64);
-        close(fd);
-    }
+    if (box.is_kept)
+        keep_room();
 
     /* With -d the log is opened, and tell_launcher() decides whether the box is
      * kept: one that never ran is not. */
@@ -5401,7 +5410,7 @@ static const char *find_status(int dir_fd, const char *name) {
     close(supervisor_pidfd);            /* of the box before */
     supervisor_pidfd = open_supervisor(dir_fd);
     if (read_record(dir_fd, name) < 0 || read_mark(dir_fd, &mark) < 0) {
-        record[0] = '\0';               /* nobody is to be signalled by it */
+        record = no_record;             /* nobody is to be signalled by it */
         return status_without_record(dir_fd, is_kept);
     }
 
@@ -5433,9 +5442,14 @@ static void refuse_options(const char *allowed) {
 
 /* The next one of a command's LETTERS, as getopt(3) has them, or -1. */
 static int next_letter(int argc, char **argv, const char *letters) {
+    const char *word = argv[optind];    /* the next one */
+
+    /* getopt(3) would take the second '-' for a letter. */
+    if (word && strncmp(word, "--", 2) == 0 && word[2] != '\0')
+        refuse_usage(text("there is no option %s", word));
+
     opterr = 0;                         /* getopt() is not to say it, we do */
     int letter = getopt(argc, argv, letters);
-
     if (letter == '?')
         refuse_usage(text("there is no option -%c", optopt));
     if (letter == ':')
@@ -5821,7 +5835,7 @@ static const char *need_name(char **argv, int most) {
     return argv[optind];
 }
 
-/* Print the VALUE of KEY, as it was before add_word() wrote it; but the words
+/* Print the VALUE of KEY, as it was before escape_word(); but the words
  * of a command stay as they are in the record, or nobody could tell them apart.
  * A terminal is not shown what it would obey; a program gets all. */
 static void print_value(const char *key, char *value) {
@@ -5879,71 +5893,66 @@ static void print_rest(int fd) {
     }
 }
 
-/* Look at the file NAME in DIR_FD: ST stays as it is if it is not there just
- * now. */
-static void look_at(int dir_fd, const char *name, struct stat *st) {
-    if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) {
-        step(13, text("stat(%s)", name), NULL);
-        die();
-    }
+/* Are these two open files, or none (-1), the same file? */
+static int is_same_open(int one_fd, int other_fd) {
+    struct stat one, other;
+
+    return fstat(one_fd, &one) == 0 && fstat(other_fd, &other) == 0 &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-/* The older of the two files of the log of the box NAME, or the only one: a
- * descriptor.  While we look, the newer may become the older: look once more.
- */
-static int open_oldest_log(int dir_fd, const char *name) {
-    static const char *const files[] = { "log.1", "log", "log.1" };
-    int fd = -1;
-
-    step(13, text("open(%s/log)", name), "tail");
-    for (size_t i = 0; i < LENGTH(files) && fd < 0; i++)
-        fd = openat(dir_fd, files[i], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+/* The file NAME in the folder DIR_FD, to be read: a descriptor, or -1 if there
+ * is none just now. */
+static int open_log_file(int dir_fd, const char *name) {
+    step(13, text("open(%s)", name), "tail");
+    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     require(fd >= 0 || errno == ENOENT, errno);
-    if (fd < 0)
-        refuse(text("whalebox start %s runs it in the background", name),
-               "%s has no log: what it printed went to its caller", name);
     return fd;
 }
 
-/* Have FD be the file NAME in DIR_FD instead.  If that is not there just now,
- * FD stays what it is, and its reader finds nothing new in it. */
-static void go_on_with(int dir_fd, const char *name, int fd) {
-    step(13, text("open(%s), dup3()", name), NULL);
-    int next_fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    require(next_fd >= 0 || errno == ENOENT, errno);
-    if (next_fd < 0)
-        return;
-    must(dup3(next_fd, fd, O_CLOEXEC));
-    close(next_fd);
+/* The file of the log that comes after FD, or the first if FD is -1: a
+ * descriptor, or -1 if none comes yet.  The newer is opened first: if the files
+ * change their names between our two looks, we find it as the older. */
+static int open_next_log(int dir_fd, int fd) {
+    int newer_fd = open_log_file(dir_fd, "log");
+    int older_fd = open_log_file(dir_fd, "log.1");
+
+    if (is_same_open(fd, newer_fd)) {
+        close(older_fd);
+        close(newer_fd);
+        return -1;
+    }
+
+    /* If FD is neither of them it was dropped, and then the older is next. */
+    if (older_fd < 0 || is_same_open(fd, older_fd)) {
+        close(older_fd);
+        return newer_fd;
+    }
+    close(newer_fd);
+    return older_fd;
 }
 
 /* Print the log: the older file, the newer, and with -f what comes until the
  * box has ended.  It never waits for us: we read what is written.  Meanwhile
  * the newer may become the older, or even be dropped. */
 static void print_log(const char *name, int is_followed) {
-    struct stat ours, older, newer;     /* the file that we read; log.1, log */
     int dir_fd = open_box(name, 0);
-    int fd = open_oldest_log(dir_fd, name);
+    int fd = open_next_log(dir_fd, -1);
 
+    if (fd < 0)
+        refuse(text("whalebox start %s runs it in the background", name),
+               "%s has no log: what it printed went to its caller", name);
     for (;;) {
-        /* First: if there is no supervisor now, then what we find below is all
-         * that will come. */
+        /* Looked for before the read: if there is no supervisor now, nothing is
+         * written after that; and to a file that has a next one, neither. */
         close(supervisor_pidfd);
         supervisor_pidfd = open_supervisor(dir_fd);
-
-        /* One that is not there just now is taken for ours. */
-        step(13, "fstat(log)", NULL);
-        must(fstat(fd, &ours));
-        older = ours;
-        newer = ours;
-        look_at(dir_fd, "log.1", &older);
-        look_at(dir_fd, "log", &newer);
+        int next_fd = open_next_log(dir_fd, fd);
         print_rest(fd);
 
-        if (ours.st_ino != newer.st_ino) {
-            /* Ours is the older one, or was dropped: then that comes next. */
-            go_on_with(dir_fd, ours.st_ino == older.st_ino ? "log" : "log.1",
-                       fd);
+        if (next_fd >= 0) {
+            close(fd);
+            fd = next_fd;
         } else if (is_followed && supervisor_pidfd >= 0) {
             struct pollfd end = { .fd = supervisor_pidfd, .events = POLLIN };
             poll(&end, 1, 100);         /* ms */
