@@ -6009,49 +6009,49 @@ static _Noreturn void refuse_stopped(const char *name) {
     refuse(text("whalebox start %s", name), "%s is not running", name);
 }
 
-/* Have OPT be what the box NAME was asked for, as its record says, and then
- * what the visitor was: its options were given before, and are set again.  In
- * between goes what was for the box alone, such as volumes: it has them. */
-static void set_visitor_options(const char *name) {
-    struct given ours[LENGTH(given)];
-    int explain = opt.explain;
+/* OPT is what the box was asked for.  Make it what the visitor is to be: what
+ * was ASKED for it, and else what the box is, in the four ways that are not in
+ * the namespaces.  The box has its volumes, and its init, already. */
+static void take_asked(const struct options *asked) {
+    struct options theirs = opt;
 
-    memcpy(ours, given, sizeof(given));
-    opt = (struct options){ .explain = explain };
-    set_recorded();
-
-    host_pidfd = open_host(value_of("pid"));
-    if (host_pidfd < 0)                 /* it has just ended */
-        refuse_stopped(name);
-    opt.volume_count = 0;
-    opt.read_only = 0;
-    opt.init = 0;
-    opt.detach = 0;
-    opt.terminal = 0;
-
-    for (struct given *g = ours; g->option; g++)
-        g->option->set(g->option, g->value);
+    opt = *asked;
+    for (char **variable = theirs.variables; *variable; variable++)
+        set_variable(*variable, 0);     /* one of ours stays */
+    if (!opt.workdir)
+        opt.workdir = theirs.workdir;
+    if (!opt.user)
+        opt.user = theirs.user;
+#if WITH_LOCKS
+    opt.added_caps = theirs.added_caps;
+    opt.dropped_caps = theirs.dropped_caps;
+#endif
 }
 
-/* Run the command ARGV in the box NAME.  Its record says what it is like, and
- * our own options come after that.  Its limits hold already.  Returns the
- * status for main(). */
+/* Run the command ARGV in the box NAME.  Its record says what it is like.  Its
+ * limits hold already.  Returns the status for main(). */
 static int visit_box(const char *name, char **argv) {
+    struct options asked = opt;
     int dir_fd = open_box(name, 0);
 
     wait_until_made(dir_fd, name);
     if (strcmp(need_status(dir_fd, name), "running") != 0)
         refuse_stopped(name);
-    set_visitor_options(name);
+    opt = (struct options){ .explain = asked.explain };
+    set_recorded();
 
+    host_pidfd = open_host(value_of("pid"));
+    if (host_pidfd < 0)                 /* it has just ended */
+        refuse_stopped(name);
     box.name = name;
     box.argv = argv;
     box.flags = own_namespaces();
 #if WITH_CGROUP
     find_box_cgroup(value_of("pid"));   /* it may take a flag away */
 #endif
-    start_relay();                      /* -t */
 
+    take_asked(&asked);
+    start_relay();                      /* -t */
     entered = box.flags;
     box.flags = 0;                      /* the usher gets no new ones */
     return send_visitor();
