@@ -1069,11 +1069,12 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
         _exit(failure);
     }
 
-    step(5, call, tool);
+    step(5, text("waitpid(%d)", helper), NULL);
     int status;
     must(waitpid(helper, &status, 0));
 
     /* The tool has said itself what it did not like. */
+    step(5, call, tool);
     require(status == 0 || !is_child_alive(), EPERM);
 }
 
@@ -2999,6 +3000,7 @@ static void drop_capabilities(unsigned long long kept) {
     want[0].effective = want[0].permitted = (__u32)bounding;
     want[1].effective = want[1].permitted = (__u32)(bounding >> 32);
     must(syscall(SYS_capset, &head, want));
+    step(10, "capget()", NULL);
     must(syscall(SYS_capget, &head, have));
 
     require((bounding & ~kept) == 0, EPERM);
@@ -4498,6 +4500,7 @@ static void write_record(const char *status, const char *exit_code) {
     require(draft_length <= MOST_RECORD, E2BIG);
     ssize_t written = must(write(fd, draft, draft_length));
     require(written == (ssize_t)draft_length, ENOSPC);
+    step(13, text("ftruncate, fsync(%s/config.new)", box.name), NULL);
     must(ftruncate(fd, (off_t)draft_length));
     if (box.is_kept)
         must(fsync(fd));
@@ -4848,7 +4851,8 @@ static void prepare_record(void) {
 
     box.is_kept = box.has_folder || (is_named && !opt.remove);
     step(13, "getcwd()", NULL);
-    require(getcwd(directory, sizeof(directory)) || !box.is_kept, errno);
+    if (!getcwd(directory, sizeof(directory)) && box.is_kept)
+        die();
 
     if (opt.log_max == 0)
         opt.log_max = 10 << 20;

@@ -306,6 +306,18 @@ it 'starts a box with the very same words' '
 	removed
 '
 
+# A word takes a blank at least, and no letter, if somebody has changed it.
+it 'overruns nothing when a record has a command of blanks' '
+	tidy && box -d --name "$b" /bin/echo shown && want_status 0 && soon ended &&
+	cp "$(record)" good && for count in 1 10 1000 200000; do
+		{ grep -v "^command=" good && printf "command=" &&
+		    head -c $count /dev/zero | tr "\0" " " && echo; } >"$(record)" &&
+		many start "$b" && want_status 125 && want_out "" &&
+		want_err "execve(): No such file or directory" && is status exited ||
+		exit
+	done && cp good "$(record)" && box start "$b" && want_status 0 && removed
+'
+
 # As long as execve(2) takes them: blanks are the longest in a record.
 it 'records a command however long it is, and starts it again' '
 	tidy && blanks=$(head -c 130000 /dev/zero | tr "\\0" " ") &&

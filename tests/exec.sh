@@ -297,6 +297,28 @@ it 'takes 50 visitors at once, each with its own end' '
 	soon alone
 '
 
+# What visits could leave: in the box, in its supervisor, on the disk.
+traces() {
+	"$WHALEBOX" exec one /bin/ps -o comm
+	"$WHALEBOX" exec one /bin/cat /proc/mounts
+	"$WHALEBOX" exec one /bin/ls /proc/1/fd
+	ls "/proc/$("$WHALEBOX" inspect one supervisor_pid)/fd"
+	pgrep -lP "$("$WHALEBOX" inspect one supervisor_pid)"
+	find "$WHALEBOX_HOME/containers" -exec ls -ld --full-time {} +
+} 2>&1
+
+it 'leaves nothing of 500 visits in a row' '
+	begin /bin/sleep 300 && soon alone && snapshot && traces >before &&
+	for n in $(seq 500); do
+		"$WHALEBOX" exec one /bin/sh -c "exit 7" >>shown 2>&1
+		echo $? >>codes
+	done && same "500 7" "$(sort codes | uniq -c | sed "s/^ *//")" &&
+	same "" "$(cat shown)" && unchanged &&
+	left_no_trace() { traces >after && diff before after; } && soon left_no_trace &&
+	visit one /bin/sh -c "sleep 9 >/dev/null 2>&1 & touch /tmp" && traces >after &&
+	{ diff before after >changes; grep -q sleep changes; }
+'
+
 # The namespaces are there before the box is closed.
 it 'waits for a box that is still being made' '
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&

@@ -54,9 +54,22 @@ probes: $(PROBES)               ## build the tests' small programs
 .PHONY: test-faults
 test-faults:                    ## every fault at every step (an hour)
 	@./install.sh test
-	@$(MAKE) -s whalebox probes
+	@$(MAKE) -s whalebox probes $(addprefix $(BUILD)/whalebox-,0 4 7 9)
 	@./busybox-rootfs.sh
 	@sh tests/faults.sh full
+
+# A mutant is the program with one must() dropped, or two steps of child() in the
+# other order: a test has to fail with each, but for those that are no fault.
+MUTANTS := $(BUILD)/mutants
+$(MUTANTS)/%/whalebox: $(MUTANTS)/%/whalebox.c
+	@$(CC) $(CFLAGS) -O0 -w $< $(LDFLAGS) -o $@
+
+.PHONY: mutants
+mutants: stages probes          ## which faults in whalebox.c no test sees (hours; goes on where it was)
+	@./install.sh test
+	@$(MAKE) -s whalebox
+	@./busybox-rootfs.sh
+	@tests/mutants.sh
 
 # What bench/ measures with, and against: made as the other programs are, so that
 # it is a fair comparison.
@@ -156,6 +169,21 @@ $(FUZZ)/fuzz: tests/fuzz/fuzz.c $(SRC) Makefile
 	clang -std=c11 -O1 -g -Wall -Wextra -Werror \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $<
 
+# The same inputs, what it begins with and what it has found (tests/fuzz/found),
+# without the fuzzer: with gcc's sanitizers, which any machine has.
+$(FUZZ)/replay: tests/fuzz/replay.c tests/fuzz/fuzz.c $(SRC) Makefile
+	@mkdir -p $(@D)
+	gcc -std=c11 -O1 -g -w -fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -o $@ tests/fuzz/replay.c tests/fuzz/fuzz.c
+
+.PHONY: replay
+replay: $(FUZZ)/replay          ## the fuzzer's inputs, without the fuzzer
+	@for target in $(TARGETS); do \
+		ASAN_OPTIONS=detect_leaks=0 TARGET=$$target $(FUZZ)/replay \
+		    $$(ls tests/fuzz/$$target.txt tests/fuzz/found/$$target-* \
+		    2>/dev/null) || exit 1; \
+	done
+
 .PHONY: fuzz
 fuzz:                           ## fuzz the parsers for SECONDS=600 in all
 	@./install.sh fuzz
@@ -165,7 +193,8 @@ fuzz:                           ## fuzz the parsers for SECONDS=600 in all
 		ASAN_OPTIONS=detect_leaks=0 TARGET=$$target $(FUZZ)/fuzz \
 		    -max_total_time=$$(($(SECONDS) / $(words $(TARGETS)))) \
 		    -max_len=20000 -timeout=5 -close_fd_mask=1 -print_final_stats=1 \
-		    -seed_inputs=tests/fuzz/$$target.txt \
+		    -seed_inputs=$$(ls tests/fuzz/$$target.txt \
+		    tests/fuzz/found/$$target-* 2>/dev/null | paste -sd,) \
 		    -artifact_prefix=$(FUZZ)/$$target- \
 		    $(FUZZ)/$$target 2>$(FUZZ)/$$target.log || \
 		    { cat $(FUZZ)/$$target.log; exit 1; }; \
