@@ -4555,7 +4555,7 @@ static void load_record(int dir_fd, const char *name) {
     struct stat st;
 
     record = no_record;
-    step(13, text("read(%s/config)", name), NULL);
+    step(13, text("openat, fstat(%s/config)", name), NULL);
     int fd = openat(dir_fd, "config", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ELOOP ||
@@ -4567,6 +4567,7 @@ static void load_record(int dir_fd, const char *name) {
     if (S_ISREG(st.st_mode) && st.st_size <= MOST_RECORD) {
         record = calloc((size_t)st.st_size + 2, 1);     /* two '\0' */
         require(record != NULL, ENOMEM);
+        step(13, text("read(%s/config)", name), NULL);
         must(read(fd, record, (size_t)st.st_size));
     }
     close(fd);

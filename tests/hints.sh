@@ -136,7 +136,7 @@ volume_hints|user||box -u nobody.at.all /bin/true
 tty_hints|open(/dev/pts||run strace -f -qq -o /dev/null -P /dev/pts/ptmx -e inject=?open,openat:error=ENOSPC "$WHALEBOX" -t /bin/true
 detach_hints|chdir||mkdir gone && trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT && run sh -c "cd gone && exec \"\$WHALEBOX\" -d --name one /bin/true" && rmdir gone && ended() { [ "$("$WHALEBOX" inspect one status)" = exited ]; } && soon ended && box start one
 detach_hints|getcwd|ENOENT|run sh -c "mkdir gone; cd gone; rmdir ../gone; exec \"\$WHALEBOX\" --name one /bin/true"
-detach_hints|write(|E2BIG|run "$WHALEBOX" -d --name one /bin/true $(seq 100000 139999) && ran="whalebox with 40,000 words"
+detach_hints|write(|E2BIG|inject write E2BIG -d /bin/true
 exec_hints|setns|EPERM|begun /bin/sleep 300 && inject setns EPERM exec one /bin/true
 causes|clone3|EPERM|with_setting unprivileged_userns_clone 0 && inject clone3 EPERM /bin/true
 causes||EACCES|with_setting apparmor_restrict_unprivileged_userns 1 && inject mount EACCES /bin/true
