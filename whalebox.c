@@ -1242,7 +1242,7 @@ TOOL void set_number(const struct option *o, const char *value) {
 
 /* Bytes: digits, and then a unit or none. */
 TOOL void set_size(const struct option *o, const char *value) {
-    static const char units[] = "bkmg"; /* each is 1,024 of the one before */
+    static const char units[] = "bkmgBKMG";     /* each 1,024 of the former */
     size_t digits = strspn(value, "0123456789");
     const char *unit = value + digits;
     int shift = 0;
@@ -1253,7 +1253,7 @@ TOOL void set_size(const struct option *o, const char *value) {
             refuse_value(o, value);
         if (unit[1])                    /* as in 1mb */
             refuse_value(o, value);
-        shift = 10 * (int)(found - units);
+        shift = 10 * (int)((found - units) % 4);
     }
 
     if (parse_number(text("%.*s", (int)digits, value), 1, LLONG_MAX >> shift,
@@ -4332,16 +4332,23 @@ static const struct option detach_options[] = {
 static int ps_main(int argc, char **argv);
 static int logs_main(int argc, char **argv);
 static int inspect_main(int argc, char **argv);
+static int wait_main(int argc, char **argv);
+static int kill_main(int argc, char **argv);
 static int stop_main(int argc, char **argv);
 static int start_main(int argc, char **argv);
 static int rm_main(int argc, char **argv);
 static const struct command detach_commands[] = {
     { "ps", "[-a] [-q]", "list boxes that run; -a: all; -q: names alone",
       .run = ps_main },
-    { "logs", "[-f] NAME", "what it printed; -f: go on until it ends",
+    { "logs", "[-f] [-n LINES] NAME",
+      "what it printed, or the last LINES; -f: until it ends",
       .run = logs_main },
     { "inspect", "NAME [KEY]", "its record, or one value of it",
       .run = inspect_main },
+    { "wait", "NAME...", "wait until it ends, and print its exit status",
+      .run = wait_main },
+    { "kill", "[-s SIGNAL] NAME...", "send its first process a signal (KILL)",
+      .run = kill_main },
     { "stop", "[-t SEC] NAME...",
       "end it: TERM, and KILL after SEC seconds (10)",
       .run = stop_main },
@@ -5594,6 +5601,91 @@ static int stop_main(int argc, char **argv) {
     return for_each_name(argv + optind, stop_box);
 }
 
+static _Noreturn void refuse_stopped(const char *name) {
+    refuse(text("whalebox start %s", name), "%s is not running", name);
+}
+
+/* The number of the signal that WORD names, as in 15, TERM or SIGTERM, or 0.
+ * signal(7). */
+static int find_signal(const char *word) {
+    static const char *const names[] = {
+        [SIGHUP] = "HUP", [SIGINT] = "INT", [SIGQUIT] = "QUIT",
+        [SIGILL] = "ILL", [SIGTRAP] = "TRAP", [SIGABRT] = "ABRT",
+        [SIGBUS] = "BUS", [SIGFPE] = "FPE", [SIGKILL] = "KILL",
+        [SIGUSR1] = "USR1", [SIGSEGV] = "SEGV", [SIGUSR2] = "USR2",
+        [SIGPIPE] = "PIPE", [SIGALRM] = "ALRM", [SIGTERM] = "TERM",
+        [SIGCHLD] = "CHLD", [SIGCONT] = "CONT", [SIGSTOP] = "STOP",
+        [SIGTSTP] = "TSTP", [SIGTTIN] = "TTIN", [SIGTTOU] = "TTOU",
+        [SIGURG] = "URG", [SIGXCPU] = "XCPU", [SIGXFSZ] = "XFSZ",
+        [SIGPROF] = "PROF", [SIGWINCH] = "WINCH", [SIGIO] = "IO",
+        [SIGPWR] = "PWR", [SIGSYS] = "SYS",
+    };
+    unsigned long long number;
+
+    if (parse_number(word, 1, NSIG - 1, &number) == 0)
+        return (int)number;
+    if (strncasecmp(word, "SIG", 3) == 0)
+        word += 3;
+    for (size_t i = 1; i < LENGTH(names); i++)
+        if (names[i] && strcasecmp(names[i], word) == 0)
+            return (int)i;
+    return 0;
+}
+
+static int sent_signal = SIGKILL;       /* kill -s */
+
+/* whalebox kill: send a signal to the box's first process, and to that alone.
+ * It need not end by it. */
+static void kill_box(const char *name) {
+    int dir_fd = open_box(name, LOCK_EX);
+    int process_fd = -1;
+
+    if (strcmp(need_status(dir_fd, name), "running") == 0)
+        process_fd = open_box_process();
+    if (process_fd < 0)
+        refuse_stopped(name);
+
+    step(13, text("pidfd_send_signal(%d)", sent_signal),
+         text("kill -%d", sent_signal));
+    must(syscall(SYS_pidfd_send_signal, process_fd, sent_signal, NULL, 0));
+}
+
+static int kill_main(int argc, char **argv) {
+    while (next_letter(argc, argv, "+:s:") != -1) {
+        sent_signal = find_signal(optarg);
+        if (sent_signal == 0)
+            refuse_usage(text("-s: not \"%s\"", optarg));
+    }
+    return for_each_name(argv + optind, kill_box);
+}
+
+/* whalebox wait: print the exit status of the box NAME when it has one.  This
+ * only looks, and does not return, since no name is to be printed. */
+static _Noreturn void wait_for_end(const char *name) {
+    int dir_fd = open_box(name, 0);
+    const char *status = need_status(dir_fd, name);
+
+    while (supervisor_pidfd >= 0 && strcmp(status, "running") == 0) {
+        while (!ends(supervisor_pidfd, 3600))
+            ;
+        status = find_status(dir_fd, name);
+    }
+
+    if (*status == '\0')
+        refuse("without --rm it stays, with its exit status",
+               "%s was removed when it ended", name);
+    if (strcmp(status, "exited") != 0)
+        refuse("its supervisor was killed, who would have noted it",
+               "%s is %s: nobody knows how it ended", name, status);
+    print("%s\n", value_of("exit_code"));
+    exit(0);
+}
+
+static int wait_main(int argc, char **argv) {
+    next_letter(argc, argv, "+:");      /* it has none, and refuses any */
+    return for_each_name(argv + optind, wait_for_end);
+}
+
 static int is_forced;                   /* rm -f */
 
 /* Refuse to remove a box that runs, unless by force, and what is no box.  One
@@ -5884,18 +5976,53 @@ static int inspect_main(int argc, char **argv) {
     return 0;
 }
 
-/* Print the rest of the file FD. */
+enum { ALL_LINES = INT_MAX };           /* no log has as many */
+static unsigned long long lines_to_skip;        /* logs -n: see skip_lines() */
+
+/* Print the rest of the file FD, but for lines that are to be skipped. */
 static void print_rest(int fd) {
     char buffer[4096];
     ssize_t got;
 
     step(13, "write(standard output)", NULL);
-    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-        must(write_all(1, buffer, (size_t)got));
+    while ((got = read(fd, buffer, sizeof(buffer))) > 0) {
+        char *from = buffer;
+        char *end = buffer + got;
+        for (; lines_to_skip > 0 && from < end; from++)
+            lines_to_skip -= *from == '\n';
+        must(write_all(1, from, (size_t)(end - from)));
+    }
     if (got < 0) {
         step(13, "read(log)", NULL);
         die();
     }
+}
+
+/* Have print_rest() skip all but the last LINES of what is now in the file FD
+ * and in the one after it, NEXT_FD, or -1. */
+static void skip_lines(int fd, int next_fd, unsigned long long lines) {
+    const int files[] = { fd, next_fd };
+    unsigned long long count = 0;
+    char buffer[4096];
+    char last = '\n';
+
+    for (size_t i = 0; i < LENGTH(files) && files[i] >= 0; i++) {
+        ssize_t got;
+        off_t at = 0;
+
+        step(13, "pread(log)", NULL);
+        while ((got = must(pread(files[i], buffer, sizeof(buffer), at))) > 0) {
+            for (ssize_t n = 0; n < got; n++)
+                count += buffer[n] == '\n';
+            last = buffer[got - 1];
+            at += got;
+        }
+    }
+
+    if (last != '\n')                   /* half a line is one, too */
+        count++;
+    if (count > lines)
+        lines_to_skip = count - lines;
 }
 
 /* Are these two open files, or none (-1), the same file? */
@@ -5940,13 +6067,16 @@ static int open_next_log(int dir_fd, int fd) {
 /* Print the log: the older file, the newer, and with -f what comes until the
  * box has ended.  It never waits for us: we read what is written.  Meanwhile
  * the newer may become the older, or even be dropped. */
-static void print_log(const char *name, int is_followed) {
+static void print_log(const char *name, int is_followed,
+                      unsigned long long lines) {
     int dir_fd = open_box(name, 0);
     int fd = open_next_log(dir_fd, -1);
 
     if (fd < 0)
         refuse(text("whalebox start %s runs it in the background", name),
                "%s has no log: what it printed went to its caller", name);
+    if (lines < ALL_LINES)
+        skip_lines(fd, open_next_log(dir_fd, fd), lines);
     for (;;) {
         /* Looked for before the read: if there is no supervisor now, nothing is
          * written after that; and to a file that has a next one, neither. */
@@ -5968,12 +6098,18 @@ static void print_log(const char *name, int is_followed) {
 }
 
 static int logs_main(int argc, char **argv) {
+    unsigned long long lines = ALL_LINES;
     int is_followed = 0;
+    int letter;
 
-    while (next_letter(argc, argv, "+:f") != -1)
-        is_followed = 1;
+    while ((letter = next_letter(argc, argv, "+:fn:")) != -1) {
+        if (letter == 'f')
+            is_followed = 1;
+        else if (parse_number(optarg, 0, ALL_LINES - 1, &lines) < 0)
+            refuse_usage(text("-n: not \"%s\"", optarg));
+    }
     const char *name = need_name(argv, 1);
-    print_log(name, is_followed);
+    print_log(name, is_followed, lines);
     return 0;
 }
 #endif /* WITH_DETACH */
@@ -6008,10 +6144,6 @@ static int open_host(const char *pid) {
     /* If it has ended meanwhile, that was another's number. */
     require(atoi(read_file(AT_FDCWD, file)) == child_pid, ESRCH);
     return pidfd;
-}
-
-static _Noreturn void refuse_stopped(const char *name) {
-    refuse(text("whalebox start %s", name), "%s is not running", name);
 }
 
 /* OPT is what the box was asked for.  Make it what the visitor is to be: what
@@ -6365,7 +6497,8 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [10] = "--cap-add --cap-drop doctor",
     [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
     [12] = "-t --tty",
-    [13] = "-d --detach --rm --log-max ps logs inspect stop start rm",
+    [13] = "-d --detach --rm --log-max ps logs inspect wait "
+           "kill stop start rm",
     [14] = "exec",
 };
 

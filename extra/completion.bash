@@ -124,7 +124,7 @@ _whalebox_offer_boxes() {
 	all=$("$program" ps -aq 2>/dev/null)
 	for name in $all; do
 		case $1 in
-		stop | exec) [[ $running == *" $name "* ]] || continue ;;
+		stop | kill | exec) [[ $running == *" $name "* ]] || continue ;;
 		start) [[ $running != *" $name "* ]] || continue ;;
 		esac
 		[[ " ${words[*]:operand} " == *" $name "* ]] ||

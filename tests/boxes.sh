@@ -215,6 +215,22 @@ it 'follows the log over its files, losing and repeating nothing' '
 	is status exited && removed
 '
 
+it 'shows as many of the last lines as were asked for, over both files' '
+	tidy &&
+	box -d --name "$b" --log-max 8K /bin/sh -c "seq 3000; printf half; $obey" "$b" &&
+	want_status 0 && soon eval "\"\$WHALEBOX\" logs $b | grep -q half" &&
+	box logs "$b" && cp out all && [ -s "$(dirname "$(record)")/log.1" ] &&
+	lines=$(($(wc -l <all) + 1)) && for n in 0 1 2 700 $((lines - 1)) $lines \
+	    $((lines + 1)) 99999; do
+		box logs -n "$n" "$b" && want_status 0 && tail -n "$n" all | cmp - out || exit
+	done && box logs -n2 "$b" && tail -n 2 all | cmp - out &&
+	for bad in -n-1 "-n x" "-n 1k" "-n 99999999999" -n; do
+		box logs $bad "$b" && want_status 125 && want_out "" &&
+		want_err "logs: -n" && want_err "hint: " || exit
+	done && box stop "$b" && run timeout 5 "$WHALEBOX" logs -fn 1 "$b" &&
+	want_status 0 && tail -n 1 all | cmp - out && removed
+'
+
 it 'never waits for who reads the log' '
 	tidy &&
 	mkdir data &&
@@ -411,6 +427,46 @@ it 'stops asking when it is killed' '
 	not_asking() { ! asks; } && soon not_asking && is status running && removed
 '
 
+it 'sends the first process any signal, by number or name' '
+	tidy &&
+	box -d --name "$b" /bin/sh -c "for s in HUP USR1 USR2; do
+	    trap \"echo got \$s\" \$s; done; $obey; while :; do wait; done" "$b" &&
+	want_status 0 && soon logged ready &&
+	for signal in HUP SIGUSR1 sigusr2; do
+		box kill -s $signal "$b" && want_status 0 && want_out "$b" && want_no_err &&
+		soon logged "got $(echo "${signal#[Ss][Ii][Gg]}" | tr a-z A-Z)" || exit
+	done && pid=$(value pid) && for bad in "-s FOO" "-s SIG" "-s 0" "-s 65" "-s -9" \
+	    -s -9 "-x 9" --signal; do
+		box kill $bad "$b" && want_status 125 && want_out "" &&
+		want_err "kill: " && want_err "hint: whalebox kill [-s SIGNAL]" || exit
+	done && kill -0 "$pid" && box kill -s 15 "$b" && soon ended && is exit_code 7 &&
+	box kill "$b" && want_status 125 && want_err "$b is not running" &&
+	want_out "" && box start "$b" && box kill "$b.none" "$b" && want_status 125 &&
+	want_out "$b" && soon ended && is exit_code 137 && removed
+'
+
+it 'waits for the end of boxes, and prints their exit statuses in order' '
+	tidy && mkdir data &&
+	box -d --name "$b" -v "$PWD/data:/data" /bin/sh -c \
+	    "until [ -e /data/go ]; do sleep 0.05; done; exit 5" "$b" &&
+	box --name "$b.2" /bin/sh -c "exit 6" "$b" && want_status 6 &&
+	{ timeout 60 "$WHALEBOX" wait "$b" "$b.2" "$b" >waited & } && sleep 0.3 &&
+	[ ! -s waited ] && touch data/go && wait $! &&
+	same "5 6 5" "$(paste -sd " " waited)" &&
+	for bad in "" "$b.none" "-x $b" "--no-stdin $b"; do
+		box wait $bad && want_status 125 && want_out "" && want_err "hint: " || exit
+	done && box wait "$b.none" "$b" && want_status 125 && want_out 5 &&
+	box rm "$b.2" && removed
+'
+
+it 'waits for no status where nobody can know it' '
+	tidy && serve --rm && { "$WHALEBOX" wait "$b" >waited 2>why & } && sleep 0.3 &&
+	box stop "$b" && { wait $!; same 125 $?; } && grep -q "removed when it ended" why &&
+	[ ! -s waited ] && serve && { "$WHALEBOX" wait "$b" >waited 2>why & } && sleep 0.3 &&
+	kill -KILL "$(value supervisor_pid)" && { wait $!; same 125 $?; } &&
+	grep -q "$b is dead" why && [ ! -s waited ] && removed
+'
+
 it 'finds nothing wrong in what is so already' '
 	tidy &&
 	serve && pid=$(value pid) && box start "$b" && want_status 0 &&
@@ -443,13 +499,13 @@ it 'refuses names that no box has' '
 	: >"$WHALEBOX_HOME/beside" &&
 	for name in "$b" ../beside ../containers . .. .hidden "" / "$PWD" a/b -x \
 	    "$(printf %0300d 0)"; do
-		for command in stop start rm "rm -f" inspect logs "logs -f"; do
+		for command in stop start rm "rm -f" inspect logs "logs -f" wait kill; do
 			box $command "$name" && want_status 125 && want_out "" &&
 			want_err "hint: " || exit
 		done || exit
 	done && rmdir "$WHALEBOX_HOME/containers/.hidden" &&
 	rm "$WHALEBOX_HOME/beside" && [ -e precious ] &&
-	for command in stop start rm "rm -f" inspect logs; do
+	for command in stop start rm "rm -f" inspect logs wait kill; do
 		box $command && want_status 125 && want_err "no name" || exit
 	done &&
 	serve && box stop "$b.none" "$b" "$b.not" && want_status 125 &&
@@ -458,7 +514,7 @@ it 'refuses names that no box has' '
 
 it 'refuses options of a run in front of a command that has its own' '
 	tidy && serve &&
-	for command in ps "logs $b" "inspect $b" "stop $b" "start $b" "rm -f $b"; do
+	for command in ps "logs $b" "inspect $b" "wait $b" "kill $b" "stop $b" "start $b" "rm -f $b"; do
 		for option in -d "--name $b" --rm; do
 			box $option $command && want_status 125 && want_out "" &&
 			want_err "${command%% *}: not with --" || exit

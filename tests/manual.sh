@@ -138,7 +138,7 @@ it 'completes the letters of each command' '
 		reply "$command -" && grep -v "^--" out >found
 		same "$(cat letters)" "$(cat found)" || exit
 	done &&
-	offers "rm -" -f && offers "stop -t 5 -" -t && offers "stop -t " &&
+	offers "rm -" -f && offers "stop -t 5 -" -t && offers "stop -t " && offers "kill -" -s && offers "logs -n " &&
 	offers "exec --" --env --tty --user --workdir && offers "doctor -"
 '
 
@@ -207,6 +207,7 @@ it 'completes the names of boxes that are there' '
 
 it 'completes the names of boxes that a command can work on' '
 	offers "stop " up-1 up-2 && offers "stop -t 3 up-2 " up-1 &&
+	offers "kill -s HUP " up-1 up-2 && offers "wait " up-1 up-2 down &&
 	offers "start " down && offers "start down " &&
 	offers "exec " up-1 up-2 && offers "exec -e A=b -t up" up-1 up-2 &&
 	offers "exec -w /et" /etc/
