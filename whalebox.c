@@ -117,12 +117,17 @@
 #define LAST_CHAPTER 14
 
 #if WITH_VOLUMES
-/* What -v asks for. */
+/* What -v asks for, or --tmpfs: then it has no source. */
 struct volume {
     const char *source, *target;        /* a path of ours, a path in the box */
     int is_read_only;
     struct tree *tree;                  /* the source, to be mounted */
+    unsigned long flags;                /* of a tmpfs: MS_NOSUID ... */
+    const char *data;                   /* and the rest, as "size=1048576" */
 };
+
+/* Who has set a variable: nobody asked for it, a file did, or -e. */
+enum origin { USUAL, IN_FILE, GIVEN };
 #endif
 
 /* What was asked for on the command line. */
@@ -155,9 +160,10 @@ static struct options {
     unsigned long long added_caps, dropped_caps;        /* --cap-add, -drop */
 #endif
 #if WITH_VOLUMES
-    struct volume volumes[32];          /* -v */
+    struct volume volumes[32];          /* -v, --tmpfs */
     size_t volume_count;
     char *variables[256];               /* -e, NAME=VALUE; the last is NULL */
+    enum origin origins[256];           /* of these */
     const char *workdir, *user;         /* -w, -u */
     int read_only, init;                /* --read-only, --init */
 #endif
@@ -1240,26 +1246,30 @@ TOOL void set_number(const struct option *o, const char *value) {
         refuse_value(o, value);
 }
 
-/* Bytes: digits, and then a unit or none. */
-TOOL void set_size(const struct option *o, const char *value) {
+/* Bytes: digits, and then a unit or none.  Returns 0, or -1. */
+TOOL int parse_size(const char *s, unsigned long long *into) {
     static const char units[] = "bkmgBKMG";     /* each 1,024 of the former */
-    size_t digits = strspn(value, "0123456789");
-    const char *unit = value + digits;
+    size_t digits = strspn(s, "0123456789");
+    const char *unit = s + digits;
     int shift = 0;
 
     if (*unit) {
         const char *found = strchr(units, *unit);
-        if (!found)                     /* as in 1x */
-            refuse_value(o, value);
-        if (unit[1])                    /* as in 1mb */
-            refuse_value(o, value);
+        if (!found || unit[1])          /* as in 1x, and in 1mb */
+            return -1;
         shift = 10 * (int)((found - units) % 4);
     }
 
-    if (parse_number(text("%.*s", (int)digits, value), 1, LLONG_MAX >> shift,
-                     o->into) < 0)
+    if (parse_number(text("%.*s", (int)digits, s), 1, LLONG_MAX >> shift,
+                     into) < 0)
+        return -1;
+    *into <<= shift;
+    return 0;
+}
+
+TOOL void set_size(const struct option *o, const char *value) {
+    if (parse_size(value, o->into) < 0)
         refuse_value(o, value);
-    *(unsigned long long *)o->into <<= shift;
 }
 
 /* The step failed, for the reason in errno.  Say so and go on: this is for the
@@ -3167,9 +3177,10 @@ static const struct command doctor_commands[2];
 
 static char **own_argv, **own_environ;  /* what the kernel shows of us */
 
-/* Set the variable in the string NAME=VALUE; one of that name that is there
- * already stays as it is unless it is to be REPLACEd. */
-static void set_variable(char *variable, int replace) {
+/* Set the variable in the string NAME=VALUE, which is of this ORIGIN.  One of
+ * that name that is there already stays if its origin counts more.  One that
+ * nobody asked for replaces none. */
+static void set_variable(char *variable, enum origin origin) {
     size_t length = strcspn(variable, "=") + 1; /* with the '=' */
     size_t most = LENGTH(opt.variables) - 1;    /* the last stays NULL */
     size_t i = 0;
@@ -3180,32 +3191,68 @@ static void set_variable(char *variable, int replace) {
     if (i == most)
         refuse("use fewer -e", "--env: more than %zu", most - 4);
 
-    if (!opt.variables[i] || replace)
+    if (!opt.variables[i] ||
+        (origin != USUAL && origin >= opt.origins[i])) {
         opt.variables[i] = variable;
+        opt.origins[i] = origin;
+    }
 }
 
-/* -e NAME=VALUE, or -e NAME: the caller's value, if the caller has one. */
-static void add_variable(const struct option *o, const char *value) {
-    size_t length = strcspn(value, "=");        /* of the name */
-    const char *ours = getenv(value);
+/* Set the variable in NAME=VALUE, or, for NAME alone, to the caller's value, if
+ * the caller has one. */
+static void take_variable(const char *variable, enum origin origin) {
+    const char *ours = getenv(variable);
 
-    if (length == 0)
-        refuse_value(o, value);
-    if (value[length])
-        set_variable(text("%s", value), 1);
+    if (strchr(variable, '='))
+        set_variable(text("%s", variable), origin);
     else if (ours)
-        set_variable(text("%s=%s", value, ours), 1);
+        set_variable(text("%s=%s", variable, ours), origin);
+}
+
+/* -e NAME=VALUE, or -e NAME. */
+static void add_variable(const struct option *o, const char *value) {
+    if (*value == '=' || *value == '\0')
+        refuse_value(o, value);
+    take_variable(value, GIVEN);
+}
+
+/* --env-file FILE: a variable a line, as -e has it, but -e counts more.  Empty
+ * lines and those that begin with a '#' are skipped. */
+static void add_env_file(const struct option *o, const char *value) {
+    step(11, text("read(%s)", value), NULL);
+    char *rest = try_to_read(AT_FDCWD, value);
+    if (!rest)
+        die();
+
+    char *line;
+    while ((line = strsep(&rest, "\n"))) {
+        line += strspn(line, " \t");
+        line[strcspn(line, "\r")] = '\0';        /* a file of Windows' */
+        if (*line == '\0' || *line == '#')
+            continue;
+        if (strcspn(line, "=") == 0 ||
+            strcspn(line, " \t") < strcspn(line, "="))
+            refuse(text("--%s %s  %s", o->name, o->value, o->help),
+                   "--%s: %s: no name of a variable: \"%s\"", o->name, value,
+                   line);
+        take_variable(line, IN_FILE);
+    }
+}
+
+/* The place for one more volume, which option O asks for. */
+static struct volume *next_volume(const struct option *o) {
+    size_t most = LENGTH(opt.volumes);
+
+    if (opt.volume_count == most)
+        refuse("use fewer", "--%s: more than %zu", o->name, most);
+    return &opt.volumes[opt.volume_count++];
 }
 
 /* -v SOURCE:TARGET[:ro], cut at its colons, so no path with one in it can be
  * named.  The target is a path from the box's root. */
 static void add_volume(const struct option *o, const char *value) {
-    struct volume *v = &opt.volumes[opt.volume_count];  /* the next one */
-    size_t most = LENGTH(opt.volumes);
+    struct volume *v = next_volume(o);
     char *rest = text("%s", value);
-
-    if (opt.volume_count == most)
-        refuse("use fewer -v", "--volume: more than %zu", most);
 
     v->source = strsep(&rest, ":");
     v->target = strsep(&rest, ":");
@@ -3214,15 +3261,54 @@ static void add_volume(const struct option *o, const char *value) {
         refuse_value(o, value);
     if (rest && !v->is_read_only && strcmp(rest, "rw") != 0)
         refuse_value(o, value);
-    opt.volume_count++;
+}
+
+/* One of the OPTIONS of a tmpfs, WORD, as docker has them.  Returns 0, or -1 if
+ * it is none. */
+static int set_tmpfs_option(struct volume *v, const char *word) {
+    unsigned long long size;
+
+    if (strncmp(word, "size=", 5) == 0 && parse_size(word + 5, &size) == 0)
+        v->data = text("%s,size=%llu", v->data, size);
+    else if (strncmp(word, "mode=", 5) == 0 && word[5] &&
+             word[5 + strspn(word + 5, "01234567")] == '\0')
+        v->data = text("%s,%.9s", v->data, word);
+    else if (strcmp(word, "ro") == 0)
+        v->flags |= MS_RDONLY;
+    else if (strcmp(word, "exec") == 0)
+        v->flags &= ~(unsigned long)MS_NOEXEC;
+    else if (strcmp(word, "rw") != 0 && strcmp(word, "noexec") != 0 &&
+             strcmp(word, "nosuid") != 0 && strcmp(word, "nodev") != 0)
+        return -1;                      /* and these it is anyway */
+    return 0;
+}
+
+/* --tmpfs PATH[:OPTION,...]: an empty folder in memory. */
+static void add_tmpfs(const struct option *o, const char *value) {
+    struct volume *v = next_volume(o);
+    char *rest = text("%s", value);
+    char *word;
+
+    v->target = strsep(&rest, ":");
+    v->flags = SAFE;
+    v->data = "mode=1777";
+    if (*v->target != '/')
+        refuse_value(o, value);
+    while ((word = strsep(&rest, ",")))
+        if (set_tmpfs_option(v, word) < 0)
+            refuse_value(o, value);
 }
 
 static const struct option volume_options[] = {
     { 'v', "volume", "SRC:DST[:ro]",
       "mount the host's SRC at DST, with no devices",
       .set = add_volume },
+    { 0, "tmpfs", "DST[:size=SIZE]", "an empty folder in memory at DST",
+      .set = add_tmpfs },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
       .set = add_variable, .is_passing = 1 },
+    { 0, "env-file", "FILE", "variables from a file, a line each",
+      .set = add_env_file, .is_passing = 1 },
     { 'w', "workdir", "DIR", "start in this folder of the box",
       .set = set_text, .into = &opt.workdir },
     { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
@@ -3265,6 +3351,8 @@ static const struct hint volume_hints[] = {
 static void open_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
+        if (!v->source)
+            continue;                   /* a tmpfs: see mount_tmpfs() */
 
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
         if (access(v->source, F_OK) < 0)
@@ -3392,12 +3480,31 @@ static void check_place(int place_fd, const char *target,
                "--volume: nothing is mounted at %s", target);
 }
 
+/* In the child: mount an empty file system in memory, which counts as the
+ * box's.  It is the box's own, root of which may do there what it likes, and it
+ * goes with the box.  tmpfs(5). */
+static void mount_tmpfs(const struct volume *v) {
+    struct stat folder = { .st_mode = S_IFDIR };
+    int place_fd = make_in_box(v->target, 1);
+
+    check_place(place_fd, v->target, &folder);
+    step(11, text("mount(tmpfs, %s, \"%s\")", v->target, v->data),
+         text("mount -t tmpfs -o %s tmpfs %s", v->data, v->target));
+    must(mount("tmpfs", text("/proc/self/fd/%d", place_fd), "tmpfs", v->flags,
+               v->data));
+    close(place_fd);
+}
+
 /* In the child: mount the volumes.  One may be the place of the next, so they
  * are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
     for (size_t i = 0; i < opt.volume_count; i++) {
         struct volume *v = &opt.volumes[i];
         struct stat source;
+        if (!v->source) {
+            mount_tmpfs(v);
+            continue;
+        }
 
         step(11, text("fstat(%s)", v->source), NULL);
         must(fstat(v->tree->fd, &source));
@@ -3519,10 +3626,10 @@ static void set_environment(void) {
     user = text("%.*s", (int)strcspn(user, ":"), user); /* without :GROUP */
 
     set_variable(text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                      "/usr/bin:/sbin:/bin"), 0);
-    set_variable(text("HOME=%s", find_home(user)), 0);
-    set_variable(text("HOSTNAME=%s", hostname), 0);
-    set_variable(text("TERM=%s", term ? term : "dumb"), 0);
+                      "/usr/bin:/sbin:/bin"), USUAL);
+    set_variable(text("HOME=%s", find_home(user)), USUAL);
+    set_variable(text("HOSTNAME=%s", hostname), USUAL);
+    set_variable(text("TERM=%s", term ? term : "dumb"), USUAL);
     environ = opt.variables;
 }
 
@@ -5440,15 +5547,15 @@ static _Noreturn void refuse_usage(const char *why) {
                 our_command->help), "%s: %s", our_command->name, why);
 }
 
-/* Refuse the options of a run that were given, but for those whose letter is
- * ALLOWED, and --explain. */
+/* Refuse the options of a run that were given, but for those that are ALLOWED,
+ * each between blanks, and --explain. */
 static void refuse_options(const char *allowed) {
     for (struct given *g = given; g->option; g++) {
-        char letter = g->option->letter;
-        int is_allowed = letter && strchr(allowed, letter);
+        const char *name = g->option->name;
 
-        if (!is_allowed && strcmp(g->option->name, "explain") != 0)
-            refuse_usage(text("not with --%s", g->option->name));
+        if (!strstr(allowed, text(" %s ", name)) &&
+            strcmp(name, "explain") != 0)
+            refuse_usage(text("not with --%s", name));
     }
 }
 
@@ -6154,7 +6261,7 @@ static void take_asked(const struct options *asked) {
 
     opt = *asked;
     for (char **variable = theirs.variables; *variable; variable++)
-        set_variable(*variable, 0);     /* one of ours stays */
+        set_variable(*variable, USUAL); /* what we were asked for stays */
     if (!opt.workdir)
         opt.workdir = theirs.workdir;
     if (!opt.user)
@@ -6202,7 +6309,7 @@ static int exec_main(int argc, char **argv) {
 
     char **words = parse_options(argv + 1);
     hold_signals();                     /* the visitor's are passed on */
-    refuse_options("ewut");             /* these have a meaning for it */
+    refuse_options(" env env-file workdir user tty ");
     if (!words[0])
         refuse_usage("no name");
     if (!words[1])
@@ -6495,7 +6602,8 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [8] = "--rootfs",
     [9] = "--storage",
     [10] = "--cap-add --cap-drop doctor",
-    [11] = "-v --volume -e --env -w --workdir -u --user --read-only --init",
+    [11] = "-v --volume --tmpfs -e --env --env-file -w --workdir -u --user "
+           "--read-only --init",
     [12] = "-t --tty",
     [13] = "-d --detach --rm --log-max ps logs inspect wait "
            "kill stop start rm",

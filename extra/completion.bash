@@ -158,6 +158,10 @@ _whalebox_offer_value() {
 		*)
 			_whalebox_offer_paths -f '' ;;
 		esac ;;
+	*=DST*)
+		[[ $current == *:* ]] || _whalebox_offer_box_paths -d ;;
+	*=FILE)
+		_whalebox_offer_paths -f '' ;;
 	*=NAME\[=VALUE\])
 		mapfile -t COMPREPLY < <(compgen -A export -- "$current") ;;
 	--rootfs=*)

@@ -376,6 +376,14 @@ it 'starts a box with the very same options, from wherever' '
 	box logs "$b" && cmp expected out && removed
 '
 
+it 'starts a box with its folders in memory, empty, and variables of a file' '
+	tidy && echo A=old >file && box -d --name "$b" --env-file file --tmpfs /m:size=1m \
+	    /bin/sh -c "echo \$A; ls /m; touch /m/x; grep -o size=1024k /proc/mounts" "$b" &&
+	want_status 0 && soon ended && echo A=new >file && box start "$b" && soon ended &&
+	box logs "$b" && want_out "old${newline}size=1024k${newline}old${newline}size=1024k" &&
+	removed
+'
+
 it 'keeps the files of a box until it is removed' '
 	tidy &&
 	box -d --name "$b" /bin/sh -c "cat /file /etc/*.new; echo x >>/file

@@ -113,6 +113,13 @@ it '... as it can overwrite another program that visits' '
 	} && soon overwritten
 '
 
+it 'gives the visitor the variables of the box, of a file, and of -e, in this order' '
+	begin -e A=box -e B=box -e C=box -e PATH=/bin:/x /bin/sleep 300 &&
+	printf "B=file\nC=file\nD=file\n" >file &&
+	visit --env-file file -e C=given one /bin/sh -c "echo \$A \$B \$C \$D \$PATH" &&
+	want_out "box file given file /bin:/x"
+'
+
 it 'takes no descriptor and no folder of the host in' '
 	mkdir host && echo secret >host/letter && begin /bin/sleep 300 &&
 	exec 3<host 4<host 5<host 6<host 7<host/letter 8>file 9<>file &&

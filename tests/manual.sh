@@ -174,6 +174,8 @@ it 'completes folders of the host and of the box' '
 	offers "--rootfs root /bin/" /bin/sh &&
 	offers "--rootfs root /bin/sh -" && offers "--rootfs root /bin/sh /s" /srv/ &&
 	offers "--rootfs root -e A= /b" /bin/ &&
+	offers "--rootfs root --tmpfs /s" /srv/ && offers "--tmpfs /srv:s" &&
+	offers "--env-file top/t" top/three top/two/ &&
 	WHALEBOX_ROOTFS=$PWD/root && offers "-w /srv/" /srv/data/
 '
 

@@ -88,6 +88,52 @@ it 'takes 251 variables, and refuses 252' '
 	want_err "--env: more than 251" && want_err "hint: "
 '
 
+it 'mounts an empty folder in memory, with what was asked for' '
+	mkdir data && mkdir -p "$root/full" && echo x >"$root/full/file" &&
+	box --tmpfs /full --tmpfs /new/deep:size=1M,mode=700 -v "$PWD/data:/full/data" \
+	    --tmpfs /full/data/in:exec,ro --read-only /bin/sh -c "ls -A /full
+	    stat -c %a /full /new/deep; touch /full/x /full/data/in/x
+	    head -c 2m /dev/zero >/new/deep/big; stat -c %s /new/deep/big
+	    for place in /full /new/deep /full/data/in; do
+		grep \"^tmpfs \$place \" /proc/mounts | cut -d, -f 1-4; done" &&
+	want_out "data${newline}1777${newline}700${newline}1048576
+tmpfs /full tmpfs rw,nosuid,nodev,noexec
+tmpfs /new/deep tmpfs rw,nosuid,nodev,noexec
+tmpfs /full/data/in tmpfs ro,nosuid,nodev,relatime" &&
+	want_err "/full/data/in/x: Read-only" && same in "$(ls data)" &&
+	same "" "$(ls -A data/in)" && rm -r "$root/full"
+'
+
+it 'refuses a tmpfs that it does not understand, and one in the way' '
+	for bad in "" rel : /x: /x:size /x:size= /x:size=0 /x:size=1x /x:size=-1 \
+	    /x:size=50% /x:mode= /x:mode=8 /x:uid=0 /x:dev /x:suid /x:rw,,ro "/x:ro ,rw"; do
+		box --tmpfs "$bad" /bin/true && want_status 125 && want_out "" &&
+		want_err "--tmpfs: not \"$bad\"" && want_err "hint: --tmpfs" || exit
+	done &&
+	for bad in / /proc /proc/1 /sys /etc/passwd; do
+		box --tmpfs "$bad" /bin/true && want_status 125 && want_err "hint: " || exit
+	done
+'
+
+it 'takes variables from a file, and -e counts more' '
+	printf "%s\n" "# A=comment" "" "A=one" "B=two = three # four" "  C=c" "D=" \
+	    "FROM_CALLER" "WB_UNSET$$" "E=first" "A=last" "F=crlf" "G=\"q\"" >file &&
+	sed -i "s/crlf/&\r/" file && printf "E=other\nHOME=/h" >second &&
+	export FROM_CALLER=x &&
+	box -e B=given --env-file file -e E --env-file=second /bin/sh -c \
+	    "env | grep -E \"^([A-G]|FROM_CALLER|HOME|WB.*)=\" | sort" && want_status 0 &&
+	want_out "A=last${newline}B=given${newline}C=c${newline}D=${newline}E=other
+F=crlf${newline}FROM_CALLER=x${newline}G=\"q\"${newline}HOME=/h" &&
+	for bad in "=x" "two words=x" "word " "a	b=c"; do
+		printf "A=b\n%s\n" "$bad" >wrong && box --env-file wrong /bin/true &&
+		want_status 125 && want_out "" && want_err "wrong: no name" &&
+		want_err "hint: --env-file" || exit
+	done && for bad in nowhere . ""; do
+		box --env-file "$bad" /bin/true && want_status 125 && want_out "" &&
+		want_err "read($bad)" || exit
+	done
+'
+
 it 'refuses a volume that would have to be the root' '
 	mkdir data && ln -s / "$root/top" &&
 	for target in / /. /// /etc/.. /top; do
