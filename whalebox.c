@@ -1222,6 +1222,7 @@ static void bring_up_loopback(void) {
 #if WITH_CGROUP || WITH_LAYERS || WITH_LOCKS || WITH_VOLUMES
 /* --- Tools of the chapters from 7 on: numbers, and folders of folders -------
  */
+#include <time.h>               /* until when a look is enough */
 
 /* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
  * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
@@ -1341,6 +1342,8 @@ TOOL int is_abandoned(int dir_fd) {
     return fcntl(dir_fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
+enum { MOST_LOOKS = 64 };               /* so many at a time */
+
 /* What look_at_some() tells the tasks that it gives to for_each(). */
 static unsigned long folders, first_folder, at_folder;
 static int (*look_into)(int dir_fd, const char *name);
@@ -1356,16 +1359,51 @@ static int look_in_turn(int dir_fd, const char *name) {
     unsigned long turn = (at_folder + folders - first_folder) % folders;
 
     at_folder++;
-    if (turn < 64)
+    if (turn < MOST_LOOKS)
         look_into(dir_fd, name);
     return 0;
 }
 
-/* Call LOOK for 64 of the folders in DIR_FD, or for all if there are no more.
- * They begin at a random one, so that each has its turn in some run, and no run
- * has to look at hundreds.  getrandom(2). */
+/* Has a run looked into the folder DIR_FD just now?  The folder's time of
+ * access says until when that look is enough; whoever lists it only makes that
+ * end sooner.  A time too far off is of a clock that was set back since. */
+static int was_looked_into(int dir_fd) {
+    struct timespec time;
+    struct stat st;
+
+    if (fstat(dir_fd, &st) < 0)
+        return 0;
+    clock_gettime(CLOCK_REALTIME, &time);
+    long long rest = 1000LL * (st.st_atim.tv_sec - time.tv_sec) +
+                     (st.st_atim.tv_nsec - time.tv_nsec) / 1000000;
+    return rest > 0 && rest <= MOST_LOOKS;
+}
+
+/* After a look at so many folders in DIR_FD: it is enough for so many
+ * milliseconds.  If the time cannot be set, the next run looks, too.  Libc's
+ * utimensat(2) is large, having to do with older kernels. */
+static void note_look(int dir_fd, unsigned long count) {
+    struct timespec times[2] = { [1] = { .tv_nsec = UTIME_OMIT } };
+
+    clock_gettime(CLOCK_REALTIME, &times[0]);
+    times[0].tv_nsec += (long)count * 1000000;
+    if (times[0].tv_nsec >= 1000000000) {
+        times[0].tv_nsec -= 1000000000;
+        times[0].tv_sec++;
+    }
+    syscall(SYS_utimensat, dir_fd, NULL, times, 0);
+}
+
+/* Call LOOK for 64 of the folders in DIR_FD, or for all if there are no more,
+ * beginning at a random one, so that each has its turn in some run.  After a
+ * look at so many folders none is due for so many milliseconds.  A look at one
+ * takes some microseconds: however many boxes there are and are made, a
+ * hundredth of the time goes for that at most.  getrandom(2). */
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     unsigned int chance;
+
+    if (was_looked_into(dir_fd))
+        return;
 
     folders = 0;
     at_folder = 0;
@@ -1377,6 +1415,7 @@ TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     must(getentropy(&chance, sizeof(chance)));
     first_folder = chance % folders;
     for_each(dir_fd, 0, look_in_turn);
+    note_look(dir_fd, folders < MOST_LOOKS ? folders : MOST_LOOKS);
 }
 
 /* Is FD still what is called NAME in the folder DIR_FD? */

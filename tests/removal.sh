@@ -249,6 +249,12 @@ swept() {
 	nothing_left
 }
 
+# Folders that stay, since no box made them, are looked at, as boxes' are.
+others() {
+	as_caller 'cd "$0" && for n in $(seq "$1"); do mkdir -p other$n; done' \
+	    "$containers" "$1"
+}
+
 # A process that is nobody's business here.
 victim() {
 	# shellcheck disable=SC2086 # words
@@ -563,6 +569,37 @@ for sweepers in 2 8; do
 		untouched && swept 3
 	'
 done
+
+# Of two that start at once, the second finds that the first has looked, unless
+# this machine is so busy that it comes 64 milliseconds later: then it is tried
+# again.
+attack user root -- 'costs a start next to nothing, with many boxes there' '
+	two() {
+		for n in 1 2; do
+			$as strace -qq -o /scratch/looks.$n -e trace=openat "$WHALEBOX" \
+			    /bin/true >/scratch/said.$n 2>&1 </dev/null &
+			eval "run$n=$!"
+		done
+		wait "$run1" && wait "$run2" || return
+		for n in 1 2; do
+			grep -c other /scratch/looks.$n >/scratch/count.$n ||:
+			looks=$(cat /scratch/count.$n) && [ "$looks" -le 64 ] ||
+				wrong "64 looks at most" "$looks" || return
+		done
+		grep -qx 0 /scratch/count.1 /scratch/count.2 ||
+			wrong "no look" "$(cat /scratch/count.?)"
+	} &&
+	others 200 && soon two
+'
+
+attack $everybody -- 'is found before long, among many' '
+	dead && name=$(boxes) && others 200 && runs=0 &&
+	touch -a -d 2100-01-01 "$containers" &&
+	while [ -e "$containers/$name" ]; do
+		runs=$((runs + 1)) && [ "$runs" -le 60 ] && next_run && worked &&
+		usleep 70000 || exit
+	done
+'
 
 # killed CALL N: a sweep is killed at its Nth such call, and the next ones end
 # what it began.
