@@ -1439,6 +1439,9 @@ TOOL int is_same_file(int fd, int dir_fd, const char *name) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
+#include <linux/magic.h>         /* which file system it is */
+#include <sys/vfs.h>             /* statfs */
+
 static const char *base_path = "";      /* the folder above "whalebox", or "" */
 static int base_fd = -1;                /* the same, opened */
 static int boxes_fd = -1;               /* the folder "whalebox" in it */
@@ -1489,9 +1492,18 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Where cgroup v2 is mounted, or NULL.  Of several mounts the last counts: it
- * may hide those before it. */
-static char *find_cgroup2(void) {
+/* Where cgroup v2 is mounted, or NULL: where systemd mounts it, alone or beside
+ * v1, or else where the list of mounts says, which may be long.  Of several
+ * mounts the last counts: it may hide those before it.  statfs(2). */
+static const char *find_cgroup2(void) {
+    static const char *const usual[] = { "/sys/fs/cgroup",
+                                         "/sys/fs/cgroup/unified" };
+    struct statfs fs;
+
+    for (size_t i = 0; i < LENGTH(usual); i++)
+        if (statfs(usual[i], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+            return usual[i];
+
     char *mounts = read_file(AT_FDCWD, "/proc/self/mounts");
     char *next = mounts, *last = NULL;
 
@@ -1510,15 +1522,17 @@ static char *find_cgroup2(void) {
  * cgroup2, for a user the top of what was delegated.  Returns 0, or -1 with
  * errno: ENODEV if there is no cgroup v2, or why access(2) denies us all. */
 static int find_base(void) {
-    char *top = find_cgroup2();
+    const char *top = find_cgroup2();
     if (!top) {
         errno = ENODEV;
         return -1;
     }
 
     char *path = text("%s", top);
-    char *own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own && !host_root) {
+    char *own = NULL;
+    if (!host_root)
+        own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
+    if (own) {
         own += strlen("0::");           /* the line of v2: 0::PATH */
         path = text("%s%.*s", top, (int)strcspn(own, "\n"), own);
     }
@@ -2068,6 +2082,7 @@ static const char *storage;             /* what stacks the layers */
 static char home[PATH_MAX];             /* where all boxes' folders are */
 static int containers_fd = -1;          /* the same, opened */
 static int folder_fd = -1;              /* this box's, with upper and work */
+static unsigned long long first_start;  /* its first process's start_time() */
 static struct tree *layers;             /* the same, to be mounted */
 static const struct option layer_options[] = {
     { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
@@ -2290,12 +2305,12 @@ static void name_resident(void) {
     const char *pid = "?";
 
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
-    unsigned long long start = start_time(box.pid);
-    require(start != 0, ESRCH);
+    first_start = start_time(box.pid);
+    require(first_start != 0, ESRCH);
 
     if (box.flags & CLONE_NEWPID)
         pid = text("%d", box.pid);
-    write_mark(folder_fd, pid, start);
+    write_mark(folder_fd, pid, first_start);
 }
 
 /* --- Removing what a box wrote ---------------------------------------------
@@ -2305,16 +2320,22 @@ static int cleared_fd;                  /* the folder that is being cleared */
 static int entries_left;                /* what a round has left in it */
 static struct timespec deadline;        /* when to give up */
 
-/* Open the folder NAME in DIR_FD, and nothing else by that name: no link, and
- * no mount, which may show files that are not ours.  It may be closed even to
- * its owner, as one of overlay's is.  Returns a descriptor, or -1 with errno.
- * openat2(2). */
-static int open_subfolder(int dir_fd, const char *name) {
+/* Hold the folder NAME in DIR_FD, and nothing else by that name: on the way to
+ * it is no link, and no mount, which may show files that are not ours.  Returns
+ * a descriptor, with O_PATH, or -1 with errno.  openat2(2). */
+static int hold_subfolder(int dir_fd, const char *name) {
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+
+    return (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+}
+
+/* The same, to be read.  It may be closed even to its owner, as one of
+ * overlay's is. */
+static int open_subfolder(int dir_fd, const char *name) {
     struct stat st;
 
-    int path_fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+    int path_fd = hold_subfolder(dir_fd, name);
     if (path_fd < 0)
         return -1;
 
@@ -2394,6 +2415,26 @@ static int clear_entry(int dir_fd, const char *name) {
     return result;
 }
 
+/* Most boxes have written nothing.  What overlay itself leaves of such a one in
+ * the folder DIR_FD is always the same, and quickly removed: file by file, each
+ * from a folder that is held.  What fails here is clear_folder()'s work. */
+static void remove_usual(int dir_fd) {
+    static const struct { const char *folder, *name; int flags; } usual[] = {
+        { "work/work/incompat/volatile", "dirty", 0 },
+        { "work/work/incompat", "volatile", AT_REMOVEDIR },
+        { "work/work", "incompat", AT_REMOVEDIR },
+        { "work", "work", AT_REMOVEDIR },
+    };
+
+    for (size_t i = 0; i < LENGTH(usual); i++) {
+        int held_fd = hold_subfolder(dir_fd, usual[i].folder);
+        if (held_fd < 0)
+            continue;
+        unlinkat(held_fd, usual[i].name, usual[i].flags);
+        close(held_fd);
+    }
+}
+
 /*
  * Remove all that is in the folder DIR_FD, but its mark.  A walk that goes down
  * has to come up again, and whoever renames a folder meanwhile decides where
@@ -2408,6 +2449,7 @@ static int clear_entry(int dir_fd, const char *name) {
 static int clear_folder(int dir_fd, int seconds) {
     int result = 0;
 
+    remove_usual(dir_fd);
     cleared_fd = dir_fd;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += seconds;
@@ -2498,27 +2540,32 @@ static int remove_new_folder(void) {
  * become another folder's meanwhile, that stays.  Returns 0, or -1 with errno.
  */
 static int take_name(int dir_fd, const char *name) {
-    if (is_same_file(dir_fd, containers_fd, ".new"))
-        return 0;                       /* an earlier try came this far */
-
-    if (remove_new_folder() < 0)
-        return -1;
     if (!is_same_file(dir_fd, containers_fd, name)) {
+        if (is_same_file(dir_fd, containers_fd, ".new"))
+            return 0;                   /* an earlier try came this far */
         errno = ESTALE;
         return -1;
     }
+
+    /* One that somebody was killed at may have that name, and be in the way. */
+    if (renameat(containers_fd, name, containers_fd, ".new") == 0)
+        return 0;
+    if (remove_new_folder() < 0)
+        return -1;
     return renameat(containers_fd, name, containers_fd, ".new");
 }
 
-/* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away.
- * Returns 0, or -1 with errno. */
+/* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away,
+ * the mark when it has no box's name any more.  Returns 0, or -1 with errno. */
 static int remove_emptied(int dir_fd, const char *name) {
     if (flock(containers_fd, LOCK_EX) < 0)
         return -1;
 
     int result = take_name(dir_fd, name);
+    if (result == 0 && unlinkat(dir_fd, "box", 0) < 0 && errno != ENOENT)
+        result = -1;
     if (result == 0)
-        result = remove_new_folder();
+        result = unlinkat(containers_fd, ".new", AT_REMOVEDIR);
 
     int why = errno;
     flock(containers_fd, LOCK_UN);
@@ -2650,7 +2697,8 @@ static void open_containers(void) {
     const char *path = home_path();
     const char *folders_path = text("%s/containers", path);
 
-    make_path(path);
+    if (access(path, F_OK) < 0)
+        make_path(path);                /* the first box of all */
     step(9, text("open(%s, O_NOFOLLOW)", path), text("ls -d %s", path));
     int home_fd = must(open(path, FOLDER | O_NOFOLLOW));
     check_owner(home_fd, path, 022);
@@ -2664,9 +2712,12 @@ static void open_containers(void) {
     check_owner(containers_fd, folders_path, 077);
     close(home_fd);
 
-    step(9, "realpath()", NULL);
-    if (!realpath(folders_path, home))
-        die();
+    /* Its path without any link, as the kernel has it. */
+    step(9, "readlink(/proc/self/fd)", NULL);
+    ssize_t length = readlink(text("/proc/self/fd/%d", containers_fd), home,
+                              sizeof(home) - 1);
+    must(length);
+    home[length] = '\0';
 }
 
 /* Open this box's folder, which is called NAME as yet, and lock it: that tells
@@ -2920,8 +2971,10 @@ static const char *const read_only[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-/* Cover PATH: a folder with an empty one, a file with the device null. */
+/* Cover PATH: a file with the device null, a folder with an empty one, which is
+ * made for the first and shown again over the others. */
 static void cover_path(const char *path) {
+    static const char *empty;           /* the first that was covered so */
     struct stat st;
 
     step(10, text("stat(%s)", path), NULL);
@@ -2930,15 +2983,18 @@ static void cover_path(const char *path) {
         return;                         /* this kernel has no such thing */
     must(found);
 
-    if (S_ISDIR(st.st_mode)) {
+    if (S_ISDIR(st.st_mode) && !empty) {
         step(10, text("mount(tmpfs over %s)", path),
              text("mount -t tmpfs -r tmpfs %s", path));
         must(mount("tmpfs", path, "tmpfs", SAFE | MS_RDONLY, NULL));
-    } else {
-        step(10, text("mount(/dev/null over %s)", path),
-             text("mount --bind /dev/null %s", path));
-        must(mount("/dev/null", path, NULL, MS_BIND, NULL));
+        empty = path;
+        return;
     }
+
+    const char *cover = S_ISDIR(st.st_mode) ? empty : "/dev/null";
+    step(10, text("mount(%s over %s)", cover, path),
+         text("mount --bind %s %s", cover, path));
+    must(mount(cover, path, NULL, MS_BIND, NULL));
 }
 
 /* Cover how hot a processor is, if the folder NAME is one's: "cpu0". */
@@ -4612,7 +4668,7 @@ static void draft_record(const char *status, const char *exit_code) {
     add(text("id=%s\nname=%s\nstatus=%s\nexit_code=%s\n", box.id, box.name,
              status, exit_code));
     add(text("pid=%d\npid_start=%llu\nsupervisor_pid=%d\nboot_id=%s\n",
-             box.pid, start_time(box.pid), getpid(), boot_id()));
+             box.pid, box.pid > 0 ? first_start : 0, getpid(), boot_id()));
     add(text("created=%lld\nstarted=%lld\nfinished=%lld\n", created, started,
              finished));
     add_line("image", rootfs->path);    /* a full path */
