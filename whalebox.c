@@ -84,6 +84,9 @@
 #ifndef WITH_EXEC                               /* 14: visiting */
 #define WITH_EXEC (STAGE >= 14 && WITH_DETACH && WITH_VOLUMES && WITH_TTY)
 #endif
+#ifndef WITH_GATE                               /* of chapters 5 and up */
+#define WITH_GATE (WITH_USER || WITH_ROOT)
+#endif
 #ifndef WITH_DOCTOR                             /* the command doctor */
 #define WITH_DOCTOR WITH_LOCKS
 #endif
@@ -181,14 +184,13 @@ static struct box {
     const char *id, *name;      /* twelve random hex digits; --name, or id */
     char **argv;                /* the command and its arguments */
     unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
-    int gate[2];                /* the pipe at which the child waits for us */
-    int pidfd;                  /* the child: unlike pid, never reused */
+    struct clone_args clone;    /* how it is born: for clone3(2) */
     pid_t pid;                  /* the child's number out here, 0 for none */
     int status;                 /* how it ended, as from waitpid(2) */
 #if WITH_USER || WITH_ROOT
     int userns;                 /* its user namespace, to map files by, or -1 */
 #endif
-#if WITH_CGROUP || WITH_LAYERS
+#if WITH_CGROUP
     int cgroup;                 /* the cgroup it is born in, or -1 */
 #endif
 #if WITH_LAYERS
@@ -200,11 +202,11 @@ static struct box {
     int is_on_terminal;         /* which is open, as streams 0 to 2 */
 #endif
 } box = {
-    .pidfd = -1,
+    .clone.exit_signal = SIGCHLD,       /* what we are sent when it ends */
 #if WITH_USER || WITH_ROOT
     .userns = -1,
 #endif
-#if WITH_CGROUP || WITH_LAYERS
+#if WITH_CGROUP
     .cgroup = -1,
 #endif
 };
@@ -234,7 +236,9 @@ struct chapter {
     unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
     const int *is_shared;       /* the option that leaves FLAG out, or NULL */
     void (*before)(void);       /* before the clone */
-    void (*born)(void);         /* while the child waits at the gate */
+#if WITH_GATE
+    void (*at_gate)(void);      /* while the child waits at the gate */
+#endif
     void (*after)(void);        /* on every way out: take away what was made */
     const struct option *options;       /* the last has no name */
     const struct command *commands;     /* the last has no name */
@@ -493,47 +497,41 @@ static void hold_signals(void) {
     must(sigprocmask(SIG_BLOCK, &awaited, NULL));
 }
 
+/* A pipe to which only the parent can write.  When the parent dies, however it
+ * dies, the kernel closes its end, and the child's hangs up. */
+static int lifeline_fds[2];
+
 /* One process becomes two, and the second calls MAIN_OF_CHILD, which does not
  * return.  Without flags clone3 is fork(2); each CLONE_NEW* gives the child a
- * new namespace.  Sets box.pid, box.pidfd and box.gate, of which the parent
- * keeps the end to write to.  clone(2). */
-static void clone_child(void (*main_of_child)(void)) {
-    struct clone_args args = {
-        .flags = CLONE_PIDFD | box.flags,
-        .pidfd = (__u64)(uintptr_t)&box.pidfd,  /* set in the parent */
-        .exit_signal = SIGCHLD,         /* what we are sent when it ends */
-    };
+ * new namespace.  Returns the child's number, which is its own until we have
+ * waited for it.  clone(2). */
+static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
+    step(0, "pipe2(lifeline, O_CLOEXEC)", NULL);
+    must(pipe2(lifeline_fds, O_CLOEXEC));       /* not for the command */
 
-#if WITH_CGROUP || WITH_LAYERS
-    /* The child's limits hold from its first instruction on.  Its cgroup
-     * namespace it makes later: if it were made now, its root would be our
-     * cgroup. */
-    args.flags &= ~(__u64)CLONE_NEWCGROUP;
-    if (box.cgroup >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;        /* Linux 5.7 */
-        args.cgroup = (__u64)box.cgroup;
-    }
-#endif
-
-    step(0, "pipe2(gate, O_CLOEXEC)", NULL);
-    must(pipe2(box.gate, O_CLOEXEC));   /* the command does not get it */
-
-    step(0, text("clone3(0x%llx)", args.flags), "unshare --fork");
-    box.pid = must(syscall(SYS_clone3, &args, sizeof(args)));
-    if (box.pid == 0) {
+    step(0, text("clone3(0x%llx)", args->flags), "unshare --fork");
+    pid_t pid = must(syscall(SYS_clone3, args, sizeof(*args)));
+    if (pid == 0) {
         /* Here is the child: in new namespaces, with the host's files. */
         who = "child";
+        close(lifeline_fds[1]);         /* or it would never hang up */
         main_of_child();
     }
-    close(box.gate[0]);                 /* the child's end */
+    close(lifeline_fds[0]);             /* the child's end */
+    return pid;
 }
 
-/* Let the child at the gate go on.  If it is dead (EPIPE), that is no error
- * here: waiting for it tells why. */
-static void open_gate(void) {
-    step(0, "write(gate)", NULL);
-    if (write(box.gate[1], "go", 2) < 0 && errno != EPIPE)
-        die();
+/* In the child: if the parent dies, the kernel is to kill us.  A parent that
+ * died before we asked for that has hung up.  A change of ids undoes it.
+ * PR_SET_PDEATHSIG. */
+static void die_with_parent(void) {
+    struct pollfd lifeline = { .fd = lifeline_fds[0] }; /* events: hang-up */
+
+    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(lifeline)",
+         "unshare --kill-child");
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    if (must(poll(&lifeline, 1, 0)) != 0)       /* 0 ms: only a look */
+        _exit(failure);
 }
 
 /* In the child, once the box is closed: become the command.  A signal mask and
@@ -558,11 +556,6 @@ static _Noreturn void become_command(void) {
     if (errno == ENOENT)
         failure = 127;
     die();
-}
-
-/* Send SIG to a process by its descriptor; nothing happens if it is gone. */
-static void send_signal(int pidfd, int sig) {
-    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
 /* Is SIG what a terminal stops a process with, as ^Z does?  termios(3). */
@@ -591,14 +584,14 @@ static void pass_on(const siginfo_t *info) {
     /* PID 1 of a box is immune to ^Z, and not to SIGSTOP from outside, so we
      * stop it, and then ourselves. */
     if (is_stop(sig)) {
-        send_signal(box.pidfd, SIGSTOP);
+        kill(box.pid, SIGSTOP);
         stop_ourselves(sig);
-        send_signal(box.pidfd, SIGCONT);
+        kill(box.pid, SIGCONT);
         return;
     }
 
     if (sig == SIGHUP || (sig != SIGCHLD && info->si_code != SI_KERNEL))
-        send_signal(box.pidfd, sig);
+        kill(box.pid, sig);
 }
 
 /* What wait_for_box() does with a signal. */
@@ -948,6 +941,48 @@ TOOL int write_file(int dir_fd, const char *file, const char *value,
 }
 #endif
 
+#if WITH_GATE
+/* --- The gate ---------------------------------------------------------------
+ *
+ * The parent cannot prepare all before the clone: what needs the child itself,
+ * such as a map of its users, has to wait for it.  So the child waits, too, at
+ * the lifeline, until it is sent a word.
+ *
+ *   whalebox, the parent                in the host's namespaces, your rights
+ *     |  prepares what the box needs
+ *     |  clone3(flags) ---------------> the child: in new namespaces
+ *     |  says who the child's users are     | waits at the gate
+ *     |  opens the gate ------------------> | closes the box around itself
+ */
+
+/* In the child: wait for the parent.  The end of the file means that it has
+ * died, and then nobody waits for us. */
+static void wait_at_gate(void) {
+    char byte;
+
+    step(0, "read(lifeline)", NULL);
+    if (must(read(lifeline_fds[0], &byte, 1)) == 0)
+        _exit(failure);
+}
+
+/* Let the child at the gate go on.  If it is dead (EPIPE), that is no error
+ * here: waiting for it tells why.  The second letter is for a child of its. */
+static void open_gate(void) {
+    step(0, "write(lifeline)", NULL);
+    if (write(lifeline_fds[1], "go", 2) < 0 && errno != EPIPE)
+        die();
+}
+
+/* Until it becomes the command, nobody in a box may look into this process: at
+ * its memory, its environment, its open files, all of them the host's still.
+ * Each change of ids may undo that, as fs.suid_dumpable has it, so this comes
+ * after each.  PR_SET_DUMPABLE. */
+static void hide_process(void) {
+    step(0, "prctl(PR_SET_DUMPABLE, 0)", NULL);
+    must(prctl(PR_SET_DUMPABLE, 0));
+}
+#endif /* WITH_GATE */
+
 #if WITH_USER
 /* === Chapter 5: its own users ==============================================
  *
@@ -1040,9 +1075,11 @@ static void answer_as_box(int is_over) {
 /* Is the child still alive, 100 milliseconds from now?  If it is not, that is
  * why its maps could not be written, and it has said itself why it died. */
 static int is_child_alive(void) {
-    struct pollfd child_end = { .fd = box.pidfd, .events = POLLIN };
+    siginfo_t end = { 0 };
 
-    return poll(&child_end, 1, 100) == 0;
+    usleep(100000);                     /* microseconds */
+    waitid(P_PID, (id_t)box.pid, &end, WEXITED | WNOHANG | WNOWAIT);
+    return end.si_pid == 0;
 }
 
 /* Write MAP to FILE of the child's folder in /proc. */
@@ -1122,13 +1159,11 @@ static void write_maps(void) {
         write_maps_as_user();
 }
 
-static int is_box_root;                 /* we have become the box's root */
-
 /* In the child: become the box's root.  A user's further groups stay, since
  * setgroups(2) is denied then: EPERM.  These are system calls without libc,
  * which would look for threads to change as well. */
 static void become_box_root(void) {
-    if (!(box.flags & CLONE_NEWUSER) || is_box_root)
+    if (!(box.flags & CLONE_NEWUSER))
         return;
 
     step(5, "setgroups(0), setresgid(0), setresuid(0)",
@@ -1137,47 +1172,8 @@ static void become_box_root(void) {
         die();
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
     must(syscall(SYS_setresuid, 0, 0, 0));
-    is_box_root = 1;
 }
 #endif /* WITH_USER */
-
-/* --- The gate, where every child begins -------------------------------------
- */
-
-/* Until it becomes the command, nobody in a box may look into this process: at
- * its memory, its environment, its open files, all of them the host's still.
- * Each change of ids may undo that, as fs.suid_dumpable has it, so this comes
- * after each.  PR_SET_DUMPABLE. */
-static void hide_process(void) {
-    step(0, "prctl(PR_SET_DUMPABLE, 0)", NULL);
-    must(prctl(PR_SET_DUMPABLE, 0));
-}
-
-/* A child, whatever it is for, waits at the gate until the parent has prepared
- * what it could not before the clone.  At the end of file the parent has died,
- * and nobody waits for us.  PR_SET_PDEATHSIG. */
-static void start_child(void) {
-    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
-    char byte;
-
-    close(box.gate[1]);                 /* or it would never end for us */
-    step(0, "read(pipe)", NULL);
-    if (must(read(box.gate[0], &byte, 1)) == 0)
-        _exit(failure);
-
-#if WITH_USER
-    become_box_root();
-#endif
-    hide_process();
-
-    /* If the parent dies, the kernel is to kill us.  A change of ids would undo
-     * that, so it comes last.  A parent that died before it has hung up. */
-    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(pipe)",
-         "unshare --kill-child");
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
-    if (must(poll(&gate, 1, 0)) != 0)   /* 0 ms: only a look */
-        _exit(failure);
-}
 
 #if WITH_NET
 /* === Chapter 6: its own network stack ======================================
@@ -1687,6 +1683,17 @@ static void do_without_cgroup(int is_limited) {
     box.flags &= ~(unsigned long)CLONE_NEWCGROUP;
 }
 
+/* Have the child of ARGS born in the box's cgroup, so that its limits hold from
+ * its first instruction on.  The cgroup namespace it makes later: if that were
+ * made now, its root would be our cgroup. */
+static void be_born_in_cgroup(struct clone_args *args) {
+    args->flags &= ~(__u64)CLONE_NEWCGROUP;
+    if (box.cgroup < 0)
+        return;
+    args->flags |= CLONE_INTO_CGROUP;   /* Linux 5.7 */
+    args->cgroup = (__u64)box.cgroup;
+}
+
 /* Before the clone: a cgroup for the box to be born in, with its limits. */
 static void make_cgroup(void) {
     const char *wanted = wanted_controllers();
@@ -1694,6 +1701,7 @@ static void make_cgroup(void) {
     make_cgroup_folder();
     if (box.cgroup < 0)
         do_without_cgroup(*wanted != '\0');
+    be_born_in_cgroup(&box.clone);
     if (boxes_fd >= 0)
         flock(boxes_fd, LOCK_UN);       /* the next box's turn */
     if (*wanted == '\0')
@@ -2283,6 +2291,11 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
     return is_gone ? NOBODY : UNKNOWN;
 }
 
+/* Send SIG to a process by its descriptor; nothing happens if it is gone. */
+static void send_signal(int pidfd, int sig) {
+    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
 /* End the process that the mark of the folder DIR_FD names, whose whalebox is
  * dead: it was to end with that, but a change of user undoes PR_SET_PDEATHSIG,
  * and so may the program itself.  Returns whether nobody lives there any more,
@@ -2465,7 +2478,12 @@ static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 /* In a helper: root of a user namespace that is mapped as the box's was.  Its
  * exit status tells clear_by_helper() how it went. */
 static void clear_as_box_root(void) {
-    start_child();
+    wait_at_gate();
+#if WITH_USER
+    become_box_root();
+#endif
+    hide_process();
+    die_with_parent();
     if (clear_folder(leftover_fd, leftover_seconds) == 0)
         _exit(0);
     _exit(errno == ETIMEDOUT ? 2 : 1);
@@ -2475,29 +2493,28 @@ static void clear_as_box_root(void) {
  * namespace with that range can remove: a helper becomes that.  Returns 0, or
  * -1 with errno. */
 static int clear_by_helper(int dir_fd, int seconds) {
-    struct box ours = box;
+    struct clone_args args = { .flags = CLONE_NEWUSER,
+                               .exit_signal = SIGCHLD };
+    pid_t box_pid = box.pid;
+    int status = -1;                    /* if even waiting fails */
 
     leftover_fd = dir_fd;
     leftover_seconds = seconds;
 
-    /* The helper is made as a box is, but with nothing of its own except users.
-     * Its ids are mapped by the chapter that mapped the box's. */
-    box.flags = CLONE_NEWUSER;
-    box.cgroup = -1;
-    clone_child(clear_as_box_root);
-    chapters[5].born();
+    /* The helper is made as a box is, but with nothing of its own except users,
+     * and is mapped as that was. */
+    box.pid = clone_child(&args, clear_as_box_root);
+#if WITH_USER
+    write_maps();
+#endif
     open_gate();
-
-    box.status = -1;                    /* if even waiting fails */
-    waitpid(box.pid, &box.status, 0);
-    close(box.gate[1]);
-    close(box.pidfd);
-    int status = exit_status(box.status);
-    box = ours;
+    waitpid(box.pid, &status, 0);
+    close(lifeline_fds[1]);
+    box.pid = box_pid;
 
     if (status == 0)
         return 0;
-    errno = status == 2 ? ETIMEDOUT : EPERM;
+    errno = exit_status(status) == 2 ? ETIMEDOUT : EPERM;
     return -1;
 }
 
@@ -3665,7 +3682,6 @@ static const char *find_home(const char *whom) {
  * the command, a plain user's, loses them at execve(2).  capabilities(7).
  */
 static void become_user(void) {
-    struct pollfd gate = { .fd = box.gate[0] }; /* events: hang-up */
     char *group = text("%s", opt.user);
     char *name = strsep(&group, ":");
     unsigned int uid = find_id(name, "/etc/passwd", 2);
@@ -3696,15 +3712,12 @@ static void become_user(void) {
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
 
-    /* The new ids have undone what start_child() did: it is done again.  And in
-     * the box a change of ids takes capabilities, as it does elsewhere. */
+    /* The new ids have undone these two.  And in the box a change of ids takes
+     * capabilities, as it does elsewhere. */
     hide_process();
+    die_with_parent();
     step(11, "prctl(PR_SET_SECUREBITS)", NULL);
     must(prctl(PR_SET_SECUREBITS, bits));
-    step(11, "prctl(PR_SET_PDEATHSIG, SIGKILL)", "unshare --kill-child");
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
-    if (poll(&gate, 1, 0) != 0)         /* 0 ms: only a look */
-        _exit(failure);
 }
 
 /* --- What the command finds -------------------------------------------- */
@@ -4346,7 +4359,7 @@ static int has_terminal(void) {
  * process alone. */
 static void signal_group(int sig) {
     if (kill(-box.pid, sig) < 0 && errno == ESRCH)
-        send_signal(box.pidfd, sig);
+        kill(box.pid, sig);
 }
 
 /* The box's terminal is gone.  It may clean up, but has no choice: ten seconds
@@ -5140,7 +5153,6 @@ static void fork_supervisor(void) {
 #include <sys/sendfile.h>       /* to copy a file */
 
 static int host_pidfd = -1;             /* the box's PID 1: see open_host() */
-static unsigned long entered;           /* its namespaces: CLONE_NEW* */
 static int handback_fds[2];             /* a pipe: the visitor's number */
 
 static void move_in(void);
@@ -5164,14 +5176,13 @@ static const struct hint exec_hints[] = {
 static void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
 
-    /* With no flags yet, start_child() has no ids to become.  From then on they
-     * are those of the namespaces that we are in. */
-    start_child();
-    box.flags = entered;
+    wait_at_gate();
+    hide_process();
+    die_with_parent();
     forget_caller();                    /* our child's command line is ours */
 
-    step(14, text("setns(pidfd, 0x%lx)", entered), "nsenter --all");
-    must(setns(host_pidfd, (int)entered));      /* all at once, or none */
+    step(14, text("setns(pidfd, 0x%lx)", box.flags), "nsenter --all");
+    must(setns(host_pidfd, (int)box.flags));    /* all at once, or none */
 #if WITH_USER
     become_box_root();
 #endif
@@ -5187,8 +5198,10 @@ static void enter_box(void) {
         _exit(0);
     }
 
-    /* Here is the visitor.  The gate's second byte is for it. */
-    start_child();
+    /* Here is the visitor.  The gate's second letter is for it. */
+    wait_at_gate();
+    hide_process();
+    die_with_parent();
     begin_session();
     move_in();
 }
@@ -5206,16 +5219,20 @@ static void pass_to_visitor(const siginfo_t *info) {
         is_to_end = 1;
     waitid(P_PID, (id_t)box.pid, &state, WSTOPPED | WNOHANG | WNOWAIT);
     if (is_to_end && state.si_pid == box.pid)
-        send_signal(box.pidfd, SIGKILL);
+        kill(box.pid, SIGKILL);
 }
 
 /* Start the usher, and wait for the visitor.  Returns the status for main(). */
 static int send_visitor(void) {
+    struct clone_args args = { .exit_signal = SIGCHLD };
     pid_t visitor = 0;                  /* none yet */
 
+#if WITH_CGROUP
+    be_born_in_cgroup(&args);
+#endif
     step(14, "pipe2(handback)", NULL);
     must(pipe2(handback_fds, O_CLOEXEC));
-    clone_child(enter_box);             /* into the box's cgroup */
+    box.pid = clone_child(&args, enter_box);
     close(handback_fds[1]);             /* or the read would never end */
     open_gate();
 
@@ -5229,8 +5246,6 @@ static int send_visitor(void) {
     int result = failure;
     box.pid = visitor;
     if (visitor > 0) {
-        step(14, text("pidfd_open(%d)", visitor), NULL);
-        box.pidfd = must(syscall(SYS_pidfd_open, visitor, 0));
         take_signal = pass_to_visitor;
         wait_for_box();
         result = exit_status(box.status);
@@ -5369,7 +5384,16 @@ static void move_in(void) {
 }
 
 static void child(void) {
-    start_child();              /* wait at the gate, be root, die with parent */
+#if WITH_GATE
+    wait_at_gate();             /* until the parent has done its part */
+#endif
+#if WITH_USER
+    become_box_root();          /* who may do all that follows */
+#endif
+#if WITH_GATE
+    hide_process();             /* these two a change of ids would undo */
+#endif
+    die_with_parent();
 #if WITH_CGROUP
     enter_cgroup_namespace();   /* its cgroup is the top of the tree */
 #endif
@@ -5424,7 +5448,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 #if WITH_USER
     [5] = { .flag = CLONE_NEWUSER, .is_shared = &opt.host_users,
-            .born = write_maps, .options = user_options, .hints = user_hints },
+            .at_gate = write_maps, .options = user_options, .hints = user_hints },
 #endif
 #if WITH_NET
     [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
@@ -5436,11 +5460,11 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
             .hints = limit_hints },
 #endif
 #if WITH_ROOT
-    [8] = { .before = open_rootfs, .born = idmap_folders,
+    [8] = { .before = open_rootfs, .at_gate = idmap_folders,
             .options = root_options, .hints = root_hints },
 #endif
 #if WITH_LAYERS
-    [9] = { .before = make_layers, .born = name_resident,
+    [9] = { .before = make_layers, .at_gate = name_resident,
             .after = drop_layers, .options = layer_options,
             .hints = layer_hints },
 #endif
@@ -5460,7 +5484,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
              .options = tty_options, .hints = tty_hints },
 #endif
 #if WITH_DETACH
-    [13] = { .before = begin_making, .born = begin_record,
+    [13] = { .before = begin_making, .at_gate = begin_record,
              .after = end_output, .options = detach_options,
              .commands = detach_commands, .hints = detach_hints },
 #endif
@@ -5487,9 +5511,10 @@ static void undo(void) {
         return;
     undone = 1;
 
-    send_signal(box.pidfd, SIGKILL);    /* does nothing if there is none */
-    if (box.pid > 0)
+    if (box.pid > 0) {
+        kill(box.pid, SIGKILL);
         waitpid(box.pid, NULL, 0);
+    }
 
     for (size_t n = LENGTH(chapters); n-- > 0;)
         if (chapters[n].after)
@@ -5511,6 +5536,7 @@ static void describe_box(char **argv) {
         box.name = opt.name;
     box.argv = argv;
     box.flags = own_namespaces();
+    box.clone.flags = box.flags;
 }
 
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
@@ -5531,17 +5557,19 @@ static int run_box(char **argv) {
 #if WITH_USER
     answer_as_box(0);
 #endif
-    clone_child(child);
+    box.pid = clone_child(&box.clone, child);
 #if WITH_USER
     answer_as_box(1);
 #endif
 
+#if WITH_GATE
     /* The child waits at the gate: what needs it, and has to be there before it
      * goes on, is done now. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapters[n].born)
-            chapters[n].born();
+        if (chapters[n].at_gate)
+            chapters[n].at_gate();
     open_gate();
+#endif
 
     wait_for_box();
     undo();
@@ -6391,8 +6419,6 @@ static int visit_box(const char *name, char **argv) {
 
     take_asked(&asked);
     start_relay();                      /* -t */
-    entered = box.flags;
-    box.flags = 0;                      /* the usher gets no new ones */
     return send_visitor();
 }
 

@@ -27,10 +27,12 @@ while read -r number switch; do
 done <<END
 $(tests/switches.sh)
 END
+gate=0
+[ "$chapter" -lt 5 ] || gate=1
 # The doctor, and the names of what a build leaves out, speak of all chapters.
 whole=0
 [ "$chapter" -lt "${last% *}" ] || whole=1
-flags="$flags -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole"
+flags="$flags -DWITH_GATE=$gate -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole"
 
 # cat -s: where something went, the empty lines around it become one.
 # shellcheck disable=SC2086 # a list of flags
