@@ -9,9 +9,8 @@
  *   whalebox, the parent                in the host's namespaces, your rights
  *     |  prepares what the box needs
  *     |  clone3(flags) ---------------> the child: in new namespaces
- *     |  says who the child's users are     | waits at a pipe, the gate
- *     |  opens the gate ------------------> | closes the box around itself
- *     |  passes signals on, waits           | execve(COMMAND)
+ *     |  passes signals on, waits           | closes the box around itself
+ *     |                                     | execve(COMMAND)
  *     |  <------------ exit status -------- | ends
  *     |  takes away what it made
  *
@@ -21,8 +20,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>             /* PATH_MAX */
+#include <fcntl.h>              /* O_CLOEXEC */
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>             /* functions like printf */
@@ -30,16 +28,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/auxv.h>           /* what execve(2) tells a program */
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>        /* SYS_clone3: libc has no name for it */
 #include <sys/wait.h>
 #include <linux/sched.h>        /* struct clone_args, CLONE_* */
 
+#ifndef STAGE
 /* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
  * -DWITH_X=0 or 1 overrides one.  Chapter 0 is always there. */
-#ifndef STAGE
 #define STAGE 14
 #endif
 #ifndef WITH_UTS
@@ -87,8 +83,17 @@
 #ifndef WITH_GATE                               /* of chapters 5 and up */
 #define WITH_GATE (WITH_USER || WITH_ROOT)
 #endif
+#ifndef WITH_TOOLS                              /* of chapters 5 and up */
+#define WITH_TOOLS (WITH_GATE || WITH_NET || WITH_CGROUP || WITH_LOCKS)
+#endif
+#ifndef WITH_NAME                               /* boxes have names */
+#define WITH_NAME (WITH_UTS || WITH_TOOLS)
+#endif
 #ifndef WITH_DOCTOR                             /* the command doctor */
 #define WITH_DOCTOR WITH_LOCKS
+#endif
+#ifndef WITH_COMMANDS                           /* of whalebox's own */
+#define WITH_COMMANDS (WITH_DOCTOR || WITH_DETACH)
 #endif
 #ifndef WITH_LEFT_OUT                           /* names what a build lacks */
 #define WITH_LEFT_OUT 1
@@ -102,19 +107,20 @@
 
 #if WITH_CGROUP || WITH_ROOT || WITH_LOCKS      /* for chapters 7 and up */
 #include <dirent.h>             /* struct dirent, as getdents64 fills it */
+#include <limits.h>             /* PATH_MAX */
 #include <sched.h>              /* unshare, setns */
 #include <sys/file.h>           /* flock */
 #include <sys/ioctl.h>
 #include <sys/mman.h>           /* memory that processes share */
 #include <sys/mount.h>          /* mount and its MS_ flags */
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>      /* makedev */
 #include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
 #include <linux/openat2.h>      /* struct open_how */
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #endif
 
-#define TOOL static __attribute__((unused))     /* not used at every stage */
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define LAST_CHAPTER 14
@@ -135,8 +141,10 @@ enum origin { USUAL, IN_FILE, GIVEN };
 
 /* What was asked for on the command line. */
 static struct options {
-    const char *name;                   /* --name */
     int explain;                        /* --explain */
+#if WITH_NAME
+    const char *name;                   /* --name */
+#endif
 #if WITH_UTS
     const char *hostname;               /* --hostname */
 #endif
@@ -181,12 +189,16 @@ static struct options {
 
 /* The one box that this process makes. */
 static struct box {
-    const char *id, *name;      /* twelve random hex digits; --name, or id */
     char **argv;                /* the command and its arguments */
-    unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
     struct clone_args clone;    /* how it is born: for clone3(2) */
     pid_t pid;                  /* the child's number out here, 0 for none */
     int status;                 /* how it ended, as from waitpid(2) */
+#if WITH_NAME
+    const char *id, *name;      /* twelve random hex digits; --name, or id */
+#endif
+#if WITH_TOOLS
+    unsigned long flags;        /* CLONE_NEW*: what it does not share with us */
+#endif
 #if WITH_USER || WITH_ROOT
     int userns;                 /* its user namespace, to map files by, or -1 */
 #endif
@@ -219,8 +231,9 @@ struct option {
     const char *help;           /* what it is for */
     void (*set)(const struct option *, const char *value);
     void *into;                 /* where SET stores the value */
+#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
     unsigned long long low, high;       /* of a number */
-    int is_passing;             /* for this run alone, as --explain is */
+#endif
 };
 
 /* What fixes a step that begins with CALL and fails with ERROR. */
@@ -228,81 +241,105 @@ struct hint {
     const char *call;
     int error;                  /* errno; 0: any */
     const char *fix;
+#if WITH_CGROUP || WITH_DOCTOR
     const char *file, *has;     /* FILE must have this text; NULL: no matter */
+#endif
 };
 
 /* A chapter as the parent sees it.  What the child does stands in child(). */
 struct chapter {
     unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
+#if WITH_USER || WITH_NET
     const int *is_shared;       /* the option that leaves FLAG out, or NULL */
+#endif
     void (*before)(void);       /* before the clone */
 #if WITH_GATE
     void (*at_gate)(void);      /* while the child waits at the gate */
 #endif
     void (*after)(void);        /* on every way out: take away what was made */
     const struct option *options;       /* the last has no name */
-    const struct command *commands;     /* the last has no name */
     const struct hint *hints;           /* the last has no call */
-#if WITH_DOCTOR
-    const char *(*find_cause)(int error);       /* what is wrong out here */
+#if WITH_USER || WITH_DOCTOR
+    const char *(*find_cause)(int error);       /* a fix, for any step */
+#endif
+#if WITH_COMMANDS
+    const struct command *commands;     /* the last has no name */
 #endif
 };
 static const struct chapter chapters[LAST_CHAPTER + 1];
 
 /* === The skeleton: what is told, and the way out ========================= */
 static const char *who = "parent";      /* which process this is */
-static int told_fd = 2;                 /* where it speaks: standard error */
 static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
 static int undone;                      /* what we made is gone, or not ours */
 static void undo(void);
+#if WITH_CGROUP || WITH_DOCTOR
+static int has_text(const char *file, const char *words);
+#endif
+#if WITH_USER || WITH_DOCTOR
+static const char *find_cause(int error);
+#endif
 #if WITH_DOCTOR
 static void note_step(int chapter);
 static void note_failure(const char *why, const char *fix);
 #endif
 #if WITH_DETACH
+static int told_fd = 2;                 /* where we speak: standard error */
 static int refusal_fd = -1;             /* a pipe: a byte for a failure */
+static char *visible(const char *from);
+static int write_all(int fd, const char *bytes, size_t length);
 #endif
 
-/* Four tools, which are explained where they stand: after chapter 0. */
-PRINTF(2) static int tell(int fd, const char *format, ...);
-static char *visible(const char *from);
-static char *read_file(int dir_fd, const char *file);
-static const char *find_fix(int error);
+/* vprintf into memory that lasts as long as we do.  Nothing is ever freed: a
+ * run takes a hundred steps, and ends. */
+static char *vtext(const char *format, va_list args) {
+    char *result;
 
-/* printf into memory that lasts as long as we do.  Nothing is ever freed: a run
- * takes a hundred steps, and ends. */
+    if (vasprintf(&result, format, args) < 0)
+        _exit(125);                     /* no memory, not even to say so */
+    return result;
+}
+
+/* The same with arguments as printf has them. */
 PRINTF(1) static char *text(const char *format, ...) {
-    char room[PATH_MAX];                /* for nearly all of them */
     va_list args;
 
     va_start(args, format);
-    int length = vsnprintf(room, sizeof(room), format, args);
-    va_end(args);
-    char *result = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (!result)
-        _exit(125);                     /* no memory, not even to say so */
-    if (length < (int)sizeof(room))
-        return strcpy(result, room);
-
-    va_start(args, format);
-    vsnprintf(result, (size_t)length + 1, format, args);
+    char *result = vtext(format, args);
     va_end(args);
     return result;
 }
 
+/* Write ALL to FD, in one piece where that can be, so that it is not mixed with
+ * what others write there.  Returns 0, or -1 with errno. */
+static int put(int fd, const char *all) {
+#if WITH_DETACH
+    return write_all(fd, all, strlen(all));
+#else
+    return write(fd, all, strlen(all)) < 0 ? -1 : 0;
+#endif
+}
+
+/* Tell LINE on standard error. */
+static void tell(const char *line) {
+#if WITH_DETACH
+    put(told_fd, text("%s\n", visible(line)));
+#else
+    put(2, text("%s\n", line));
+#endif
+}
+
 /* Say why we leave, and what fixes it (or NULL).  Does not return. */
 PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
-    static char why[2 * PATH_MAX];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(why, sizeof(why), fmt, args);
+    const char *why = vtext(fmt, args);
     va_end(args);
+    tell(text("whalebox: %s", why));
     if (fix)
-        tell(told_fd, "whalebox: %s\n  hint: %s\n", visible(why), visible(fix));
-    else
-        tell(told_fd, "whalebox: %s\n", visible(why));
+        tell(text("  hint: %s", fix));
 
 #if WITH_DOCTOR
     note_failure(why, fix);
@@ -327,21 +364,41 @@ static void take_step(int chapter, const char *call, const char *shell) {
     note_step(chapter);
 #endif
     if (opt.explain && shell)
-        tell(told_fd, "[%2d %-6s] %-40s # %s\n", chapter, who, visible(call),
-             visible(shell));
+        tell(text("[%2d %-6s] %-40s # %s", chapter, who, call, shell));
     else if (opt.explain)
-        tell(told_fd, "[%2d %-6s] %s\n", chapter, who, visible(call));
+        tell(text("[%2d %-6s] %s", chapter, who, call));
 }
 
 /* The shell's words are put together only if somebody reads them. */
 #define step(chapter, call, shell) \
     take_step((chapter), (call), opt.explain ? (shell) : NULL)
 
+/* Does hint H speak of the step that has just failed with ERROR? */
+static int is_about(const struct hint *h, int error) {
+    if (strncmp(now.call, h->call, strlen(h->call)) != 0)
+        return 0;
+    if (h->error != 0 && h->error != error)
+        return 0;
+#if WITH_CGROUP || WITH_DOCTOR
+    if (h->file)
+        return has_text(h->file, h->has);
+#endif
+    return 1;
+}
+
 /* The step failed, for the reason in errno: say so, with a hint, and leave. */
 static _Noreturn void die(void) {
     int error = errno;                  /* before another call sets it */
-    const char *fix = find_fix(error);
+    const char *fix = NULL;
 
+    for (const struct hint *h = chapters[now.chapter].hints; h && h->call; h++)
+        if (!fix && is_about(h, error))
+            fix = h->fix;
+#if WITH_USER || WITH_DOCTOR
+    const char *cause_fix = find_cause(error);
+    if (cause_fix)                      /* what is wrong out here */
+        fix = cause_fix;
+#endif
     refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
 }
 
@@ -359,51 +416,30 @@ static int must(long result) {
  */
 static void set_help(const struct option *o, const char *value);
 static void set_version(const struct option *o, const char *value);
+#if WITH_NAME
+static void set_name(const struct option *o, const char *value);
+#endif
 
-/* Refuse the VALUE that option O was given, and say what O is for. */
-static _Noreturn void refuse_value(const struct option *o, const char *value) {
-    refuse(text("--%s %s  %s", o->name, o->value, o->help),
-           "--%s: not \"%s\"", o->name, value);
-}
-
-/* The setters: each checks a value of one kind, and stores it. */
+/* A setter checks a value of one kind, and stores it. */
 static void set_flag(const struct option *o, const char *value) {
     (void)value;                        /* a flag has none */
     *(int *)o->into = 1;
 }
 
-/* The text is not copied: the command line lasts as long as we do. */
-TOOL void set_text(const struct option *o, const char *value) {
-    if (!*value)
-        refuse_value(o, value);
-    *(const char **)o->into = value;
-}
-
-/* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
-static void set_name(const struct option *o, const char *value) {
-    size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
-
-    if (value[good] || good > 63 || strchr("_.-", *value))
-        refuse_value(o, value);
-    set_text(o, value);
-}
-
 static const struct option process_options[] = {
     { 'h', "help", NULL, "print this, and end", .set = set_help },
     { 0, "version", NULL, "print the version", .set = set_version },
+#if WITH_NAME
     { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
-      .set = set_name, .into = &opt.name, .is_passing = 1 },
+      .set = set_name, .into = &opt.name },
+#endif
     { 0, "explain", NULL, "tell each step",
-      .set = set_flag, .into = &opt.explain, .is_passing = 1 },
+      .set = set_flag, .into = &opt.explain },
     { 0 }
 };
 static const struct hint process_hints[] = {
-    { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
-      "/proc/sys/user/max_user_namespaces", "\n0\n" },  /* 0 on a whole line */
     { "clone3", EPERM, .fix = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
-    { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
     { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
       "there, its #! interpreter or its loader is not" },
     { "execve", EACCES, .fix = "it must be a file with its x bit set" },
@@ -411,69 +447,12 @@ static const struct hint process_hints[] = {
 };
 
 static sigset_t awaited;                /* signals that wait_for_box() takes */
-static int host_root;                   /* root, and in no user namespace */
 
-/* Nobody is to get more rights by running us.  Whoever writes our options
- * decides what we do with our rights, so a set-user-ID whalebox would make
- * everybody root.  AT_SECURE also tells of capabilities that the file gives.
- * getauxval(3). */
-static void refuse_set_id(void) {
-    if (getuid() == geteuid() && getgid() == getegid() &&
-        getauxval(AT_SECURE) == 0)
-        return;
-    refuse("chmod u-s,g-s, and setcap -r",
-           "whalebox must not be set-user-ID, nor have rights of its own");
-}
-
-/* A folder leads to the one above it, and so to all of the host, from whatever
- * root a box has (CVE-2024-21626), and so may what was opened with O_PATH.  The
- * box inherits the standard streams, so none of them may be one of these. */
-static void refuse_folders(void) {
-    static const char *const streams[] = { "input", "output", "error" };
-    struct stat st;
-
-    for (int fd = 0; fd <= 2; fd++) {
-        step(0, text("fstat(standard %s), fcntl(F_GETFL)", streams[fd]), NULL);
-        must(fstat(fd, &st));
-        int flags = must(fcntl(fd, F_GETFL));
-
-        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
-            refuse("redirect it from, or to, a file, a pipe or /dev/null",
-                   "standard %s is a folder, or was opened with O_PATH: it "
-                   "would lead out of the box", streams[fd]);
-    }
-}
-
-/* Make this process a sound place to start from, whatever the caller left. */
-static void prepare_process(void) {
-    /* open(2) takes the lowest number that is free.  Were one of the standard
-     * streams closed, a file of ours would become it, and be written to. */
-    step(0, "open(/dev/null)", NULL);
-    while (must(open("/dev/null", O_RDWR)) <= 2)
-        ;
-    refuse_folders();
-
-    /* Any other file that the caller left open would be the box's, too
-     * (CVE-2024-21626).  And there has to be room for those that we open: that
-     * one can have the number 64 shows it. */
-    step(0, "fcntl(F_DUPFD, 64), close_range(3, ~0)", "ulimit -n");
-    must(fcntl(0, F_DUPFD, 64));
+/* Close what the caller left open, but for the standard streams: the box would
+ * have it, too (CVE-2024-21626).  close_range(2). */
+static void close_files(void) {
+    step(0, "close_range(3, ~0)", NULL);
     must(syscall(SYS_close_range, 3U, ~0U, 0));
-
-    /* Without a /proc that is ours nothing goes well, and it is better to say
-     * so now.  Outside any user namespace the map is one of all 2^32-1 ids. */
-    step(0, "read(/proc/self/uid_map)", NULL);
-    must(access("/proc/self/uid_map", R_OK));
-    if (geteuid() == 0)
-        host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
-                           "4294967295") != NULL;
-
-    umask(022);                         /* the caller's is for its own files */
-
-    /* Had the caller ignored these two, so would we: one tells that the box has
-     * ended, the other that a time is over. */
-    signal(SIGCHLD, SIG_DFL);
-    signal(SIGALRM, SIG_DFL);
 }
 
 /* Have signals wait until wait_for_box() asks for them: one that came between
@@ -522,8 +501,7 @@ static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
 }
 
 /* In the child: if the parent dies, the kernel is to kill us.  A parent that
- * died before we asked for that has hung up.  A change of ids undoes it.
- * PR_SET_PDEATHSIG. */
+ * died before we asked for that has hung up.  PR_SET_PDEATHSIG. */
 static void die_with_parent(void) {
     struct pollfd lifeline = { .fd = lifeline_fds[0] }; /* events: hang-up */
 
@@ -559,7 +537,7 @@ static _Noreturn void become_command(void) {
 }
 
 /* Is SIG what a terminal stops a process with, as ^Z does?  termios(3). */
-TOOL int is_stop(int sig) {
+static int is_stop(int sig) {
     return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
 }
 
@@ -581,8 +559,8 @@ static void stop_ourselves(int sig) {
 static void pass_on(const siginfo_t *info) {
     int sig = info->si_signo;
 
-    /* PID 1 of a box is immune to ^Z, and not to SIGSTOP from outside, so we
-     * stop it, and then ourselves. */
+    /* The box may be immune to ^Z, as PID 1 of a tree is, but nobody is to a
+     * SIGSTOP from outside.  So we stop it, and then ourselves. */
     if (is_stop(sig)) {
         kill(box.pid, SIGSTOP);
         stop_ourselves(sig);
@@ -594,8 +572,11 @@ static void pass_on(const siginfo_t *info) {
         kill(box.pid, sig);
 }
 
-/* What wait_for_box() does with a signal. */
+#if WITH_TTY
+/* What wait_for_box() does with a signal: in a session of its own, a box gets
+ * more of them from us. */
 static void (*take_signal)(const siginfo_t *info) = pass_on;
+#endif
 #if WITH_DETACH
 /* What it does until one comes, or NULL. */
 static void (*until_signal)(void) = NULL;
@@ -612,8 +593,13 @@ static void wait_for_box(void) {
         if (until_signal)
             until_signal();
 #endif
-        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
-            take_signal(&info);
+        if (sigwaitinfo(&awaited, &info) < 0)   /* sleeps */
+            continue;
+#if WITH_TTY
+        take_signal(&info);             /* 12's rule, or a visitor's */
+#else
+        pass_on(&info);
+#endif
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* it has no number any more */
 }
@@ -625,214 +611,49 @@ static int exit_status(int status) {
     return WEXITSTATUS(status);
 }
 
-/* --- Tools of the skeleton: what is written, and what is read ---------------
+#if WITH_NAME
+/* --- A box's name -----------------------------------------------------------
+ *
+ * People call a box by its name.  It becomes a hostname and, later, a folder.
  */
 
-/* A command of whalebox's own. */
-struct command {
-    const char *name;           /* "stop" */
-    const char *usage;          /* what follows it: "[-t SEC] NAME..." */
-    const char *help;           /* what it does */
-    int (*run)(int argc, char **argv);  /* as main(): returns the status */
-    int has_run_options;        /* it takes some options of a run */
-    int is_careful;             /* it prepares the process itself */
-};
-TOOL const struct command *our_command; /* what was asked for, or NULL */
-
-/* The step has failed with ERROR unless this HOLDS. */
-TOOL void require(int holds, int error) {
-    if (holds)
-        return;
-    errno = error;
-    die();
+/* Refuse the VALUE that option O was given, and say what O is for. */
+static _Noreturn void refuse_value(const struct option *o, const char *value) {
+    refuse(text("--%s %s  %s", o->name, o->value, o->help),
+           "--%s: not \"%s\"", o->name, value);
 }
 
-/* How many bytes the character has that FROM begins with.  0 if it is none, or
- * one that a terminal would obey.  utf-8(7). */
-static size_t printable(const char *from) {
-    /* The least that is worth so many bytes; what is below 0xa0 is control. */
-    static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
-    const unsigned char *byte = (const unsigned char *)from;
-    unsigned long code = byte[0];
-    size_t count = 1;
-
-    /* The first byte says how many there are, and has the code's first bits. */
-    if (code >= 0xf0)
-        count = 4;
-    else if (code >= 0xe0)
-        count = 3;
-    else if (code >= 0x80)
-        count = 2;
-    if (count > 1)
-        code &= 0xffUL >> (count + 1);
-
-    /* Each of the others has six bits. */
-    for (size_t i = 1; i < count; i++) {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;                   /* it ends too early */
-        code = code << 6 | (byte[i] & 0x3f);
-    }
-
-    if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
-        code > 0x10ffff)
-        return 0;
-    return count;
+/* The text is not copied: the command line lasts as long as we do. */
+static void set_text(const struct option *o, const char *value) {
+    if (!*value)
+        refuse_value(o, value);
+    *(const char **)o->into = value;
 }
 
-/* FROM, with whatever a terminal would obey as \xNN: a name may be a
- * stranger's, and a line in it forge one of ours.  The result lasts. */
-static char *visible(const char *from) {
-    char *result = malloc(4 * strlen(from) + 1);
-    char *to = result;
+/* A name becomes a folder and a hostname: no '/', no "..", no "-x". */
+static void set_name(const struct option *o, const char *value) {
+    size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
 
-    if (!result)
-        _exit(125);                     /* no memory, not even to say so */
-
-    while (*from) {
-        size_t count = printable(from);
-        if (count == 0) {
-            to += sprintf(to, "\\x%02x", (unsigned char)*from);
-            from++;
-        }
-        while (count-- > 0)
-            *to++ = *from++;
-    }
-    *to = '\0';
-    return result;
+    if (value[good] || good > 63 || strchr("_.-", *value))
+        refuse_value(o, value);
+    set_text(o, value);
 }
 
-/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
- * shares it has made it non-blocking, none for now: that is no error, but a
- * reason to wait.  Returns 0, or -1 with errno. */
-static int write_all(int fd, const char *bytes, size_t length) {
-    struct pollfd room = { .fd = fd, .events = POLLOUT };
+/* The box's id is twelve random hex digits, which are its name if it was given
+ * none. */
+static void name_box(void) {
+    unsigned long long bits;
 
-    while (length > 0) {
-        ssize_t written = write(fd, bytes, length);
-        if (written < 0 && errno != EAGAIN)
-            return -1;
-        if (written < 0) {
-            poll(&room, 1, -1);         /* for as long as it takes */
-            continue;
-        }
-        bytes += written;
-        length -= (size_t)written;
-    }
-    return 0;
+    step(0, "getrandom(64 bits)", NULL);
+    must(getentropy(&bits, sizeof(bits)));
+    if (!box.id)
+        box.id = text("%012llx", bits >> 16);
+    box.name = box.id;
+    if (opt.name)
+        box.name = opt.name;
 }
-
-/* vprintf to FD, in one piece where that can be, so that it is not mixed with
- * what others write there.  Returns 0, or -1 with errno. */
-static int tell_all(int fd, const char *format, va_list args) {
-    char *line;
-    int length = vasprintf(&line, format, args);
-
-    if (length < 0)
-        return -1;
-    return write_all(fd, line, (size_t)length);
-}
-
-/* The same with arguments as printf has them. */
-PRINTF(2) static int tell(int fd, const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    int result = tell_all(fd, format, args);
-    va_end(args);
-    return result;
-}
-
-/* printf to standard output, which may be closed, or full. */
-PRINTF(1) static void print(const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    int result = tell_all(1, format, args);
-    va_end(args);
-    if (result < 0) {
-        step(0, "write(standard output)", NULL);
-        die();
-    }
-}
-
-/* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
- * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
- * errno if it cannot be read. */
-static char *try_to_read(int dir_fd, const char *file) {
-    static char buffer[1 << 18];        /* mounts can be many */
-    size_t total = 1;                   /* bytes of it in use */
-    ssize_t count;
-
-    /* No symbolic link in a folder of ours is meant to be followed. */
-    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-    if (dir_fd != AT_FDCWD)
-        flags |= O_NOFOLLOW;
-    int fd = openat(dir_fd, file, flags);
-    if (fd < 0)
-        return NULL;
-
-    /* /proc gives a page at a time. */
-    while ((count = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
-        total += (size_t)count;
-
-    int error = errno;                  /* which close(2) may set */
-    close(fd);
-    errno = error;
-    if (count < 0)
-        return NULL;
-
-    buffer[0] = '\n';
-    buffer[total] = '\0';
-    return buffer + 1;
-}
-
-/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
- * for empty, it might make another box. */
-static char *read_file(int dir_fd, const char *file) {
-    static char none[2] = "\n";         /* "", with a '\n' just before it */
-    char *all = try_to_read(dir_fd, file);
-
-    if (all)
-        return all;
-    if (errno != ENOENT && errno != ESRCH && !undone) {
-        step(now.chapter, text("read(%s)", file), NULL);
-        die();
-    }
-    return none + 1;
-}
-
-/* Are these WORDS in FILE?  "\n0\n" is a whole line. */
-static int has_text(const char *file, const char *words) {
-    const char *all = try_to_read(AT_FDCWD, file);
-
-    return all && strstr(all - 1, words) != NULL;
-}
-
-/* Does hint H speak of the step that has just failed with ERROR? */
-static int is_about(const struct hint *h, int error) {
-    return strncmp(now.call, h->call, strlen(h->call)) == 0 &&
-           (h->error == 0 || h->error == error) &&
-           (!h->file || has_text(h->file, h->has));
-}
-
-/* What fixes the step that has just failed with ERROR, or NULL. */
-static const char *find_fix(int error) {
-#if WITH_DOCTOR
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-        if (!chapters[n].find_cause)
-            continue;
-        const char *fix = chapters[n].find_cause(error);
-        if (fix)
-            return fix;
-    }
-#endif
-
-    const struct hint *h = chapters[now.chapter].hints;
-    for (; h && h->call; h++)
-        if (is_about(h, error))
-            return h->fix;
-    return NULL;
-}
+#endif /* WITH_NAME */
 
 #if WITH_UTS
 /* === Chapter 1: a name of its own ==========================================
@@ -914,9 +735,110 @@ static void mount_proc(const char *place) {
 }
 #endif /* WITH_MOUNT */
 
-#if WITH_USER || WITH_NET || WITH_CGROUP || WITH_LAYERS
+#if WITH_TOOLS
 /* --- Tools of the chapters from 5 on ---------------------------------------
  */
+#include <sys/stat.h>
+
+#define TOOL static __attribute__((unused))     /* not used at every stage */
+
+static int host_root;                   /* root, and in no user namespace */
+
+/* The step has failed with ERROR unless this HOLDS. */
+TOOL void require(int holds, int error) {
+    if (holds)
+        return;
+    errno = error;
+    die();
+}
+
+/* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
+ * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
+ * errno if it cannot be read. */
+static char *try_to_read(int dir_fd, const char *file) {
+    static char buffer[1 << 18];        /* mounts can be many */
+    size_t total = 1;                   /* bytes of it in use */
+    ssize_t count;
+
+    /* No symbolic link in a folder of ours is meant to be followed. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    if (dir_fd != AT_FDCWD)
+        flags |= O_NOFOLLOW;
+    int fd = openat(dir_fd, file, flags);
+    if (fd < 0)
+        return NULL;
+
+    /* /proc gives a page at a time. */
+    while ((count = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
+        total += (size_t)count;
+
+    int error = errno;                  /* which close(2) may set */
+    close(fd);
+    errno = error;
+    if (count < 0)
+        return NULL;
+
+    buffer[0] = '\n';
+    buffer[total] = '\0';
+    return buffer + 1;
+}
+
+/* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
+ * for empty, it might make another box. */
+TOOL char *read_file(int dir_fd, const char *file) {
+    static char none[2] = "\n";         /* "", with a '\n' just before it */
+    char *all = try_to_read(dir_fd, file);
+
+    if (all)
+        return all;
+    if (errno != ENOENT && errno != ESRCH && !undone) {
+        step(now.chapter, text("read(%s)", file), NULL);
+        die();
+    }
+    return none + 1;
+}
+
+/* Are these WORDS in FILE?  "\n0\n" is a whole line. */
+TOOL int has_text(const char *file, const char *words) {
+    const char *all = try_to_read(AT_FDCWD, file);
+
+    return all && strstr(all - 1, words) != NULL;
+}
+
+#if WITH_USER || WITH_DOCTOR
+/* What on this host may have made the step fail with ERROR, whichever chapter's
+ * it was: the fix for that, or NULL. */
+static const char *find_cause(int error) {
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        const char *fix = NULL;
+        if (chapters[n].find_cause)
+            fix = chapters[n].find_cause(error);
+        if (fix)
+            return fix;
+    }
+    return NULL;
+}
+#endif
+
+/* open(2) takes the lowest number that is free.  Were one of the standard
+ * streams closed, a file of ours would become it, and be written to. */
+static void open_streams(void) {
+    step(0, "open(/dev/null)", NULL);
+    while (must(open("/dev/null", O_RDWR)) <= 2)
+        ;                               /* the last of them is closed later */
+}
+
+/* Are we root, and not of a user namespace?  Outside any the map is one of all
+ * 2^32-1 ids.  Without a /proc that is ours nothing goes well, and it is better
+ * to say so now. */
+static void find_host_root(void) {
+    step(0, "read(/proc/self/uid_map)", NULL);
+    must(access("/proc/self/uid_map", R_OK));
+    if (geteuid() == 0)
+        host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
+                           "4294967295") != NULL;
+}
+
 
 /* "host": share that namespace with the host after all. */
 TOOL void set_host(const struct option *o, const char *value) {
@@ -981,6 +903,20 @@ static void hide_process(void) {
     step(0, "prctl(PR_SET_DUMPABLE, 0)", NULL);
     must(prctl(PR_SET_DUMPABLE, 0));
 }
+
+#if WITH_USER
+static void become_box_root(void);
+#endif
+
+/* How a child begins, if the parent has to do its part first.  What comes after
+ * it is die_with_parent(), which a change of ids would undo. */
+static void start_child(void) {
+    wait_at_gate();
+#if WITH_USER
+    become_box_root();
+#endif
+    hide_process();
+}
 #endif /* WITH_GATE */
 
 #if WITH_USER
@@ -1006,6 +942,14 @@ static const struct hint user_hints[] = {
     { "new", 0, .fix = "is it set-user-ID root, and the range yours?" },
     { 0 }
 };
+
+/* What is to be done where the host forbids user namespaces, or NULL. */
+static const char *find_user_cause(int error) {
+    if (strncmp(now.call, "clone3", 6) == 0 && error == ENOSPC &&
+        has_text("/proc/sys/user/max_user_namespaces", "\n0\n"))
+        return "sysctl -w user.max_user_namespaces=15000";
+    return NULL;
+}
 
 /* The range of ids that FILE, /etc/subuid or /etc/subgid, grants to this user,
  * as "START COUNT", or NULL.  Its lines are NAME:START:COUNT.  subuid(5). */
@@ -1215,7 +1159,7 @@ static void bring_up_loopback(void) {
     close(socket_fd);
 }
 #endif /* WITH_NET */
-#if WITH_CGROUP || WITH_LAYERS || WITH_LOCKS || WITH_VOLUMES
+#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
 /* --- Tools of the chapters from 7 on: numbers, and folders of folders -------
  */
 #include <time.h>               /* until when a look is enough */
@@ -1272,8 +1216,8 @@ TOOL void set_size(const struct option *o, const char *value) {
 /* The step failed, for the reason in errno.  Say so and go on: this is for the
  * clean-up, which takes away what it can. */
 TOOL void complain(void) {
-    tell(told_fd, "whalebox: chapter %d: %s: %s\n", now.chapter,
-         visible(now.call), strerror(errno));
+    tell(text("whalebox: chapter %d: %s: %s", now.chapter, now.call,
+              strerror(errno)));
 }
 
 /* Close FD, and leave errno as it is: it tells of the call before. */
@@ -1738,10 +1682,12 @@ static void tell_out_of_memory(char *events) {
 
     while ((end = strchr(end, '\n')))
         *end = end[1] ? ' ' : '\0';
-    if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0"))
-        tell(told_fd, "whalebox: chapter 7: out of memory at %llu bytes: %s\n"
-             "  hint: what does not fit is killed, for no swap stands behind"
-             " a limit; -m gives more\n", opt.memory, events);
+    if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0")) {
+        tell(text("whalebox: chapter 7: out of memory at %llu bytes: %s",
+                  opt.memory, events));
+        tell("  hint: what does not fit is killed, for no swap stands behind "
+             "a limit; -m gives more");
+    }
 }
 
 /* After the end: remove the box's cgroup, and the folder of all boxes, which
@@ -1828,8 +1774,35 @@ static const struct hint root_hints[] = {
     { "mount_setattr", EINVAL, .fix = "this file system cannot show files "
       "under other ids (overlay, NFS, devices, tmpfs before Linux 6.3): take "
       "one on ext4, xfs or btrfs, or --userns host" },
+    { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
     { 0 }
 };
+
+/* A folder leads to the one above it, and so to all of the host, from whatever
+ * root a box has (CVE-2024-21626), and so may what was opened with O_PATH.  The
+ * box inherits the standard streams, so none of them may be one of these. */
+static void refuse_folders(void) {
+    static const char *const streams[] = { "input", "output", "error" };
+    struct stat st;
+
+    for (int fd = 0; fd <= 2; fd++) {
+        step(8, text("fstat(standard %s), fcntl(F_GETFL)", streams[fd]), NULL);
+        must(fstat(fd, &st));
+        int flags = must(fcntl(fd, F_GETFL));
+
+        if (S_ISDIR(st.st_mode) || (flags & O_PATH))
+            refuse("redirect it from, or to, a file, a pipe or /dev/null",
+                   "standard %s is a folder, or was opened with O_PATH: it "
+                   "would lead out of the box", streams[fd]);
+    }
+}
+
+/* There has to be room for the files that we open, most of them as mounts: that
+ * one can have the number 64 shows it.  It is closed with the caller's. */
+static void need_descriptors(void) {
+    step(8, "fcntl(F_DUPFD, 64)", "ulimit -n");
+    must(fcntl(0, F_DUPFD, 64));
+}
 
 /* In the child: a descriptor of the folder TARGET, made if missing, to mount
  * on.  No symbolic link on the way: the rootfs may be a stranger's, and its
@@ -2478,11 +2451,7 @@ static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 /* In a helper: root of a user namespace that is mapped as the box's was.  Its
  * exit status tells clear_by_helper() how it went. */
 static void clear_as_box_root(void) {
-    wait_at_gate();
-#if WITH_USER
-    become_box_root();
-#endif
-    hide_process();
+    start_child();
     die_with_parent();
     if (clear_folder(leftover_fd, leftover_seconds) == 0)
         _exit(0);
@@ -2960,6 +2929,8 @@ static const struct option lock_options[] = {
       .set = add_capability, .into = &opt.dropped_caps },
     { 0 }
 };
+#include <sys/auxv.h>           /* what execve(2) tells a program */
+
 static const struct hint lock_hints[] = {
     { "seccomp", EINVAL, .fix = "the kernel has no filters for system calls: "
       "CONFIG_SECCOMP_FILTER" },
@@ -2967,6 +2938,18 @@ static const struct hint lock_hints[] = {
       "this build leaves out chapter 5" },
     { 0 }
 };
+
+/* Nobody is to get more rights by running us.  Whoever writes our options
+ * decides what we do with our rights, so a set-user-ID whalebox would make
+ * everybody root.  AT_SECURE also tells of capabilities that the file gives.
+ * getauxval(3). */
+static void refuse_set_id(void) {
+    if (getuid() == geteuid() && getgid() == getegid() &&
+        getauxval(AT_SECURE) == 0)
+        return;
+    refuse("chmod u-s,g-s, and setcap -r",
+           "whalebox must not be set-user-ID, nor have rights of its own");
+}
 
 #if WITH_MOUNT
 /* --- The machine's files ----------------------------------------------- */
@@ -3260,10 +3243,6 @@ static void lock_box(void) {
     filter_system_calls();
 }
 
-#if WITH_DOCTOR
-static const char *find_cause(int error);       /* see the doctor, below */
-static const struct command doctor_commands[2];
-#endif
 #endif /* WITH_LOCKS */
 #if WITH_VOLUMES
 /* === Chapter 11: volumes and environment ===================================
@@ -3418,9 +3397,9 @@ static const struct option volume_options[] = {
     { 0, "tmpfs", "DST[:size=SIZE]", "an empty folder in memory at DST",
       .set = add_tmpfs },
     { 'e', "env", "NAME[=VALUE]", "a variable; NAME alone: with your value",
-      .set = add_variable, .is_passing = 1 },
+      .set = add_variable },
     { 0, "env-file", "FILE", "variables from a file, a line each",
-      .set = add_env_file, .is_passing = 1 },
+      .set = add_env_file },
     { 'w', "workdir", "DIR", "start in this folder of the box",
       .set = set_text, .into = &opt.workdir },
     { 'u', "user", "USER[:GROUP]", "who runs it: numbers, or names in the box",
@@ -4496,6 +4475,25 @@ static void end_relay(void) {
 }
 #endif /* WITH_TTY */
 
+#if WITH_COMMANDS
+/* --- Commands of whalebox's own ---------------------------------------------
+ */
+
+/* A command of whalebox's own. */
+struct command {
+    const char *name;           /* "stop" */
+    const char *usage;          /* what follows it: "[-t SEC] NAME..." */
+    const char *help;           /* what it does */
+    int (*run)(int argc, char **argv);  /* as main(): returns the status */
+    int has_run_options;        /* it takes some options of a run */
+    int is_careful;             /* it prepares the process itself */
+};
+static const struct command *our_command; /* what was asked for, or NULL */
+
+/* It stands with the command line, near the end. */
+PRINTF(1) static void print(const char *format, ...);
+#endif
+
 #if WITH_DETACH
 /* === Chapter 13: living in the background ==================================
  *
@@ -4579,6 +4577,84 @@ static const struct hint detach_hints[] = {
     { "write(", E2BIG, .fix = "a record has 16 MiB at most" },
     { 0 }
 };
+
+/* --- What is shown of strangers, and to them ------------------------------ */
+
+/* How many bytes the character has that FROM begins with.  0 if it is none, or
+ * one that a terminal would obey.  utf-8(7). */
+static size_t printable(const char *from) {
+    /* The least that is worth so many bytes; what is below 0xa0 is control. */
+    static const unsigned long least[] = { 0, 0x20, 0xa0, 0x800, 0x10000 };
+    const unsigned char *byte = (const unsigned char *)from;
+    unsigned long code = byte[0];
+    size_t count = 1;
+
+    /* The first byte says how many there are, and has the code's first bits. */
+    if (code >= 0xf0)
+        count = 4;
+    else if (code >= 0xe0)
+        count = 3;
+    else if (code >= 0x80)
+        count = 2;
+    if (count > 1)
+        code &= 0xffUL >> (count + 1);
+
+    /* Each of the others has six bits. */
+    for (size_t i = 1; i < count; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;                   /* it ends too early */
+        code = code << 6 | (byte[i] & 0x3f);
+    }
+
+    if ((count == 2 && byte[0] < 0xc0) || code < least[count] || code == 0x7f ||
+        code > 0x10ffff)
+        return 0;
+    return count;
+}
+
+/* FROM, with whatever a terminal would obey as \xNN: a name may be a
+ * stranger's, and a line in it forge one of ours.  The result lasts. */
+static char *visible(const char *from) {
+    char *result = malloc(4 * strlen(from) + 1);
+    char *to = result;
+
+    if (!result)
+        _exit(125);                     /* no memory, not even to say so */
+
+    while (*from) {
+        size_t count = printable(from);
+        if (count == 0) {
+            to += sprintf(to, "\\x%02x", (unsigned char)*from);
+            from++;
+        }
+        while (count-- > 0)
+            *to++ = *from++;
+    }
+    *to = '\0';
+    return result;
+}
+
+/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
+ * shares it has made it non-blocking, none for now: that is no error, but a
+ * reason to wait.  Returns 0, or -1 with errno. */
+static int write_all(int fd, const char *bytes, size_t length) {
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EAGAIN)
+            return -1;
+        if (written < 0) {
+            poll(&room, 1, -1);         /* for as long as it takes */
+            continue;
+        }
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+/* --- The record -------------------------------------------------------- */
 
 /* The options that were given, in order; the last has no option. */
 static struct given { const struct option *option; const char *value; }
@@ -4668,6 +4744,18 @@ static char *take_word(char *from) {
     return next;
 }
 
+/* Is the option O for one run alone?  --name has a line of its own in a record,
+ * and what variables stand for is recorded in their place. */
+static int is_passing(const struct option *o) {
+    static const char *const passing[] = { "explain", "name", "env",
+                                           "env-file" };
+
+    for (size_t i = 0; i < LENGTH(passing); i++)
+        if (strcmp(o->name, passing[i]) == 0)
+            return 1;
+    return 0;
+}
+
 /* Make the draft a record that tells how the box is: its STATUS, "running" or
  * "exited", and its EXIT_CODE, "" as long as it has none.  Then come the
  * options, by which it can be run again, and at last the command: who finds
@@ -4688,7 +4776,7 @@ static void draft_record(const char *status, const char *exit_code) {
     add_line("directory", directory);   /* where relative ones begin */
 
     for (struct given *g = given; g->option; g++)
-        if (!g->option->is_passing)
+        if (!is_passing(g->option))
             add_line(g->option->name, g->value ? g->value : "yes");
 #if WITH_VOLUMES
     for (char **variable = opt.variables; *variable; variable++)
@@ -5364,8 +5452,7 @@ static void hide_program(void) {
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
- * away.  Names first; then mounts, made on the new root while the old one can
- * be reached; then the old root goes, and the child becomes the command.
+ * away.
  */
 
 /* The last steps of a process that becomes a command in the box. */
@@ -5385,13 +5472,7 @@ static void move_in(void) {
 
 static void child(void) {
 #if WITH_GATE
-    wait_at_gate();             /* until the parent has done its part */
-#endif
-#if WITH_USER
-    become_box_root();          /* who may do all that follows */
-#endif
-#if WITH_GATE
-    hide_process();             /* these two a change of ids would undo */
+    start_child();              /* wait at the gate, be the box's root */
 #endif
     die_with_parent();
 #if WITH_CGROUP
@@ -5406,6 +5487,7 @@ static void child(void) {
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
 #if WITH_ROOT
+    /* Mounts are made on the new root while the old one can be reached. */
     copy_folders();             /* while their paths lead to them */
 #if WITH_LAYERS
     mount_layers();             /* "." is the union, and the new root */
@@ -5432,6 +5514,10 @@ static void child(void) {
 
 /* === The parent's side of a run ========================================= */
 
+#if WITH_DOCTOR
+static const char *find_host_cause(int error);  /* see the doctor, below */
+static const struct command doctor_commands[2];
+#endif
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { .options = process_options, .hints = process_hints },
 #if WITH_UTS
@@ -5448,7 +5534,8 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 #if WITH_USER
     [5] = { .flag = CLONE_NEWUSER, .is_shared = &opt.host_users,
-            .at_gate = write_maps, .options = user_options, .hints = user_hints },
+            .at_gate = write_maps, .options = user_options,
+            .hints = user_hints, .find_cause = find_user_cause },
 #endif
 #if WITH_NET
     [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
@@ -5471,7 +5558,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_LOCKS
     [10] = { .options = lock_options, .hints = lock_hints,
 #if WITH_DOCTOR
-             .commands = doctor_commands, .find_cause = find_cause,
+             .commands = doctor_commands, .find_cause = find_host_cause,
 #endif
     },
 #endif
@@ -5497,10 +5584,39 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 static unsigned long own_namespaces(void) {
     unsigned long flags = 0;
 
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (!chapters[n].is_shared || !*chapters[n].is_shared)
-            flags |= chapters[n].flag;
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+#if WITH_USER || WITH_NET
+        if (chapters[n].is_shared && *chapters[n].is_shared)
+            continue;
+#endif
+        flags |= chapters[n].flag;
+    }
     return flags;
+}
+
+/* Make this process a sound place to start from, whatever the caller left. */
+static void prepare_process(void) {
+#if WITH_TOOLS
+    open_streams();             /* the standard ones, if one was closed */
+#endif
+#if WITH_ROOT
+    refuse_folders();           /* as such a stream, one leads out of the box */
+    need_descriptors();
+#endif
+    close_files();              /* the caller's, but for the streams */
+#if WITH_TOOLS
+    find_host_root();
+#endif
+#if WITH_ROOT
+    umask(022);                 /* the caller's is for its own files */
+#endif
+
+    /* Had the caller ignored it, so would we, and nothing would tell us that
+     * the child has ended. */
+    signal(SIGCHLD, SIG_DFL);
+#if WITH_TTY
+    signal(SIGALRM, SIG_DFL);   /* nor that a time is over */
+#endif
 }
 
 /* Take away what was made, the last thing first, on every way out: the box
@@ -5521,28 +5637,17 @@ static void undo(void) {
             chapters[n].after();        /* takes only what is there */
 }
 
-/* Decide what the box is: its id, twelve random hex digits, its name, and what
- * it does not share with us. */
-static void describe_box(char **argv) {
-    unsigned long long bits;
-
-    step(0, "getrandom(64 bits)", NULL);
-    must(getentropy(&bits, sizeof(bits)));
-    if (!box.id)
-        box.id = text("%012llx", bits >> 16);
-
-    box.name = box.id;
-    if (opt.name)
-        box.name = opt.name;
-    box.argv = argv;
-    box.flags = own_namespaces();
-    box.clone.flags = box.flags;
-}
-
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
 static int run_box(char **argv) {
     hold_signals();
-    describe_box(argv);
+    box.argv = argv;
+    box.clone.flags = own_namespaces();
+#if WITH_TOOLS
+    box.flags = own_namespaces();
+#endif
+#if WITH_NAME
+    name_box();
+#endif
 #if WITH_DETACH
     prepare_record();
     if (opt.detach)
@@ -6499,7 +6604,7 @@ static const char *find_interpreter(const char *file) {
 
 /* In the process whose step has failed with ERROR: the fix, if the doctor knows
  * it, or NULL. */
-TOOL const char *find_cause(int error) {
+TOOL const char *find_host_cause(int error) {
     const struct hint *h = causes;
 
     if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
@@ -6662,6 +6767,19 @@ TOOL const struct command doctor_commands[2] = {
 
 /* === The command line ===================================================== */
 
+/* printf to standard output, which may be closed, or full. */
+PRINTF(1) static void print(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    int result = put(1, vtext(format, args));
+    va_end(args);
+    if (result < 0) {
+        step(0, "write(standard output)", NULL);
+        die();
+    }
+}
+
 /* One line of --help: what is typed, and what for. */
 static void print_row(const char *typed, const char *help) {
     print("  %-23s  %s\n", typed, help);
@@ -6679,7 +6797,7 @@ static const char *spell_option(const struct option *o) {
     return text("%s--%s%s", letter, o->name, value);
 }
 
-/* --help: every chapter's options and commands, those of this build. */
+/* --help: the options of every chapter that this build has. */
 static void set_help(const struct option *option, const char *value) {
     (void)option;
     (void)value;
@@ -6688,18 +6806,23 @@ static void set_help(const struct option *option, const char *value) {
 
     for (size_t n = 0; n < LENGTH(chapters); n++) {
         const struct option *o = chapters[n].options;
-        const struct command *c = chapters[n].commands;
-
-        if (o || c)
+        if (o)
             print("Chapter %zu:\n", n);
         for (; o && o->name; o++)
             print_row(spell_option(o), o->help);
+#if WITH_COMMANDS
+        const struct command *c = chapters[n].commands;
+        if (c && !chapters[n].options)
+            print("Chapter %zu:\n", n);
         for (; c && c->name; c++)
             print_row(text("%s %s", c->name, c->usage), c->help);
+#endif
     }
 
-    print("\nWHALEBOX_HOME names the folder where boxes are kept.\n"
-          "Exit status: the command's own; 128+N when signal N ended it; "
+#if WITH_LAYERS
+    print("\nWHALEBOX_HOME names the folder where boxes are kept.");
+#endif
+    print("\nExit status: the command's own; 128+N when signal N ended it; "
           "127 not found;\n"
           "126 found but not executable; 125 whalebox failed.\n");
     exit(0);
@@ -6716,7 +6839,7 @@ static void set_version(const struct option *o, const char *value) {
 #if WITH_LEFT_OUT
 /* Options and commands by chapter, known even when the chapter is left out. */
 static const char *const chapter_words[LAST_CHAPTER + 1] = {
-    [1] = "--hostname",
+    [1] = "--name --hostname",
     [5] = "--userns",
     [6] = "--network",
     [7] = "-m --memory --cpus --cpu-shares --cpuset-cpus --pids-limit",
@@ -6736,11 +6859,16 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
 static void refuse_left_out(const char *word) {
     const char *key = text(" %.*s ", (int)strcspn(word, "="), word);
 
-    for (size_t n = 0; n < LENGTH(chapters); n++)
-        if (chapter_words[n] && !chapters[n].options && !chapters[n].commands &&
+    for (size_t n = 0; n < LENGTH(chapters); n++) {
+        int is_built = chapters[n].options != NULL;
+#if WITH_COMMANDS
+        is_built = is_built || chapters[n].commands;
+#endif
+        if (chapter_words[n] && !is_built &&
             strstr(text(" %s ", chapter_words[n]), key))
             refuse("make builds whalebox with every chapter", "%s belongs to "
                    "chapter %zu, which this build leaves out", word, n);
+    }
 }
 #endif
 
@@ -6764,7 +6892,7 @@ static const struct option *need_option(const char *word) {
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
-    refuse("see --help; the program's own follow it; -it is -t",
+    refuse("see --help; the program's own options follow it; -it is -t",
            "there is no option %s", word);
 }
 
@@ -6804,26 +6932,19 @@ static char **parse_options(char **argv) {
     return argv;
 }
 
-/* The command of whalebox's own that is called WORD; if there is none, it is
- * refused. */
-static const struct command *need_command(const char *word) {
+#if WITH_COMMANDS
+/* The command of whalebox's own that is called WORD, or NULL. */
+static const struct command *find_command(const char *word) {
     for (size_t n = 0; n < LENGTH(chapters); n++)
         for (const struct command *c = chapters[n].commands; c && c->name; c++)
             if (strcmp(c->name, word) == 0)
                 return c;
-
-#if WITH_LEFT_OUT
-    refuse_left_out(word);
-#endif
-    refuse("a program is named by its path in the box, as in /bin/sh",
-           "there is no command %s", word);
+    return NULL;
 }
 
 /* Run the command of whalebox's own that WORDS begin with, as main(): COUNT of
  * them, with its name.  Returns the exit status. */
 static int run_command(int count, char **words) {
-    our_command = need_command(words[0]);
-
     /* A command that removes a box may need a helper that has users of its own,
      * as the box had. */
     box.flags = own_namespaces();
@@ -6837,24 +6958,34 @@ static int run_command(int count, char **words) {
 #endif
     return our_command->run(count, words);
 }
+#endif
 
-/* What is asked for: options, and then either a program, by its path in the
- * box, or a command of whalebox's own, by its name. */
+/* What is asked for: options, and then a program, by its path in the box. */
 int main(int argc, char **argv) {
+#if WITH_LOCKS
     refuse_set_id();
+#endif
 #if WITH_VOLUMES
     argv = copy_arguments(argv);        /* the original can be wiped */
 #endif
 
-    char **words = argv;
-    if (argc > 0)
-        words++;                        /* past our own name */
-    words = parse_options(words);
+    /* The options stand behind our own name. */
+    char **words = parse_options(argv + (argc > 0));
     if (!words[0] || words[0][0] == '\0')
         refuse("whalebox /bin/sh, say; see --help", "no command to run");
 
-    if (!strchr(words[0], '/'))
+#if WITH_COMMANDS
+    our_command = find_command(words[0]);
+    if (our_command)                    /* or a command of whalebox's own */
         return run_command(argc - (int)(words - argv), words);
-    prepare_process();                  /* before it holds anything */
+#endif
+#if WITH_LEFT_OUT
+    refuse_left_out(words[0]);
+#endif
+    if (!strchr(words[0], '/'))
+        refuse("a program is named by its path in the box, as in /bin/sh",
+               "there is no command %s", words[0]);
+
+    prepare_process();
     return run_box(words);
 }

@@ -27,12 +27,16 @@ while read -r number switch; do
 done <<END
 $(tests/switches.sh)
 END
-gate=0
-[ "$chapter" -lt 5 ] || gate=1
+# Some go with several chapters.
+from() {
+	[ "$chapter" -lt "$1" ] && echo 0 || echo 1
+}
+flags="$flags -DWITH_NAME=$(from 1) -DWITH_GATE=$(from 5) -DWITH_TOOLS=$(from 5)"
+flags="$flags -DWITH_COMMANDS=$(from 13)"
 # The doctor, and the names of what a build leaves out, speak of all chapters.
 whole=0
 [ "$chapter" -lt "${last% *}" ] || whole=1
-flags="$flags -DWITH_GATE=$gate -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole"
+flags="$flags -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole"
 
 # cat -s: where something went, the empty lines around it become one.
 # shellcheck disable=SC2086 # a list of flags

@@ -12,7 +12,7 @@ tests/switches.sh | sed -n "s/^$1 /WITH_/p"
 # What stands below a banner of its own within a section serves others, too.
 awk -v chapter="$1" '
 	/^\/\* === / { inside = $3 == "Chapter" && $4 + 0 == chapter }
-	/^\/\* --- (Tools of|The gate)/ { inside = 0 }
+	/^\/\* --- (Tools of|The gate|A box)/ { inside = 0 }
 	inside && /^(static|TOOL|PRINTF).*\(/ && !/;$/ {
 		sub(/^PRINTF\([0-9]\) /, "")
 		sub(/\(.*/, "(")

@@ -163,7 +163,7 @@ static int stub_vasprintf(char **string, const char *format, va_list args) {
 /* Everything that a run sets, as it is at the start. */
 static void reset(void) {
     static char path[] = "PATH=/bin";
-    static const struct box start = { .cgroup = -1, .userns = -1, .pidfd = -1 };
+    static const struct box start = { .cgroup = -1, .userns = -1 };
     box = start;
     memset(&opt, 0, sizeof(opt));
     opt.variables[0] = path;
