@@ -593,12 +593,11 @@ static void wait_for_box(void) {
         if (until_signal)
             until_signal();
 #endif
-        if (sigwaitinfo(&awaited, &info) < 0)   /* sleeps */
-            continue;
+        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
 #if WITH_TTY
-        take_signal(&info);             /* 12's rule, or a visitor's */
+            take_signal(&info);         /* 12's rule, or a visitor's */
 #else
-        pass_on(&info);
+            pass_on(&info);
 #endif
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* it has no number any more */
@@ -4578,7 +4577,10 @@ static const struct hint detach_hints[] = {
     { 0 }
 };
 
-/* --- What is shown of strangers, and to them ------------------------------ */
+/* --- Tools of the chapters from 13 on: what is shown, and to whom -----------
+ *
+ * A name may be a stranger's, and so may the other end of a pipe.
+ */
 
 /* How many bytes the character has that FROM begins with.  0 if it is none, or
  * one that a terminal would obey.  utf-8(7). */

@@ -95,6 +95,8 @@ function print_todo() {
 		print "    _exit(125);"
 	else if (type ~ /char \*\*$/ && match(parameters, /char \*\*[a-z_]+/))
 		print "    return " substr(parameters, RSTART + 7, RLENGTH - 7) ";"
+	else if (type ~ /const char \*$/ && said ~ /or NULL/)
+		print "    return NULL;"
 	else if (type ~ /const char \*$/)
 		print "    return \"\";"
 	else if (type ~ /\*$/)
