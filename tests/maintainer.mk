@@ -48,8 +48,15 @@ $(PROBES): $(BUILD)/tests/%: %.c Makefile
 	@mkdir -p $(@D)
 	$(call compile,)
 
+# One of them has the whole program in it, and reads what the kernel's headers say.
+$(BUILD)/tests/filter: $(SRC)
+CALLS := $(BUILD)/tests/calls.txt
+$(CALLS): tests/attacks/calls.sh Makefile
+	@mkdir -p $(@D)
+	@tests/attacks/calls.sh $(CC) $(HEADERS) >$@
+
 .PHONY: probes
-probes: $(PROBES)               ## build the tests' small programs
+probes: $(PROBES) $(CALLS)      ## build the tests' small programs
 
 .PHONY: test-faults
 test-faults:                    ## every fault at every step (an hour)
@@ -107,12 +114,12 @@ TIDY := $(TIDY),-clang-analyzer-optin.performance.Padding
 # first; clang's looks for the same.  And text() gives memory that is never freed.
 ANALYZER := -fanalyzer -Wno-analyzer-null-dereference -Wno-analyzer-malloc-leak
 
-# The fuzzer's harness has the whole program in it: for gcc, once is enough.
+# Two of them have the whole program in them: for gcc, once is enough.
 C_FILES := $(SRC) $(wildcard bench/*.c tests/*/*.c)
 .PHONY: lint
 lint: | $(BUILD)                ## static analysis; says nothing when all is well
 	@./install.sh lint
-	@for file in $(filter-out tests/fuzz/%,$(C_FILES)); do \
+	@for file in $(filter-out tests/fuzz/% %/filter.c,$(C_FILES)); do \
 		$(CC) $(CFLAGS) $(ANALYZER) -c -o /dev/null $$file || exit 1; \
 	done
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability \
