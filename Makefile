@@ -111,7 +111,7 @@ rootfs:                         ## make ./rootfs from the machine's busybox
 
 .PHONY: vm
 vm:                             ## boot a throw-away VM: a shell, or CMD='...' (./vm.sh: with its status)
-	@./install.sh test
+	@./install.sh vm
 	@$(MAKE) -s whalebox
 	@./busybox-rootfs.sh
 	@./vm.sh $${CMD:+"$$CMD"}

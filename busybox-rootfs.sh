@@ -5,6 +5,9 @@
 #
 # busybox-rootfs.sh --find: prints the path of that busybox, and makes nothing.
 #
+# BUSYBOX=FILE is another one, of another kind of processor, say: its commands are
+# named after those of this machine's.
+#
 # A container's root is only a folder with the files that its programs open.
 # A static busybox is all of them in one: a shell and some 270 commands, told
 # apart by the name they are called by, and no shared library to go with them.
@@ -74,7 +77,7 @@ ln -s bin "$new/sbin"
 ln -s ../bin "$new/usr/bin"
 ln -s ../bin "$new/usr/sbin"
 
-cp "$busybox" "$new/bin/busybox"
+cp "${BUSYBOX:-$busybox}" "$new/bin/busybox"
 chmod 755 "$new/bin/busybox"
 for applet in $("$busybox" --list); do
 	[ "$applet" = busybox ] || ln -s busybox "$new/bin/$applet"

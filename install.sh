@@ -1,7 +1,10 @@
 #!/bin/sh
-# install.sh run|test|bench|lint|fuzz: installs what that purpose needs and this
+# install.sh run|vm|test|bench|lint|fuzz: installs what that purpose needs and this
 # machine lacks, and says so: on Debian and its kin, which have apt-get. On other
 # systems it names the packages, for you to install.
+#
+# What a VM of another kind of processor takes (VM_ARCH in vm.sh), only `test`
+# installs, as only the tests start one, and only on x86-64.
 #
 # It looks for the things themselves and asks no package manager: where nothing
 # is missing it is silent and quick.
@@ -15,7 +18,7 @@ die() {
 	exit 1
 }
 
-# A row: the purposes; what they need; and the package that has it on Debian
+# A row: the purposes, or the processor whose VM it is for; what they need; and the package that has it on Debian
 # (apt-get), Fedora (dnf), Alpine (apk) and Arch (pacman). What is needed is a
 # file by its path, or a command, or one of the names that is_there knows.
 print_table() {
@@ -25,7 +28,9 @@ run,lint   cc                         gcc              gcc                  gcc 
 run        musl                       musl-tools       musl-gcc             musl-dev           musl
 run        /usr/include/linux/sched.h linux-libc-dev   kernel-headers       linux-headers      linux-api-headers
 run        static-busybox             busybox-static   busybox              busybox-static     busybox
-test       qemu-system-x86_64         qemu-system-x86  qemu-system-x86-core qemu-system-x86_64 qemu-system-x86
+x86_64     qemu-system-x86_64         qemu-system-x86  qemu-system-x86-core qemu-system-x86_64 qemu-system-x86
+aarch64    qemu-system-aarch64        qemu-system-arm  qemu-system-aarch64-core qemu-system-aarch64 qemu-system-aarch64
+cross      aarch64-linux-gnu-gcc      gcc-aarch64-linux-gnu gcc-aarch64-linux-gnu - -
 test,bench mke2fs                     e2fsprogs        e2fsprogs            e2fsprogs          e2fsprogs
 test       cpio                       cpio             cpio                 cpio               cpio
 test       gnu-tail                   coreutils        coreutils            coreutils          coreutils
@@ -148,8 +153,15 @@ install_packages() {
 
 case ${1:-} in
 run | bench | lint | fuzz) find_missing "$1" ;;
-test) find_missing run test ;;
-*) die "usage: ./install.sh run|test|bench|lint|fuzz" ;;
+vm) find_missing run test "$(uname -m)" ;;
+test)
+	# The other kind's programs are Debian's, and come by apt-get.
+	if [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null; then
+		find_missing run test x86_64 aarch64 cross
+	else
+		find_missing run test "$(uname -m)"
+	fi ;;
+*) die "usage: ./install.sh run|vm|test|bench|lint|fuzz" ;;
 esac
 [ -n "$missing" ] || exit 0
 

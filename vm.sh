@@ -12,6 +12,8 @@
 #	VM_CGROUP=v2      or v1, or hybrid: how /sys/fs/cgroup is laid out
 #	VM_ROOT=disk      or initramfs: there pivot_root is refused
 #	VM_MEM=1024 VM_CPUS=2 VM_ACCEL=tcg     MiB, processors, or kvm
+#	VM_ARCH=arm64     or amd64: another kind of processor than this machine's.
+#	                  All is fetched and built for it first, VM_FILES as well
 #	VM_APPEND=...     more kernel parameters
 #	VM_FILES="a b"    more files of this folder to take along, out of build/ say
 #	KERNEL=FILE MODULES=/lib/modules/VERSION    another kernel than Debian's
@@ -64,9 +66,9 @@ find_kernel() {
 			    "name the folder /lib/modules/VERSION that goes with $kernel"
 		return
 	fi
-	[ -d build/kernel ] || fetch_kernel
-	kernel=$(echo build/kernel/boot/vmlinuz-*)
-	modules=$(echo build/kernel/lib/modules/*)
+	[ -d "$place/kernel" ] || fetch_kernel
+	kernel=$(echo "$place"/kernel/boot/vmlinuz-*)
+	modules=$(echo "$place"/kernel/lib/modules/*)
 }
 
 fetch_kernel() {
@@ -74,25 +76,89 @@ fetch_kernel() {
 		die "Debian's kernel is fetched with apt-get, which is not here" \
 		    "KERNEL=/boot/vmlinuz MODULES=/lib/modules/$(uname -r) ./vm.sh"
 	# Package lists that are missing, or old, name no package that is there.
-	if [ "$(id -u)" -eq 0 ]; then
+	if [ -n "$foreign" ] || [ "$(id -u)" -eq 0 ]; then
 		apt-get -qq update >&2
 	fi
 	# The meta package only depends on the package of the day.
-	meta=linux-image-cloud-amd64
+	meta=linux-image-cloud-$arch
 	package=$(apt-cache depends "$meta" |
 	    sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
 	[ -n "$package" ] || die "apt knows no package $meta" "sudo apt-get update"
 
 	echo "vm.sh: fetching the kernel $package, once" >&2
-	rm -rf build/kernel.new
-	mkdir build/kernel.new
-	( cd build/kernel.new &&
+	rm -rf "$place/kernel.new"
+	mkdir "$place/kernel.new"
+	( cd "$place/kernel.new" &&
 	  apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$package" >&2 &&
 	  dpkg-deb -x ./*.deb . &&
 	  rm ./*.deb &&
 	  busybox depmod -b "$PWD" "$(basename lib/modules/*)" ) ||
 		die "cannot fetch the kernel" "sudo apt-get update"
-	mv build/kernel.new build/kernel
+	mv "$place/kernel.new" "$place/kernel"
+}
+
+# ---- Another kind of processor ----------------------------------------------
+# What this machine has of its own kind is fetched for the other from Debian, is
+# unpacked, and never installed. The project is built in a copy of this folder.
+
+# From here on apt-get speaks of the other kind's packages, with lists and a cache
+# of its own, and as if none were installed: nothing of this machine's changes.
+use_foreign_packages() {
+	mkdir -p "$place/apt/lists/partial" "$place/apt/cache/archives/partial"
+	: >"$place/apt/status"
+	cat >"$place/apt/conf" <<END
+APT::Architecture "$arch";
+APT::Architectures { "$arch"; };
+Dir::State "$PWD/$place/apt";
+Dir::State::status "$PWD/$place/apt/status";
+Dir::Cache "$PWD/$place/apt/cache";
+END
+	export APT_CONFIG="$PWD/$place/apt/conf"
+}
+
+# The packages of what find_tools looks for, of busybox, of musl and of the
+# kernel's headers.
+foreign_packages="bash bsdutils busybox-static coreutils dash iproute2
+	linux-libc-dev mount musl-dev procps psmisc strace uidmap util-linux"
+
+fetch_foreign() {
+	command -v apt-get >/dev/null ||
+		die "what a machine of another kind needs is fetched with apt-get, which is not here"
+	echo "vm.sh: fetching the programs of an $arch machine, once" >&2
+	apt-get -qq update >&2
+	rm -rf "$place/root.new"
+	mkdir "$place/root.new"
+	# shellcheck disable=SC2086  # a list of names
+	apt-get -qq -o APT::Sandbox::User="$(id -un)" --no-install-recommends \
+	    --download-only install $foreign_packages >&2 ||
+		die "cannot fetch packages for $arch" \
+		    "they are Debian's: does /etc/apt name a place that has them?"
+	for package in "$place"/apt/cache/archives/*.deb; do
+		dpkg-deb -x "$package" "$place/root.new"
+	done
+	mv "$place/root.new" "$place/root"
+	rm -rf "$place/apt/cache"
+}
+
+# musl's specs are what makes a gcc a musl-gcc: they say where headers and library
+# are. $project is where the files are that the machine is given.
+build_foreign() {
+	mkdir -p "$project"
+	for file in *; do
+		case $file in
+		build | lab | rootfs | whalebox) continue ;;
+		esac
+		rm -rf "${project:?}/$file"
+		cp -Rp "$file" "$project/"
+	done
+	headers=$foreign/usr/include
+	sed "s|/usr/|$foreign/usr/|g" "$foreign/usr/lib/${kind%-gnu}-musl/musl-gcc.specs" \
+	    >"$place/specs"
+	# shellcheck disable=SC2086  # a list of files
+	make -s -C "$project" -j2 CC="$kind-gcc -specs $PWD/$place/specs" \
+	    HEADERS="-idirafter $headers -idirafter $headers/$kind" \
+	    whalebox probes ${VM_FILES:-} >&2 ||
+		die "cannot build for $arch"
 }
 
 # ---- The modules ------------------------------------------------------------
@@ -179,18 +245,54 @@ optional_tools="iptables nft"
 find_tools() {
 	tools=
 	for tool in $needed_tools; do
-		tools="$tools $(command -v "$tool")" ||
-			die "$tool is missing" "./install.sh test"
+		tools="$tools $(find_tool "$tool")" ||
+			die "$tool is missing" "./install.sh vm"
 	done
 	for tool in $optional_tools; do
-		tools="$tools $(command -v "$tool")" || continue
-	done
-	for tool in qemu-system-x86_64 mke2fs cpio; do
-		command -v "$tool" >/dev/null ||
-			die "$tool is missing" "./install.sh test"
+		tools="$tools $(find_tool "$tool")" || continue
 	done
 }
 
+# The path of a program of the machine's kind.
+find_tool() {
+	if [ -z "$foreign" ]; then
+		command -v "$1"
+		return
+	fi
+	[ "$1" != sh ] || set -- dash
+	for folder in usr/bin bin usr/sbin sbin; do
+		[ ! -x "$foreign/$folder/$1" ] || { echo "$foreign/$folder/$1"; return; }
+	done
+	return 1
+}
+
+# check_own PURPOSE TOOL...: what of this machine's own has to be there.
+check_own() {
+	purpose=$1
+	shift
+	for tool; do
+		command -v "$tool" >/dev/null ||
+			die "$tool is missing" "./install.sh $purpose"
+	done
+}
+
+# copy_programs DIR: what find_tools found, and the shared libraries they need.
+copy_programs() {
+	for tool in $tools; do
+		name=$(basename "$tool")
+		[ "$name" != dash ] || name="sh"
+		cp -L "$tool" "$1/usr/bin/$name"
+	done
+	if [ -n "$foreign" ]; then
+		( cd "$foreign" && cp -R --parents lib usr/lib/"$kind" "$1" )
+		return
+	fi
+	plugins=$(find /usr/lib -type d -name xtables)    # iptables dlopens these
+	for file in $tools ${plugins:+"$plugins"/*.so}; do
+		ldd "$file" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p'
+	done | sort -u | xargs cp -L --parents -t "$1"
+	[ -z "$plugins" ] || cp -RL --parents "$plugins" "$1"
+}
 
 make_base() {
 	./busybox-rootfs.sh "$1"
@@ -201,14 +303,7 @@ make_base() {
 	# The shell too: busybox's takes its own mount first, whatever PATH says.
 	ln -s /usr/bin/bash "$1/bin/bash"
 	ln -sf /usr/bin/sh "$1/bin/sh"
-
-	# shellcheck disable=SC2086  # a list of paths
-	cp -L $tools "$1/usr/bin/"
-	plugins=$(find /usr/lib -type d -name xtables)    # iptables dlopens these
-	for file in $tools ${plugins:+"$plugins"/*.so}; do
-		ldd "$file" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p'
-	done | sort -u | xargs cp -L --parents -t "$1"
-	[ -z "$plugins" ] || cp -RL --parents "$plugins" "$1"
+	copy_programs "$1"
 
 	install -m 755 tests/vm/init.sh "$1/init"
 	# shellcheck disable=SC2086  # a list of names
@@ -247,48 +342,56 @@ pack() {
 	( cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 )
 }
 
-# The base and the initramfs are kept in build/vm, for as long as this script,
+# The base and the initramfs are kept beside the machine's kernel, for as long as this script,
 # the kernel and the tools are the same.
 make_cache() {
 	# shellcheck disable=SC2012,SC2086  # a fingerprint, and lists of paths
 	key=$(ls -lL "$self" busybox-rootfs.sh tests/vm/* "$kernel" $tools)
-	[ ! -f build/vm/key ] || [ "$key" != "$(cat build/vm/key)" ] || return 0
-	rm -rf build/vm/key build/vm/base build/vm/initramfs
-	make_base build/vm/base
-	make_initramfs build/vm/initramfs build/vm/base
-	echo "$key" >build/vm/key
+	[ ! -f "$place/vm/key" ] || [ "$key" != "$(cat "$place/vm/key")" ] || return 0
+	rm -rf "$place/vm/key" "$place/vm/base" "$place/vm/initramfs"
+	make_base "$PWD/$place/vm/base"
+	make_initramfs "$place/vm/initramfs" "$place/vm/base"
+	echo "$key" >"$place/vm/key"
 }
 
 # The base with the project in it: all of this folder, of build/ what the tests run.
 make_tree() {
-	./busybox-rootfs.sh
-	cp -RlP --preserve=mode build/vm/base "$1"    # links, not copies: nothing here writes to them
+	./busybox-rootfs.sh "$project/rootfs"
+	cp -RlP --preserve=mode "$place/vm/base" "$1"    # links, not copies: nothing here writes to them
 	mkdir "$1/whalebox"
-	for file in * build/whalebox-* build/tests/* ${VM_FILES:-}; do
+	( cd "$project" && for file in * build/whalebox-* build/tests/* ${VM_FILES:-}; do
 		case $file in
 		build | *"*") continue ;;    # the latter: there is none
 		esac
 		mkdir -p "$1/whalebox/$(dirname "$file")"
 		cp -R --preserve=mode,links "$file" "$1/whalebox/$(dirname "$file")/"
-	done
-	cp -R --preserve=mode,links rootfs "$1/home/learner/rootfs"
+	done )
+	cp -R --preserve=mode,links "$project/rootfs" "$1/home/learner/rootfs"
 	chmod -R a+rX "$1/whalebox"
 	chmod 700 "$1/whalebox/rootfs/root"
 }
 
 # ---- The run ----------------------------------------------------------------
 
-# The private folder of this run lies in build/vm, where the base can be linked
-# into it. Two machines at once share nothing but the base.
+# The private folder of this run lies where the base can be linked into it. Two
+# machines at once share nothing but the base.
 prepare() {
-	mkdir -p build/vm
-	exec 9>build/vm/lock
+	check_own test "$emulator" mke2fs cpio
+	mkdir -p "$place/vm"
+	exec 9>"$place/vm/lock"
 	flock 9
+	if [ -n "$foreign" ]; then
+		check_own test "$kind-gcc"
+		use_foreign_packages
+		[ -d "$foreign" ] || fetch_foreign
+		build_foreign
+		export BUSYBOX="$foreign/bin/busybox"
+	fi
 	find_tools
 	find_kernel
 	make_cache
-	run=$(mktemp -d build/vm/run.XXXXXX)
-	make_tree "$run/tree"
+	run=$(mktemp -d "$place/vm/run.XXXXXX")
+	make_tree "$PWD/$run/tree"
 	exec 9>&-
 }
 
@@ -299,15 +402,16 @@ make_disk() {
 cgroup=$cgroup
 # Who made the disk: what is theirs on it, is to be root's.
 builder=$(id -u)
-# The kind of terminal, and its size; without one, /etc/vm.command is run.
+# The kind of terminal, its line and its size; without one, /etc/vm.command is run.
 terminal=$terminal
+line=$terminal_line
 rows=${size% *}
 cols=${size#* }
 END
 	printf '%s\n' "$*" >"$run/tree/etc/vm.command"
 	cat "${VM_IN:-/dev/null}" >"$run/tree/etc/vm.input"
 
-	initramfs=build/vm/initramfs.cpio
+	initramfs=$place/vm/initramfs.cpio
 	if [ "$root" = initramfs ]; then
 		initramfs=$run/initramfs
 		pack "$run/tree" >"$initramfs"
@@ -324,20 +428,21 @@ END
 # ports. It becomes the process that calls it.  norandmaps: an emulator translates
 # a program again at each address where it finds it, so let there be but one.
 boot() {
-	parameters="console=ttyS0 panic=-1 quiet mitigations=off norandmaps"
+	parameters="console=$console panic=-1 quiet mitigations=off norandmaps"
 	[ "$cgroup" != v2 ] || parameters="$parameters cgroup_no_v1=all"
 	for port in stdout stderr status; do
 		set -- "$@" -chardev "file,id=$port,path=$run/$port" \
 		    -device "virtserialport,chardev=$port"
 	done
-	exec timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
-	    -nodefaults -display none -no-reboot -bios qboot.rom \
+	# shellcheck disable=SC2086  # lists of words
+	exec timeout --foreground -k 5 "$limit" "$emulator" $machine \
+	    -nodefaults -display none -no-reboot \
 	    -accel "$accel" -cpu "$cpu" -smp "${VM_CPUS:-2}" -m "${VM_MEM:-1024}" \
 	    -kernel "$kernel" -initrd "$initramfs" \
 	    -append "$parameters ${VM_APPEND:-}" \
 	    -drive "file=$run/disk,format=raw,if=virtio,cache=unsafe" \
 	    -chardev "file,id=console,path=$run/console" -serial chardev:console \
-	    -chardev "$line,id=line" -serial chardev:line \
+	    -chardev "$line,id=line" $line_device \
 	    -device virtio-serial-pci "$@" 2>"$run/qemu"
 }
 
@@ -374,7 +479,30 @@ root=${VM_ROOT:-disk}
 # Emulation is slow work: a plain processor, two threads of it, and qboot in the
 # place of a whole BIOS make it a third faster. kvm passes on the real processor.
 accel=${VM_ACCEL:-tcg}
-cpu=Nehalem
+case $(uname -m) in
+x86_64)  own_arch=amd64 ;;
+aarch64) own_arch=arm64 ;;
+*)       own_arch=$(uname -m) ;;
+esac
+arch=${VM_ARCH:-$own_arch}
+case $arch in
+amd64)
+	kind=x86_64-linux-gnu emulator=qemu-system-x86_64 cpu=Nehalem
+	machine='-machine pc -bios qboot.rom'
+	console=ttyS0 terminal_line=ttyS1 line_device='-serial chardev:line' ;;
+arm64)
+	# An Arm machine has one serial line; a second one is a PC's, on its PCI bus.
+	kind=aarch64-linux-gnu emulator=qemu-system-aarch64 cpu=cortex-a72
+	machine='-machine virt'
+	console=ttyAMA0 terminal_line=ttyS0 line_device='-device pci-serial,chardev=line' ;;
+*) die "there is no machine for an $arch processor: amd64 or arm64" ;;
+esac
+# Where things are kept, the files that the machine is given, and, if it is of
+# another kind than this one, where that kind's programs are.
+place=build project=. foreign=
+if [ "$arch" != "$own_arch" ]; then
+	place=build/$arch project=$place/project foreign=$PWD/$place/root
+fi
 case $cgroup in
 v1 | v2 | hybrid) ;;
 *) die "VM_CGROUP=$cgroup: v1, v2 or hybrid" ;;
@@ -385,13 +513,12 @@ disk | initramfs) ;;
 esac
 case $accel in
 tcg) accel=tcg,thread=multi ;;
-kvm) cpu=host ;;
+kvm)
+	[ -z "$foreign" ] || die "kvm runs no other kind of processor: VM_ACCEL=tcg"
+	cpu=host ;;
 *) die "VM_ACCEL=$accel: tcg or kvm" ;;
 esac
-# This machine's own programs are to run in it.
-[ "$(uname -m)" = x86_64 ] ||
-	die "it is an x86-64 machine that is emulated, and this is none"
-[ -x whalebox ] || die "there is no ./whalebox" "run make first"
+[ -n "$foreign" ] || [ -x whalebox ] || die "there is no ./whalebox" "run make first"
 
 if [ $# -gt 0 ]; then
 	terminal='' size='0 0' line=null limit=${VM_TIMEOUT:-600}

@@ -70,7 +70,7 @@ if [ -n "$terminal" ]; then
 	# size of the window at its other end.
 	export TERM="$terminal"
 	setsid -c /bin/sh -c "stty rows $rows cols $cols; exec bash -l" \
-	    </dev/ttyS1 >/dev/ttyS1 2>&1
+	    <"/dev/$line" >"/dev/$line" 2>&1
 	status=$?
 else
 	# The ports to the outside can be opened only once each. Behind a pipe,
