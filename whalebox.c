@@ -201,6 +201,7 @@ static struct box {
 #endif
 #if WITH_USER || WITH_ROOT
     int userns;                 /* its user namespace, to map files by, or -1 */
+    int keeps_groups;           /* setgroups(2) is denied in it */
 #endif
 #if WITH_CGROUP
     int cgroup;                 /* the cgroup it is born in, or -1 */
@@ -833,6 +834,13 @@ static void open_streams(void) {
 static void find_host_root(void) {
     step(0, "read(/proc/self/uid_map)", NULL);
     must(access("/proc/self/uid_map", R_OK));
+
+    /* In that of another PID namespace our child's number is another's. */
+    char own[16] = "";
+    step(0, "readlink(/proc/self)", NULL);
+    must(readlink("/proc/self", own, sizeof(own) - 1));
+    require(atoi(own) == getpid(), ESRCH);
+
     if (geteuid() == 0)
         host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
                            "4294967295") != NULL;
@@ -844,6 +852,24 @@ TOOL void set_host(const struct option *o, const char *value) {
     if (strcmp(value, "host") != 0)
         refuse_value(o, value);
     *(int *)o->into = 1;
+}
+
+/* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
+ * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
+TOOL int parse_number(const char *s, unsigned long long low,
+                      unsigned long long high, unsigned long long *into) {
+    const char *start = s;
+
+    for (*into = 0; *s >= '0' && *s <= '9'; s++) {
+        unsigned int digit = (unsigned int)(*s - '0');
+        if (*into > (high - digit) / 10)
+            return -1;                  /* it would pass HIGH */
+        *into = *into * 10 + digit;
+    }
+
+    if (s == start || *s || *into < low)
+        return -1;
+    return 0;
 }
 
 /* Write VALUE to FILE below DIR_FD in one write(2), as /proc and cgroupfs want
@@ -930,6 +956,7 @@ static void start_child(void) {
  *
  * To map 0 to 0, as many do, is to rename nothing.  user_namespaces(7).
  */
+#include <limits.h>              /* UINT_MAX */
 #include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
 
 static const struct option user_options[] = {
@@ -950,41 +977,216 @@ static const char *find_user_cause(int error) {
     return NULL;
 }
 
-/* The range of ids that FILE, /etc/subuid or /etc/subgid, grants to this user,
- * as "START COUNT", or NULL.  Its lines are NAME:START:COUNT.  subuid(5). */
-static char *find_range(const char *file) {
-    /* Our name is the first field of our line in /etc/passwd: "\nNAME:" is how
-     * a line of FILE that is about us begins. */
-    char *passwd = read_file(AT_FDCWD, "/etc/passwd") - 1;
-    char *rest = strstr(passwd, text(":x:%u:", geteuid()));
-    if (!rest)
-        return NULL;                    /* we have no name */
-    *rest = '\0';
-    const char *start = text("%s:", strrchr(passwd, '\n'));
-
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, start);
-    if (!line)
-        return NULL;
-
-    char *range = line + strlen(start);
-    char *colon = strpbrk(range, ":\n");
-    if (!colon || *colon != ':')
-        return NULL;                    /* half a line */
-    *colon = ' ';
-    return text("%.*s", (int)strcspn(range, "\n"), range);
-}
-
-/* The range of user ids that root's boxes have: looked for once, wanted twice.
+/* --- Tools: which ids a box may have ----------------------------------------
  */
-static const char *root_uids(void) {
-    static const char *range;
 
-    if (!range) {
-        const char *found = find_range("/etc/subuid");
-        range = found ? found : "100000 65536";
-    }
-    return range;
+enum { WHOLE_RANGE = 65536 };           /* so many ids a system counts on */
+
+/* So many ids of the host's, one after the other. */
+struct range { unsigned long long start, count; };
+
+/* A file that tells whose ids are whose: those that are granted for boxes, in
+ * lines of NAME:START:COUNT, or those of accounts, in NAME:...:ID:... */
+struct id_list {
+    const char *file;
+    int is_of_grants;
+    const char *content;                /* of the file, once it was read */
+};
+
+/* User ids, or group ids. */
+struct ids {
+    struct id_list grants, accounts;
+    const char *option;                 /* by which usermod(8) grants them */
+    struct range range;                 /* the box's; COUNT 0: just one id */
+    const char *rival;                  /* who has what was wanted, or NULL */
+};
+static struct ids uids = { { "/etc/subuid", 1, NULL },
+    { "/etc/passwd", 0, NULL }, "--add-subuids", { 0, 0 }, NULL };
+static struct ids gids = { { "/etc/subgid", 1, NULL },
+    { "/etc/group", 0, NULL }, "--add-subgids", { 0, 0 }, NULL };
+
+static const char *own_name, *own_number;       /* what lists call us */
+
+/* A copy of what the LIST says, to be cut into lines. */
+static char *copy_list(struct id_list *list) {
+    if (!list->content)
+        list->content = text("%s", read_file(AT_FDCWD, list->file));
+    return text("%s", list->content);
 }
+
+/* Take lines of the LIST from *REST until one tells of ids.  Sets *IDS, and
+ * returns whose they are, a name or a number; NULL at the end.  subuid(5). */
+static const char *next_owner(const struct id_list *list, char **rest,
+                              struct range *ids) {
+    char *line;
+
+    while ((line = strsep(rest, "\n"))) {
+        const char *name = strsep(&line, ":");
+        const char *start = strsep(&line, ":");
+        const char *third = strsep(&line, ":");
+        if (!third)
+            continue;                   /* half a line */
+
+        ids->count = 1;
+        if (!list->is_of_grants)
+            start = third;
+        else if (parse_number(third, 1, UINT_MAX, &ids->count) < 0)
+            continue;
+        if (parse_number(start, 0, UINT_MAX - ids->count, &ids->start) == 0)
+            return name;
+    }
+    return NULL;
+}
+
+/* Does a LIST call us so?  By name or by number. */
+static int is_us(const char *name) {
+    return strcmp(name, own_name) == 0 || strcmp(name, own_number) == 0;
+}
+
+static int have_common(const struct range *a, const struct range *b) {
+    return a->start < b->start + b->count && b->start < a->start + a->count;
+}
+
+/* Who has some of these IDS, as the LIST tells?  What is granted to us does not
+ * count.  Returns a name, and sets *THEIRS; NULL if nobody has. */
+static const char *find_owner(struct id_list *list, const struct range *ids,
+                              struct range *theirs) {
+    char *rest = copy_list(list);
+    const char *name;
+
+    while ((name = next_owner(list, &rest, theirs)))
+        if (have_common(ids, theirs) && !(list->is_of_grants && is_us(name)))
+            break;
+    return name;
+}
+
+/* The same for both lists: for whom are these IDS, or who has one of them? */
+static const char *find_other(struct ids *kind, const struct range *ids,
+                              struct range *theirs) {
+    const char *name = find_owner(&kind->grants, ids, theirs);
+
+    if (!name)
+        name = find_owner(&kind->accounts, ids, theirs);
+    return name;
+}
+
+/* The range of root's boxes: the first of root's own that is large enough, or
+ * else ids from 100000 on.  Where somebody else has some of these, who could
+ * end the box's processes then, it is the next ones that nobody has. */
+static void choose_free_range(struct ids *kind) {
+    struct range *range = &kind->range, theirs;
+    char *rest = copy_list(&kind->grants);
+    const char *name;
+
+    while ((name = next_owner(&kind->grants, &rest, range))) {
+        if (!is_us(name) || range->count < WHOLE_RANGE)
+            continue;
+        kind->rival = find_other(kind, range, &theirs);
+        if (!kind->rival)
+            return;
+    }
+
+    *range = (struct range){ 100000, WHOLE_RANGE };
+    while ((name = find_other(kind, range, &theirs))) {
+        kind->rival = name;
+        range->start = theirs.start + theirs.count;
+        if (range->start > UINT_MAX - WHOLE_RANGE)
+            refuse(text("give root a line in %s", kind->grants.file),
+                   "no %d ids in a row are nobody's", WHOLE_RANGE);
+    }
+}
+
+/* The range of a user's boxes: the largest of those granted.  One that has our
+ * own id in it would have that twice. */
+static void choose_granted_range(struct ids *kind, unsigned int own_id) {
+    struct range own = { own_id, 1 }, found;
+    char *rest = copy_list(&kind->grants);
+    const char *name;
+
+    while ((name = next_owner(&kind->grants, &rest, &found)))
+        if (is_us(name) && found.count > kind->range.count &&
+            !have_common(&found, &own))
+            kind->range = found;
+}
+
+/* Where the program NAME is, along PATH, or NULL. */
+static const char *find_program(const char *name) {
+    const char *set = getenv("PATH");
+    char *path = text("%s", set ? set : "/usr/local/bin:/bin:/usr/bin");
+    const char *folder;
+
+    while ((folder = strsep(&path, ":"))) {
+        const char *file = text("%s/%s", folder, name);
+        if (*folder == '/' && access(file, X_OK) == 0)
+            return file;
+    }
+    return NULL;
+}
+
+/* Why root's boxes have other ids than they would have; and what keeps those
+ * that they have for them. */
+static const char *describe_rival(const struct ids *kind) {
+    return text("boxes would have ids that \"%s\" has: they have those from "
+                "%llu on", kind->rival, kind->range.start);
+}
+
+static const char *fix_rival(const struct ids *kind) {
+    unsigned long long first = kind->range.start;
+
+    return text("keep these for root: usermod %s %llu-%llu root", kind->option,
+                first, first + kind->range.count - 1);
+}
+
+/* Say so. */
+static void tell_rival(const struct ids *kind) {
+    if (!kind->rival)
+        return;
+    tell(text("whalebox: chapter 5: %s", describe_rival(kind)));
+    tell(text("  hint: %s", fix_rival(kind)));
+}
+
+/* Choose the ids of root's boxes. */
+static void choose_as_root(void) {
+    choose_free_range(&uids);
+    choose_free_range(&gids);
+    tell_rival(&uids);
+    tell_rival(&gids);
+}
+
+/* Choose the ids of a user's boxes.  It takes all of this to have more than
+ * one. */
+static void choose_as_user(void) {
+    choose_granted_range(&uids, getuid());
+    choose_granted_range(&gids, getgid());
+    if (uids.range.count == 0 || gids.range.count == 0 ||
+        !find_program("newuidmap") || !find_program("newgidmap")) {
+        uids.range.count = 0;
+        gids.range.count = 0;
+    }
+}
+
+/* Before the clone: which ids is the box to have?  It is asked once. */
+static void choose_ids(void) {
+    struct range own = { getuid(), 1 }, found;
+
+    if (!(box.flags & CLONE_NEWUSER))
+        return;
+
+    if (!own_name) {
+        own_number = text("%u", getuid());
+        own_name = find_owner(&uids.accounts, &own, &found);
+        if (!own_name)
+            own_name = own_number;
+        if (host_root)
+            choose_as_root();
+        else
+            choose_as_user();
+    }
+    box.keeps_groups = uids.range.count == 0;
+}
+
+/* --- The maps -------------------------------------------------------------
+ */
 
 /* Before the clone, and with IS_OVER after it: for the clone alone, root's
  * effective user is the one that the box's root is going to be.  The kernel
@@ -1010,7 +1212,7 @@ static void answer_as_box(int is_over) {
     bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
 
-    unsigned int id = (unsigned int)atoll(root_uids()); /* "START COUNT" */
+    unsigned int id = (unsigned int)uids.range.start;
     step(5, text("setresuid(-1, %u, -1)", id), NULL);
     must(syscall(SYS_setresuid, -1, id, -1));
 }
@@ -1037,14 +1239,13 @@ static void write_map(const char *file, const char *map) {
 
 /* Have newuidmap(1) or newgidmap(1), which are set-user-ID root, write a map
  * that we may not: box 0 is ID, and 1 and up are the RANGE granted. */
-static void run_map_tool(char *tool, unsigned int id, char *range) {
-    const char *call = text("%s(%d, 0 %u 1, 1 %s)", tool, box.pid, id, range);
-
-    /* RANGE is two arguments, its START and its COUNT. */
-    char *space = strchr(range, ' ');
-    *space = '\0';
-    char *argv[] = { tool, text("%d", box.pid), "0", text("%u", id), "1",
-                     "1", range, space + 1, NULL };
+static void run_map_tool(char *tool, unsigned int id,
+                         const struct range *range) {
+    char *own = text("%u", id);
+    char *start = text("%llu", range->start);
+    char *count = text("%llu", range->count);
+    char *argv[] = { tool, text("%d", box.pid), "0", own, "1",
+                     "1", start, count, NULL };
 
     /* The tool runs outside the box, with the caller's rights.  vfork(2) is
      * cheap, and enough: the copy does nothing but exec. */
@@ -1060,36 +1261,37 @@ static void run_map_tool(char *tool, unsigned int id, char *range) {
     must(waitpid(helper, &status, 0));
 
     /* The tool has said itself what it did not like. */
-    step(5, call, tool);
+
+    step(5, text("%s(%d, 0 %s 1, 1 %s %s)", tool, box.pid, own, start, count),
+         tool);
     require(status == 0 || !is_child_alive(), EPERM);
 }
 
 /* Root may map any id: box 0 is the first of a range that nobody else has. */
 static void write_maps_as_root(void) {
-    const char *gids = find_range("/etc/subgid");
-
-    write_map("uid_map", text("0 %s", root_uids()));
-    write_map("gid_map", text("0 %s", gids ? gids : "100000 65536"));
+    write_map("uid_map", text("0 %llu %llu", uids.range.start,
+                              uids.range.count));
+    write_map("gid_map", text("0 %llu %llu", gids.range.start,
+                              gids.range.count));
 
     const char *link = text("/proc/%d/ns/user", box.pid);
     step(5, text("open(%s)", link), NULL);
     box.userns = must(open(link, O_RDONLY | O_CLOEXEC));
 }
 
-/* A user may map its own id to box 0, and gid_map only once setgroups(2) is
- * denied: the box could else leave a group that some file's mode shuts out. */
+/* A user may map its own id to box 0, and its own group only once setgroups(2)
+ * is denied: the box could else leave a group that some file's mode shuts out.
+ * Who was granted groups may leave any, and so may the box then. */
 static void write_maps_as_user(void) {
-    char *uids = find_range("/etc/subuid");
-    char *gids = find_range("/etc/subgid");
-
-    write_map("setgroups", "deny");
-    if (uids && gids && access("/usr/bin/newuidmap", X_OK) == 0) {
-        run_map_tool("newuidmap", geteuid(), uids);
-        run_map_tool("newgidmap", getegid(), gids);
-    } else {
-        write_map("uid_map", text("0 %u 1", geteuid()));
-        write_map("gid_map", text("0 %u 1", getegid()));
+    if (!box.keeps_groups) {
+        run_map_tool("newuidmap", getuid(), &uids.range);
+        run_map_tool("newgidmap", getgid(), &gids.range);
+        return;
     }
+
+    write_map("uid_map", text("0 %u 1", getuid()));
+    write_map("setgroups", "deny");
+    write_map("gid_map", text("0 %u 1", getgid()));
 }
 
 /* The child is at the gate, and nobody: say who is who.  user_namespaces(7). */
@@ -1102,17 +1304,18 @@ static void write_maps(void) {
         write_maps_as_user();
 }
 
-/* In the child: become the box's root.  A user's further groups stay, since
- * setgroups(2) is denied then: EPERM.  These are system calls without libc,
- * which would look for threads to change as well. */
+/* In the child: become the box's root, with no further groups, unless a user's
+ * have to stay.  These are system calls without libc, which would look for
+ * threads to change as well. */
 static void become_box_root(void) {
     if (!(box.flags & CLONE_NEWUSER))
         return;
 
-    step(5, "setgroups(0), setresgid(0), setresuid(0)",
-         "setpriv --reuid 0 ...");
-    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();
+    if (!box.keeps_groups) {
+        step(5, "setgroups(0)", "setpriv --clear-groups ...");
+        must(syscall(SYS_setgroups, 0, NULL));
+    }
+    step(5, "setresgid(0), setresuid(0)", "setpriv --regid 0 --reuid 0 ...");
     must(syscall(SYS_setresgid, 0, 0, 0));      /* real, effective, saved */
     must(syscall(SYS_setresuid, 0, 0, 0));
 }
@@ -1157,29 +1360,52 @@ static void bring_up_loopback(void) {
     must(ioctl(socket_fd, SIOCSIFFLAGS, &lo));
     close(socket_fd);
 }
+
+/* In the child: write the SETTING of its stack, unless this kernel has no such
+ * thing, or /proc/sys is read-only, as in some containers. */
+static void write_setting(const char *setting, const char *value) {
+    const char *path = text("/proc/sys/net/ipv4/%s", setting);
+
+    step(6, text("write(%s, \"%s\")", path, value),
+         text("echo %s > %s", value, path));
+    if (write_file(AT_FDCWD, path, value, 0) < 0 && errno != ENOENT &&
+        errno != EROFS)
+        die();
+}
+
+/* In the child: ports below 1024 are for root, so that users of one machine can
+ * trust its servers, and ping takes a raw socket.  In a stack of one box nobody
+ * is to be kept from either: all users may listen anywhere, and all groups that
+ * the box has may ping.  /proc/sys/net shows the stack of whoever looks; this
+ * is docker's default.  ip(7), icmp(7). */
+static void open_stack(void) {
+    unsigned long long groups = 0;
+    char *rest = text("%s", read_file(AT_FDCWD, "/proc/self/gid_map"));
+    char *line;
+
+    if (!(box.flags & CLONE_NEWNET))
+        return;
+
+    /* Ids in the box are mapped from 0 on, without a gap: sum up the lines. */
+    while ((line = strsep(&rest, "\n")) && *line)
+        groups += (unsigned long long)atoll(strrchr(line, ' ') + 1);
+    if (groups > 1ULL << 31)
+        groups = 1ULL << 31;            /* the kernel takes no group above */
+
+    write_setting("ip_unprivileged_port_start", "0");
+    write_setting("ping_group_range", text("0 %llu", groups - 1));
+}
+
+/* In the child: have its stack ready for use. */
+static void prepare_stack(void) {
+    bring_up_loopback();
+    open_stack();
+}
 #endif /* WITH_NET */
 #if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
-/* --- Tools of the chapters from 7 on: numbers, and folders of folders -------
+/* --- Tools of the chapters from 7 on: sizes, and folders of folders ---------
  */
 #include <time.h>               /* until when a look is enough */
-
-/* A whole number from LOW to HIGH, in digits alone: strtoull(3) would take "-1"
- * for 2^64-1, and "" for 0 (CVE-2024-40635).  Returns 0, or -1. */
-TOOL int parse_number(const char *s, unsigned long long low,
-                      unsigned long long high, unsigned long long *into) {
-    const char *start = s;
-
-    for (*into = 0; *s >= '0' && *s <= '9'; s++) {
-        unsigned int digit = (unsigned int)(*s - '0');
-        if (*into > (high - digit) / 10)
-            return -1;                  /* it would pass HIGH */
-        *into = *into * 10 + digit;
-    }
-
-    if (s == start || *s || *into < low)
-        return -1;
-    return 0;
-}
 
 TOOL void set_number(const struct option *o, const char *value) {
     if (parse_number(value, o->low, o->high, o->into) < 0)
@@ -1303,16 +1529,24 @@ static int look_in_turn(int dir_fd, const char *name) {
     return 0;
 }
 
+/* What the CLOCK shows.  Libc's clock_gettime(2), which finds a way without a
+ * system call, would make the program a kilobyte larger. */
+TOOL struct timespec read_clock(clockid_t clock) {
+    struct timespec time;
+
+    syscall(SYS_clock_gettime, clock, &time);
+    return time;
+}
+
 /* Has a run looked into the folder DIR_FD just now?  The folder's time of
  * access says until when that look is enough; whoever lists it only makes that
  * end sooner.  A time too far off is of a clock that was set back since. */
 static int was_looked_into(int dir_fd) {
-    struct timespec time;
+    struct timespec time = read_clock(CLOCK_REALTIME);
     struct stat st;
 
     if (fstat(dir_fd, &st) < 0)
         return 0;
-    clock_gettime(CLOCK_REALTIME, &time);
     long long rest = 1000LL * (st.st_atim.tv_sec - time.tv_sec) +
                      (st.st_atim.tv_nsec - time.tv_nsec) / 1000000;
     return rest > 0 && rest <= MOST_LOOKS;
@@ -1324,7 +1558,7 @@ static int was_looked_into(int dir_fd) {
 static void note_look(int dir_fd, unsigned long count) {
     struct timespec times[2] = { [1] = { .tv_nsec = UTIME_OMIT } };
 
-    clock_gettime(CLOCK_REALTIME, &times[0]);
+    times[0] = read_clock(CLOCK_REALTIME);
     times[0].tv_nsec += (long)count * 1000000;
     if (times[0].tv_nsec >= 1000000000) {
         times[0].tv_nsec -= 1000000000;
@@ -1355,6 +1589,13 @@ TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     first_folder = chance % folders;
     for_each(dir_fd, 0, look_in_turn);
     note_look(dir_fd, folders < MOST_LOOKS ? folders : MOST_LOOKS);
+}
+
+/* Is there anything called NAME in the folder DIR_FD? */
+TOOL int is_there(int dir_fd, const char *name) {
+    struct stat st;
+
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Is FD still what is called NAME in the folder DIR_FD? */
@@ -1534,7 +1775,7 @@ static void write_limits(void) {
     write_number("memory.max", opt.memory);
 
     /* With memory.max alone the box would move to the swap, and go on. */
-    if (opt.memory && faccessat(box.cgroup, "memory.swap.max", F_OK, 0) == 0)
+    if (opt.memory && is_there(box.cgroup, "memory.swap.max"))
         write_limit("memory.swap.max", "0");
 
     if (opt.cpus)
@@ -1674,19 +1915,34 @@ static void drop_dead_cgroup(const char *name) {
 }
 #endif
 
-/* Say so if the kernel has killed in the box for want of memory: EVENTS is its
- * memory.events, a line each, told in one line. */
-static void tell_out_of_memory(char *events) {
-    char *end = events;                 /* of a line */
+/* How often the kernel has killed in the box for want of memory: without the
+ * controller, never. */
+static long long count_kills(void) {
+    char *events = "";
 
+    if (box.cgroup >= 0)
+        events = strstr(read_file(box.cgroup, "memory.events"), "oom_kill ");
+    if (!events || *events == '\0')
+        return 0;
+    return atoll(events + strlen("oom_kill "));
+}
+
+/* Say so if it has done so more often than BEFORE.  memory.events has a line
+ * for each kind, told in one line. */
+static void tell_out_of_memory(long long before) {
+    if (count_kills() <= before)
+        return;
+
+    char *limit = text("%s", read_file(box.cgroup, "memory.max"));
+    char *events = text("%s", read_file(box.cgroup, "memory.events"));
+    limit[strcspn(limit, "\n")] = '\0';
+    char *end = events;                 /* of a line */
     while ((end = strchr(end, '\n')))
         *end = end[1] ? ' ' : '\0';
-    if (strstr(events, "oom_kill ") && !strstr(events, "oom_kill 0")) {
-        tell(text("whalebox: chapter 7: out of memory at %llu bytes: %s",
-                  opt.memory, events));
-        tell("  hint: what does not fit is killed, for no swap stands behind "
-             "a limit; -m gives more");
-    }
+    tell(text("whalebox: chapter 7: out of memory at %s bytes: %s", limit,
+              events));
+    tell("  hint: what does not fit is killed, for no swap stands behind a "
+         "limit; -m gives more");
 }
 
 /* After the end: remove the box's cgroup, and the folder of all boxes, which
@@ -1695,7 +1951,7 @@ static void drop_cgroup(void) {
     if (box.cgroup < 0 || boxes_fd < 0)
         return;
 
-    tell_out_of_memory(read_file(box.cgroup, "memory.events"));
+    tell_out_of_memory(0);
     remove_cgroup(boxes_fd, box.name);
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
@@ -1713,6 +1969,15 @@ static void enter_cgroup_namespace(void) {
 #if WITH_ROOT || WITH_LOCKS
 /* --- Tools of the chapters from 8 on: mounts that are held ------------------
  */
+
+/* Write the path of what FD is open on, which is called NAME, to INTO.  The
+ * kernel knows it, and there is no link in it. */
+TOOL void find_path(int fd, const char *name, char into[PATH_MAX]) {
+    step(8, text("readlink(/proc/self/fd/%d)", fd), text("realpath %s", name));
+    size_t length = (size_t)must(readlink(text("/proc/self/fd/%d", fd), into,
+                                          PATH_MAX - 1));
+    into[length] = '\0';
+}
 
 /* A copy of the mount at PATH that is nowhere yet: a descriptor, to change and
  * then attach.  FLAGS: AT_RECURSIVE, or 0.  open_tree(2), Linux 5.2. */
@@ -1749,11 +2014,15 @@ TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
 
+#include <linux/magic.h>         /* which file system it is */
+#include <sys/vfs.h>             /* fstatfs */
+
 /* The host's folders for the box.  Root copies their mounts before the clone:
  * the way to them may be closed to the user that the child becomes. */
 static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
+    int is_device;                      /* its file system has no other ids */
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
@@ -1771,8 +2040,8 @@ static const struct hint root_hints[] = {
     { "pivot_root", EINVAL, .fix = "the root is an initramfs, which cannot be "
       "left: boot from a disk, or switch_root to one" },
     { "mount_setattr", EINVAL, .fix = "this file system cannot show files "
-      "under other ids (overlay, NFS, devices, tmpfs before Linux 6.3): take "
-      "one on ext4, xfs or btrfs, or --userns host" },
+      "under other ids (overlay, proc, FUSE, NFS, tmpfs before Linux 6.3): "
+      "take a folder without it, on ext4, xfs or btrfs, or --userns host" },
     { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
     { 0 }
 };
@@ -1883,6 +2152,7 @@ static void mount_root_proc(void) {
 static struct tree *open_folder(const char *name, unsigned int flags) {
     struct tree *tree = &trees[tree_count];
     const char *path = name;
+    struct stat st;
 
     tree_count++;
     tree->flags = flags;
@@ -1890,8 +2160,12 @@ static struct tree *open_folder(const char *name, unsigned int flags) {
         path = text("%s/.", name);      /* leads nowhere unless NAME is one */
 
     step(8, text("open(%s)", name), text("ls %s", name));
-    if (!realpath(path, tree->path))
-        die();
+    int fd = must(open(path, O_PATH | O_CLOEXEC));
+    step(8, text("fstat(%s)", name), NULL);
+    must(fstat(fd, &st));
+    tree->is_device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+    find_path(fd, name, tree->path);
+    close(fd);
 
     tree->fd = -1;
     if (host_root)
@@ -1899,23 +2173,65 @@ static struct tree *open_folder(const char *name, unsigned int flags) {
     return tree;
 }
 
+/* Is PLACE the folder PATH, or something in it? */
+static int is_within(const char *place, const char *path) {
+    size_t length = strlen(path);
+
+    if (strcmp(path, "/") == 0)
+        return 1;
+    return strncmp(place, path, length) == 0 &&
+           (place[length] == '/' || place[length] == '\0');
+}
+
+/* The change ATTR cannot be made to the copy TREE, since one of the mounts in
+ * it does not allow that.  All is changed or nothing, so each is tried alone,
+ * to name the one that is in the way.  proc(5), field 5 of mountinfo. */
+static _Noreturn void die_of_mount(const struct tree *tree,
+                                   const struct mount_attr *attr,
+                                   const char *change) {
+    int error = errno;
+    const char *path = tree->path;
+    char *rest = text("%s", read_file(AT_FDCWD, "/proc/self/mountinfo"));
+    char *line;
+
+    while ((line = strsep(&rest, "\n")) && tree->flags) {
+        const char *place = NULL;
+        for (int field = 1; field <= 5; field++)
+            place = strsep(&line, " ");
+        if (!place || !is_within(place, tree->path))
+            continue;
+
+        int fd = (int)syscall(SYS_open_tree, AT_FDCWD, place,
+                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, attr,
+                               sizeof(*attr)) < 0)
+            path = place;
+        close(fd);
+    }
+
+    step(8, text("mount_setattr(%s, %s)", path, change), NULL);
+    errno = error;
+    die();
+}
+
 /* The child's ids are mapped: have root's copies show the disk's id N as the
  * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
 static void idmap_folders(void) {
-    struct mount_attr attr = { .propagation = MS_PRIVATE };
-    const char *change = "MS_PRIVATE";
-
-    if (box.userns >= 0) {
-        attr.attr_set = MOUNT_ATTR_IDMAP;
-        attr.userns_fd = (__u64)box.userns;
-        change = "MOUNT_ATTR_IDMAP";
-    }
-
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
+        struct mount_attr attr = { .propagation = MS_PRIVATE };
+        const char *change = "MS_PRIVATE";
+
+        if (box.userns >= 0 && !t->is_device) {
+            attr.attr_set = MOUNT_ATTR_IDMAP;
+            attr.userns_fd = (__u64)box.userns;
+            change = "MOUNT_ATTR_IDMAP";
+        }
+
         step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
-        must(syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
-                     &attr, sizeof(attr)));
+        if (syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
+                    &attr, sizeof(attr)) < 0)
+            die_of_mount(t, &attr, change);
     }
 }
 
@@ -1944,6 +2260,24 @@ static void open_rootfs(void) {
     if (!path || *path == '\0')
         path = "rootfs";
     rootfs = open_folder(path, 0);
+}
+
+/* Before the clone: let the box open its streams anew, as /dev/stdout and the
+ * like.  Then it is asked for its rights, as with any file, and a pipe is for
+ * its maker alone.  One without a name is found by nobody who has not got it
+ * already, so its mode does not matter; a FIFO's does, and stays.  pipe(7). */
+static void open_pipes(void) {
+    struct statfs fs;
+
+    for (int fd = 0; fd <= 2; fd++)
+        if (fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC)
+            fchmod(fd, 0666);           /* or it is another's: no matter */
+}
+
+/* Before the clone: what the new root is made of. */
+static void prepare_root(void) {
+    open_rootfs();
+    open_pipes();
 }
 
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
@@ -2010,11 +2344,14 @@ static void mount_dev(void) {
     }
 }
 
-/* In the child: /sys, and in it the box's own cgroup, to look at only. */
+/* In the child: /sys, and in it the box's own cgroup, to look at only.  If it
+ * has none, an empty folder covers those that the host's /sys shows. */
 static void mount_sys(void) {
     mount_fresh("sysfs", "sys", CLONE_NEWNET, SAFE | MS_RDONLY, "");
-    if ((box.flags & CLONE_NEWCGROUP) && (box.flags & CLONE_NEWNET))
+    if (box.flags & CLONE_NEWCGROUP)
         mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
+    else if (access("sys/fs/cgroup", F_OK) == 0)
+        mount_fresh("tmpfs", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
@@ -2303,7 +2640,7 @@ static void name_resident(void) {
 
 static int cleared_fd;                  /* the folder that is being cleared */
 static int entries_left;                /* what a round has left in it */
-static struct timespec deadline;        /* when to give up */
+static time_t deadline;                 /* when to give up: CLOCK_MONOTONIC */
 
 /* Hold the folder NAME in DIR_FD, and nothing else by that name: on the way to
  * it is no link, and no mount, which may show files that are not ours.  Returns
@@ -2337,10 +2674,7 @@ static int open_subfolder(int dir_fd, const char *name) {
 /* Remove NAME from DIR_FD, a link itself and not what it leads to.  Returns 0,
  * 1 if it is a folder with something in it, or -1 with errno. */
 static int remove_entry(int dir_fd, const char *name) {
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    if (time.tv_sec > deadline.tv_sec) {
+    if (read_clock(CLOCK_MONOTONIC).tv_sec > deadline) {
         errno = ETIMEDOUT;
         return -1;
     }
@@ -2436,8 +2770,7 @@ static int clear_folder(int dir_fd, int seconds) {
 
     remove_usual(dir_fd);
     cleared_fd = dir_fd;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += seconds;
+    deadline = read_clock(CLOCK_MONOTONIC).tv_sec + seconds;
     do {
         entries_left = 0;
         result = for_each(dir_fd, 1, clear_entry);
@@ -2471,6 +2804,9 @@ static int clear_by_helper(int dir_fd, int seconds) {
 
     /* The helper is made as a box is, but with nothing of its own except users,
      * and is mapped as that was. */
+#if WITH_USER
+    choose_ids();
+#endif
     box.pid = clone_child(&args, clear_as_box_root);
 #if WITH_USER
     write_maps();
@@ -2513,8 +2849,7 @@ static int remove_new_folder(void) {
     if (is_half_made(dir_fd)) {
         unlinkat(dir_fd, "upper", AT_REMOVEDIR);
         unlinkat(dir_fd, "work", AT_REMOVEDIR);
-        if (faccessat(dir_fd, "upper", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-            faccessat(dir_fd, "work", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        if (!is_there(dir_fd, "upper") && !is_there(dir_fd, "work"))
             unlinkat(dir_fd, "box", 0);
     }
     close(dir_fd);
@@ -2697,12 +3032,7 @@ static void open_containers(void) {
     check_owner(containers_fd, folders_path, 077);
     close(home_fd);
 
-    /* Its path without any link, as the kernel has it. */
-    step(9, "readlink(/proc/self/fd)", NULL);
-    ssize_t length = readlink(text("/proc/self/fd/%d", containers_fd), home,
-                              sizeof(home) - 1);
-    must(length);
-    home[length] = '\0';
+    find_path(containers_fd, folders_path, home);
 }
 
 /* Open this box's folder, which is called NAME as yet, and lock it: that tells
@@ -2792,28 +3122,70 @@ static void drop_layers(void) {
     remove_box(folder_fd, box.name, 60);
 }
 
-/* In the child: write VALUE to the file NAME in the /etc of the init layer. */
-static void write_init_file(const char *name, const char *value) {
-    const char *path = text("init/etc/%s", name);
+/* In the child: make the folder of the init layer that the box sees as /etc:
+ * "init/etc", or where a link of that name in the rootfs leads to, for a folder
+ * would cover the link.  Returns its path, or NULL if it is none in there. */
+static const char *make_init_etc(void) {
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_IN_ROOT };
+    char path[PATH_MAX] = "/tmp/lower/etc";
+
+    step(9, "openat(lower), openat2(etc, RESOLVE_IN_ROOT)", NULL);
+    int lower_fd = must(openat(AT_FDCWD, "lower", FOLDER));
+    int etc_fd = (int)syscall(SYS_openat2, lower_fd, "etc", &how, sizeof(how));
+    if (etc_fd < 0 && is_there(lower_fd, "etc"))
+        return NULL;
+    if (etc_fd >= 0)
+        find_path(etc_fd, "lower/etc", path);
+    close(etc_fd);
+    close(lower_fd);
+
+    const char *etc = text("init%s", path + strlen("/tmp/lower"));
+    for (size_t end = strlen("init"); etc[end]; ) {
+        end += 1 + strcspn(etc + end + 1, "/");
+        const char *part = text("%.*s", (int)end, etc);
+        step(9, text("mkdir(%s)", part), "mkdir -p");
+        must(mkdir(part, 0755));
+    }
+    return etc;
+}
+
+/* In the child: write VALUE to the file NAME in the folder ETC. */
+static void write_init_file(const char *etc, const char *name,
+                            const char *value) {
+    const char *path = text("%s/%s", etc, name);
 
     step(9, text("write(%s)", path), NULL);
     must(write_file(AT_FDCWD, path, value, O_CREAT));
+}
+
+/* The /etc/hosts of a box that calls itself NAME.  With the host's network it
+ * knows whom the host does. */
+static const char *make_hosts(const char *name) {
+    const char *known = "127.0.0.1\tlocalhost\n::1\tlocalhost";
+
+#if WITH_NET
+    if (opt.host_network)
+        known = read_file(AT_FDCWD, "/etc/hosts");
+#endif
+    return text("%s\n127.0.1.1\t%s\n", known, name);
 }
 
 /* In the child: files that differ from box to box, as the rootfs does not.  The
  * name is what set_hostname() made it. */
 static void fill_init_layer(void) {
     char own[65];                       /* 64 is the longest there is */
-    const char *resolv = read_file(AT_FDCWD, "/etc/resolv.conf");
+    const char *etc = make_init_etc();
 
-    step(9, "gethostname(), mkdir(init/etc)", NULL);
+    if (!etc)
+        return;
+    step(9, "gethostname()", NULL);
     must(gethostname(own, sizeof(own)));
-    must(mkdir("init/etc", 0755));
 
-    write_init_file("resolv.conf", resolv);
-    write_init_file("hosts", text("127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-                                  "127.0.1.1\t%s\n", own));
-    write_init_file("hostname", text("%s\n", own));
+    write_init_file(etc, "resolv.conf",
+                    read_file(AT_FDCWD, "/etc/resolv.conf"));
+    write_init_file(etc, "hosts", make_hosts(own));
+    write_init_file(etc, "hostname", text("%s\n", own));
 }
 
 /* The options of the mount that stacks the layers; "box" is the upper one for
@@ -2844,8 +3216,8 @@ static void mount_layers(void) {
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
 
-    fill_init_layer();
     attach_folder(rootfs, "lower");
+    fill_init_layer();
 
     /* The box's folder was found by its path: is it the one that we made? */
     step(9, text("fstat(%s)", layers->path), NULL);
@@ -3426,6 +3798,7 @@ static const struct hint volume_hints[] = {
     { "mkdir", 0, .fix = "name a source that is there" },
     { "fchown", EINVAL, .fix = no_such_id },
     { "setgroups", EINVAL, .fix = no_such_id },
+    { "setresgid", EINVAL, .fix = no_such_id },
     { "user", 0, .fix = "a number, or a name in the box's /etc/passwd (after "
       "a ':', in its /etc/group)" },
     { 0 }
@@ -3608,47 +3981,82 @@ static void mount_volumes(void) {
 
 /* --- The box's users --------------------------------------------------- */
 
-/* In FILE of the box, the field so many COLUMNS after the place KEY, or NULL if
- * the line ends before it: the next line has fields of its own. */
-static char *find_field(const char *file, const char *key, int column) {
-    char *at = strstr(read_file(AT_FDCWD, file) - 1, key);
+/* In FILE of the box, /etc/passwd or /etc/group: the field in COLUMN, from 0
+ * on, of the line about WORD, a name or a number.  NULL if there is none. */
+static char *find_field(const char *file, const char *word, int column) {
+    char *rest = text("%s", read_file(AT_FDCWD, file));
+    char *found = NULL;
+    char *line;
 
-    for (; at && column > 0; column--) {
-        at = strpbrk(at + 1, ":\n");
-        if (at && *at == '\n')
-            at = NULL;
+    while ((line = strsep(&rest, "\n"))) {
+        char *field[7];                 /* NULL after the last one */
+        for (size_t i = 0; i < LENGTH(field); i++)
+            field[i] = strsep(&line, ":");
+
+        if (strcmp(field[0], word) == 0)
+            return field[column];
+        if (!found && field[2] && strcmp(field[2], word) == 0)
+            found = field[column];      /* unless that is a name, too */
     }
-    if (!at)
-        return NULL;
-    return text("%.*s", (int)strcspn(at + 1, ":\n"), at + 1);
+    return found;
 }
 
 /* A number that WORD has in its line of FILE: its own, in COLUMN 2, or that of
- * its group, in 3.  A WORD that is a number is its own, and its group is 0.
- * Does not return if there is none. */
+ * its group, in 3.  A WORD that is a number is its own, and without a line has
+ * group 0.  Does not return if there is none. */
 static unsigned int find_id(const char *word, const char *file, int column) {
     unsigned long long id;
     char *field = NULL;
 
     /* The highest is none: it is -1, which says "leave it as it is". */
-    if (parse_number(word, 0, UINT_MAX - 1, &id) == 0)
-        return column == 2 ? (unsigned int)id : 0;
+    int is_number = parse_number(word, 0, UINT_MAX - 1, &id) == 0;
+    if (is_number && column == 2)
+        return (unsigned int)id;
 
     step(11, text("user \"%s\" of %s", word, file), NULL);
     if (*word)
-        field = find_field(file, text("\n%s:", word), column);
+        field = find_field(file, word, column);
+    if (is_number && !field)
+        return 0;
     require(field && strlen(field) <= 10 &&     /* digits, as 4294967294 has */
             parse_number(field, 0, UINT_MAX - 1, &id) == 0, ENOENT);
     return (unsigned int)id;
 }
 
+enum { MOST_GROUPS = 256 };
+
+/* The further groups of the user WORD: those in the box's /etc/group that have
+ * its name among their members, NAME:x:ID:MEMBER,MEMBER.  Returns how many. */
+static size_t find_groups(const char *word, gid_t into[MOST_GROUPS]) {
+    const char *name = find_field("/etc/passwd", word, 0);
+    char *rest = text("%s", read_file(AT_FDCWD, "/etc/group"));
+    size_t count = 0;
+    char *line;
+
+    while (name && (line = strsep(&rest, "\n"))) {
+        char *field[4];
+        for (size_t i = 0; i < LENGTH(field); i++)
+            field[i] = strsep(&line, ":");
+
+        unsigned long long id;
+        const char *members = text(",%s,", field[3] ? field[3] : "");
+        if (!strstr(members, text(",%s,", name)) ||
+            parse_number(field[2], 0, UINT_MAX - 1, &id) < 0)
+            continue;
+        if (count == MOST_GROUPS)
+            refuse("name one: -u USER:GROUP", "%s is in more than %d groups",
+                   name, MOST_GROUPS);
+        into[count] = (gid_t)id;
+        count++;
+    }
+    return count;
+}
+
 /* The home that /etc/passwd in the box has for the user WHOM, a name or a
  * number, or "/". */
 static const char *find_home(const char *whom) {
-    const char *found = find_field("/etc/passwd", text("\n%s:", whom), 5);
+    const char *found = find_field("/etc/passwd", whom, 5);
 
-    if (!found)
-        found = find_field("/etc/passwd", text(":x:%s:", whom), 4);
     if (!found)
         return "/";
     return found;
@@ -3664,11 +4072,16 @@ static void become_user(void) {
     char *name = strsep(&group, ":");
     unsigned int uid = find_id(name, "/etc/passwd", 2);
     unsigned int gid;
+    gid_t further[MOST_GROUPS];
+    size_t count = 0;
 
-    if (group)
+    /* As docker has it: who names a group has that one alone. */
+    if (group) {
         gid = find_id(group, "/etc/group", 2);
-    else
+    } else {
         gid = find_id(name, "/etc/passwd", 3);
+        count = find_groups(name, further);
+    }
 
     step(11, "prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)", NULL);
     unsigned long bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
@@ -3681,12 +4094,13 @@ static void become_user(void) {
     }
 #endif
 
-    /* An ordinary user's box may not change the groups (EPERM), and keeps those
-     * of the user out here. */
-    step(11, text("setgroups(0), setresgid(%u), setresuid(%u)", gid, uid),
-         text("setpriv --reuid %u --regid %u --clear-groups", uid, gid));
-    if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-        die();
+    /* A user's box with one id alone keeps the groups of the user out here. */
+    if (!box.keeps_groups) {
+        step(11, text("setgroups(%zu)", count), "setpriv --init-groups ...");
+        must(syscall(SYS_setgroups, count, further));
+    }
+    step(11, text("setresgid(%u), setresuid(%u)", gid, uid),
+         text("setpriv --reuid %u --regid %u ...", uid, gid));
     must(syscall(SYS_setresgid, gid, gid, gid));
     must(syscall(SYS_setresuid, uid, uid, uid));
 
@@ -5123,9 +5537,8 @@ static void begin_record(void) {
 /* In the supervisor: have one pipe as both of the box's outputs, which keeps
  * lines in order, and nothing as its input. */
 static void redirect_streams(void) {
-    step(13, "pipe2(output), fchmod(), dup2()", NULL);
+    step(13, "pipe2(output), dup2()", NULL);
     must(pipe2(output_fds, O_CLOEXEC));
-    must(fchmod(output_fds[1], 0666));  /* the box opens it as /dev/stdout */
     must(dup2(output_fds[1], 1));       /* the child inherits these two */
     must(dup2(output_fds[1], 2));
     close(output_fds[1]);
@@ -5316,6 +5729,9 @@ static void pass_to_visitor(const siginfo_t *info) {
 static int send_visitor(void) {
     struct clone_args args = { .exit_signal = SIGCHLD };
     pid_t visitor = 0;                  /* none yet */
+#if WITH_CGROUP
+    long long kills = count_kills();    /* before it */
+#endif
 
 #if WITH_CGROUP
     be_born_in_cgroup(&args);
@@ -5341,6 +5757,10 @@ static int send_visitor(void) {
         result = exit_status(box.status);
     }
     undo();                             /* the terminal is the caller's again */
+#if WITH_CGROUP
+    if (result == 128 + SIGKILL)
+        tell_out_of_memory(kills);
+#endif
     return result;
 }
 
@@ -5484,7 +5904,7 @@ static void child(void) {
     set_hostname();             /* in its UTS namespace */
 #endif
 #if WITH_NET
-    bring_up_loopback();
+    prepare_stack();
 #endif
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
@@ -5536,8 +5956,9 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 #if WITH_USER
     [5] = { .flag = CLONE_NEWUSER, .is_shared = &opt.host_users,
-            .at_gate = write_maps, .options = user_options,
-            .hints = user_hints, .find_cause = find_user_cause },
+            .before = choose_ids, .at_gate = write_maps,
+            .options = user_options, .hints = user_hints,
+            .find_cause = find_user_cause },
 #endif
 #if WITH_NET
     [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
@@ -5549,7 +5970,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
             .hints = limit_hints },
 #endif
 #if WITH_ROOT
-    [8] = { .before = open_rootfs, .at_gate = idmap_folders,
+    [8] = { .before = prepare_root, .at_gate = idmap_folders,
             .options = root_options, .hints = root_hints },
 #endif
 #if WITH_LAYERS
@@ -5717,14 +6138,23 @@ static int open_supervisor(int dir_fd) {
 
 /* PID 1 of the box whose record was read: a pidfd, or -1 if it is gone.  It is
  * held first and looked at then, so that its number cannot become another's in
- * between. */
+ * between.  Where /proc hides when it started (hidepid), a supervisor that
+ * lives says enough: it is its child, not waited for as long as it runs. */
 static int open_box_process(void) {
     int pid = atoi(value_of("pid"));
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    unsigned long long start = start_time(pid);
 
-    if (pidfd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0 &&
-        start_time(pid) == (unsigned long long)atoll(value_of("pid_start")))
-        return pidfd;
+    if (pidfd >= 0 && strcmp(boot_id(), value_of("boot_id")) == 0) {
+        if (start == (unsigned long long)atoll(value_of("pid_start")))
+            return pidfd;
+        if (start == 0 && supervisor_pidfd >= 0 && !ends(supervisor_pidfd, 0))
+            return pidfd;
+        if (start == 0 && !ends(pidfd, 0))
+            refuse("mount -o remount,hidepid=0 /proc, or do it as root",
+                   "/proc hides process %d: it may be that of %s", pid,
+                   value_of("name"));
+    }
     close(pidfd);
     return -1;
 }
@@ -5734,7 +6164,7 @@ static int open_box_process(void) {
 static const char *status_without_record(int dir_fd, int is_kept) {
     struct mark mark;
 
-    if (faccessat(dir_fd, "config", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    if (is_there(dir_fd, "config"))
         return "corrupt";
     if (is_kept && read_mark(dir_fd, &mark) == 0)
         return "corrupt";
@@ -6474,6 +6904,10 @@ static int open_host(const char *pid) {
         return open_box_process();
 
     const char *file = text("/proc/%s/task/%s/children", pid, pid);
+    if (access(file, R_OK) < 0 && open_box_process() >= 0)
+        refuse("mount -o remount,hidepid=0 /proc, or do it as root",
+               "/proc hides the init of %s, and so whom to visit",
+               value_of("name"));
     int child_pid = atoi(read_file(AT_FDCWD, file));
     step(14, text("pidfd_open(%d)", child_pid), NULL);
     int pidfd = must(syscall(SYS_pidfd_open, child_pid, 0));
@@ -6502,6 +6936,17 @@ static void take_asked(const struct options *asked) {
 #endif
 }
 
+/* May the visitor change its groups?  As PID 1 of the box, whose number is PID.
+ * user_namespaces(7). */
+static void note_groups(const char *pid) {
+    const char *file = text("/proc/%s/setgroups", pid);
+
+    step(5, text("read(%s)", file), NULL);
+    const char *word = try_to_read(AT_FDCWD, file);
+    require(word != NULL, errno);
+    box.keeps_groups = strncmp(word, "deny", 4) == 0;
+}
+
 /* Run the command ARGV in the box NAME.  Its record says what it is like.  Its
  * limits hold already.  Returns the status for main(). */
 static int visit_box(const char *name, char **argv) {
@@ -6520,11 +6965,13 @@ static int visit_box(const char *name, char **argv) {
     box.name = name;
     box.argv = argv;
     box.flags = own_namespaces();
+    note_groups(value_of("pid"));
 #if WITH_CGROUP
     find_box_cgroup(value_of("pid"));   /* it may take a flag away */
 #endif
 
     take_asked(&asked);
+    open_pipes();
     start_relay();                      /* -t */
     return send_visitor();
 }
@@ -6584,6 +7031,15 @@ static const struct hint causes[] = {
     { "find cgroup v2", READ_ONLY_CGROUPS },
     { "read(/proc/self", 0, .fix = "/proc is not that of these processes, as "
       "when a mount of it leaked out: mount -t proc proc /proc" },
+    { "readlink(/proc/self)", 0, .fix = "/proc is not that of these processes, "
+      "as after unshare --pid: that has --mount-proc" },
+    { "mount(/,", EINVAL, .fix = "the root is no mount, as in a chroot: leave "
+      "that, and name its folder by --rootfs" },
+    { "mount(tmpfs, /tmp)", ENOENT, .fix = "the host has no folder /tmp: mkdir "
+      "-m 1777 /tmp" },
+    { "open_tree(/dev/", ENOENT, .fix = "the host lacks this device: mknod -m "
+      "666 /dev/..., of null c 1 3, zero c 1 5, full c 1 7, random c 1 8, "
+      "urandom c 1 9, tty c 5 0" },
     { 0 }
 };
 
@@ -6604,6 +7060,27 @@ static const char *find_interpreter(const char *file) {
     return "its loader";
 }
 
+/* Why the program FILE, which is there, is not found. */
+static const char *describe_interpreter(const char *file) {
+    const char *name = find_interpreter(file);
+
+    if (strchr(name, '\r'))
+        return text("its lines end in a carriage return, and %s is not there: "
+                    "sed -i 's/\\r$//' %s", name, file);
+    return text("the file is there; what runs it is not: %s", name);
+}
+
+/* Is our root no mount, or another than that of the first process that we see,
+ * if we may look at that?  chroot(2). */
+static int is_chroot(void) {
+    struct stat ours, first;
+
+    if (!has_text("/proc/self/mounts", " / "))
+        return 1;
+    return stat("/", &ours) == 0 && stat("/proc/1/root", &first) == 0 &&
+           (ours.st_dev != first.st_dev || ours.st_ino != first.st_ino);
+}
+
 /* In the process whose step has failed with ERROR: the fix, if the doctor knows
  * it, or NULL. */
 TOOL const char *find_host_cause(int error) {
@@ -6611,8 +7088,10 @@ TOOL const char *find_host_cause(int error) {
 
     if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
         access(box.argv[0], F_OK) == 0)
-        return text("the file is there; what runs it is not: %s",
-                    find_interpreter(box.argv[0]));
+        return describe_interpreter(box.argv[0]);
+    if (error == EPERM && strncmp(now.call, "clone3", 6) == 0 && is_chroot())
+        return "in a chroot there are no user namespaces: leave it, and name "
+               "its folder by --rootfs";
 
     while (h->call && !is_about(h, error))
         h++;

@@ -132,6 +132,7 @@ volume_hints|fchdir|ENOTDIR|box -w /etc/passwd /bin/true
 volume_hints|mkdir||box -v "$PWD/none/data:/data" /bin/true
 volume_hints|fchown|EINVAL|box -t -u 4000000000 /bin/true
 volume_hints|setgroups|EINVAL|box -u 4000000000 /bin/true
+volume_hints|setresgid|EINVAL|box -u 4000000000 /bin/true
 volume_hints|user||box -u nobody.at.all /bin/true
 tty_hints|open(/dev/pts||run strace -f -qq -o /dev/null -P /dev/pts/ptmx -e inject=?open,openat:error=ENOSPC "$WHALEBOX" -t /bin/true
 detach_hints|chdir||mkdir gone && trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT && run sh -c "cd gone && exec \"\$WHALEBOX\" -d --name one /bin/true" && rmdir gone && ended() { [ "$("$WHALEBOX" inspect one status)" = exited ]; } && soon ended && box start one
@@ -149,6 +150,10 @@ causes|open_tree|EINVAL|inject open_tree EINVAL /bin/true
 causes|mount(/,|EPERM|inject mount EPERM /bin/true
 causes|mkdir(/sys|EROFS|inject mkdirat EROFS -m 64m /bin/true
 causes|find cgroup v2|EROFS|elsewhere: tests/doctor.sh
+causes|readlink(/proc/self)||run unshare --pid --fork "$WHALEBOX" /bin/true
+causes|mount(/,|EINVAL|inject mount EINVAL /bin/true
+causes|mount(tmpfs, /tmp)|ENOENT|inject mount ENOENT /bin/true
+causes|open_tree(/dev/|ENOENT|inject open_tree ENOENT /bin/true
 causes|read(/proc/self||inject ?access,?faccessat ENOENT /bin/true
 END_OF_ROWS
 

@@ -222,6 +222,31 @@ it 'becomes nobody else for an id that is none, or a broken passwd' '
 	mv passwd "$root/etc/passwd"
 '
 
+# As docker has it: a name or a number of /etc/passwd has the groups that are its
+# own there and in /etc/group; who names a group has that one alone.
+if is_root; then
+	it 'gives a user its further groups, in exec as well' '
+		cp "$root/etc/passwd" passwd && cp "$root/etc/group" group &&
+		echo "ann:*:1234:1235::/home/ann:/bin/sh" >>"$root/etc/passwd" &&
+		printf "%s\n" "one:x:44:ann" "two:x:45:bob,ann" "no:x:46:anna,jo,bann" \
+		    "bad:x:-1:ann" "half:x" "last:x:47:ann,bob" >>"$root/etc/group" &&
+		mkfifo key && exec 9<>key &&
+		{ "$WHALEBOX" --rm --name "ann$$" /bin/sh -c \
+		    "echo ready; read -r line" <key >ready & } &&
+		soon grep -q ready ready &&
+		for way in "" "exec ann$$"; do
+			set -- ${way:+exec} -u ann ${way:+"ann$$"}
+			box "$@" /bin/id -G && want_status 0 && want_out "1235 44 45 47" &&
+			box ${way:+exec} -u 1234 ${way:+"ann$$"} /bin/id -G &&
+			want_out "1235 44 45 47" &&
+			box ${way:+exec} -u ann:two ${way:+"ann$$"} /bin/id -G && want_out 45 &&
+			box ${way:+exec} -u 1300 ${way:+"ann$$"} /bin/id -G && want_out 0 ||
+				exit
+		done && echo >&9 && wait &&
+		mv passwd "$root/etc/passwd" && mv group "$root/etc/group"
+	'
+fi
+
 it 'tells which ids a box has, to who asks for another' '
 	box -u 4294967294 /bin/id && want_status 125 && want_err "hint: no such id is mapped"
 '

@@ -271,16 +271,26 @@ static void test_values(char *input) {
     }
 }
 
-/* /etc/passwd and /etc/subuid: what a range is used for needs two words. */
+/* /etc/passwd and /etc/subuid: which ids a box has, of a user's and of root's.
+ * None are our own, and root's are nobody else's. */
 static void test_ranges(char *input) {
+    struct range own = { 1000, 1 }, theirs;
     files[0].path = "/etc/passwd";
     files[0].content = cut(&input, "--\n");
     files[1].path = "/etc/subuid";
     files[1].content = input;
+    uids.grants.content = uids.accounts.content = NULL;
+    uids.range.count = 0;
+    own_name = own_number = "1000";
     if (setjmp(test) != BEGUN)
         return;
-    char *range = find_range("/etc/subuid");
-    CHECK(!range || (strchr(range, ' ') && !strchr(range, '\n')));
+    choose_granted_range(&uids, 1000);
+    CHECK(!uids.range.count || !have_common(&uids.range, &own));
+    CHECK(uids.range.start + uids.range.count <= UINT_MAX);
+    choose_free_range(&uids);
+    CHECK(uids.range.count >= WHOLE_RANGE);
+    CHECK(uids.range.start + uids.range.count <= UINT_MAX);
+    CHECK(!find_other(&uids, &uids.range, &theirs));
 }
 
 /* /proc/self/mounts, of which the input is the first fields of each line, and

@@ -43,6 +43,12 @@ it 'brings up the loopback, with port 80 for the root of the box' '
 	want_no_err
 ' 'A new lo is down. And only root of the stack gets a port below 1024.'
 
+it 'lets every user of the box ping, and listen on any port' '
+	box /bin/sh -c "cd /proc/sys/net/ipv4 &&
+	    cat ip_unprivileged_port_start ping_group_range" &&
+	want_status 0 && want_match "^0\$" && want_match "^0	[0-9]+\$"
+' 'The settings of a stack are files in /proc/sys/net; who looks there sees those of its own.'
+
 it 'has the same with --network none' '
 	box --network none /bin/readlink /proc/self/ns/net &&
 	want_status 0 &&

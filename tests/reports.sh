@@ -1,0 +1,182 @@
+#!/bin/sh
+# needs: root
+# reports.sh: what users of other runtimes have reported as faults, tried here.
+. "$(dirname "$0")/lib.sh"
+
+# as_user COMMAND...: as an ordinary user.
+as_user() {
+	run setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all \
+	    env WHALEBOX_HOME="$PWD/home" "$@"
+}
+
+# For a user's boxes.
+home() {
+	mkdir home && chmod 711 "$scratch" . && chown 1000:1000 home
+}
+
+# running ARGUMENT...: a box named one$$ that waits, until the test ends.
+running() {
+	trap '"$WHALEBOX" rm -f "one$$" >last 2>&1' EXIT
+	box -d --name "one$$" "$@" /bin/sleep 1000 && want_status 0
+}
+
+it 'opens pipes as /dev/stdin and the like, and no FIFO' '
+	running && mkfifo -m 600 fifo &&
+	for way in "" "exec one$$"; do
+		echo word | "$WHALEBOX" $way /bin/cat /dev/stdin >read 2>&1 &&
+		same word "$(cat read)" &&
+		"$WHALEBOX" $way /bin/sh -c "echo out >/dev/stdout; echo err >/dev/stderr" \
+		    2>&1 | cat >both && same "out err" "$(paste -sd " " both)" || exit
+	done &&
+	{ cat fifo >read & } && "$WHALEBOX" /bin/true >fifo && wait &&
+	same 600 "$(stat -c %a fifo)"
+'
+
+it 'shows the cgroup of the box, or none, with the network of the host as well' '
+	host=$(ls /sys/fs/cgroup | wc -l) &&
+	box --network host /bin/sh -c "grep -c \" /sys/fs/cgroup\" /proc/mounts
+	    cat /sys/fs/cgroup/cgroup.procs" && want_line 1 &&
+	box --network host /bin/sh -c ": >/sys/fs/cgroup/cgroup.procs" &&
+	differ 0 "$status" && want_err "Read-only"
+'
+
+it 'names the mount that keeps a folder from being a volume' '
+	mkdir -p data/deep/er data2 && run unshare --mount sh -c "
+		mount -t proc proc data/deep/er && mount -t proc proc data2 &&
+		\"\$WHALEBOX\" -v \"\$PWD/data:/data\" /bin/true" && want_status 125 &&
+	want_err "mount_setattr($PWD/data/deep/er, MOUNT_ATTR_IDMAP)" &&
+	want_err "hint: this file system cannot show files under other ids" &&
+	run unshare --mount sh -c "mount -t proc proc data/deep/er &&
+	    \"\$WHALEBOX\" --userns host -v \"\$PWD/data:/data\" /bin/ls /data/deep/er/self/exe" &&
+	want_status 0
+'
+
+it 'has devices as volumes' '
+	box -v /dev/zero:/zero -v /dev/null:/dev/mynull /bin/sh -c \
+	    "head -c 3 /zero | wc -c; echo gone >/dev/mynull; stat -c %F /zero" &&
+	want_status 0 && want_no_err &&
+	want_out "3${newline}character special file"
+'
+
+it 'refuses a /proc of other processes' '
+	home && for unshare in "unshare --pid --fork" "unshare --user --map-root-user --pid --fork"; do
+		run $unshare "$WHALEBOX" /bin/true && want_status 125 && want_out "" &&
+		want_err "readlink(/proc/self): No such process" &&
+		want_err "hint: /proc is not that of these processes, as after unshare --pid" ||
+			exit
+	done
+'
+
+it 'tells the truth of a box whose init /proc hides' '
+	home && cat >look <<-"END" &&
+		mount -o remount,hidepid=2 /proc && exec setpriv --reuid 1000 --regid 1000 \
+		    --clear-groups --inh-caps=-all env WHALEBOX_HOME="$PWD/home" sh -c "
+			set -e
+			\"\$WHALEBOX\" -d --name plain /bin/sleep 1000
+			\"\$WHALEBOX\" exec plain /bin/echo visited
+			\"\$WHALEBOX\" -d --name one --init /bin/sleep 1000
+			\"\$WHALEBOX\" ps -q
+			\"\$WHALEBOX\" exec one /bin/true || echo refused
+			\"\$WHALEBOX\" stop -t 0 one
+			\"\$WHALEBOX\" inspect one status
+			\"\$WHALEBOX\" rm -f one plain"
+	END
+	run unshare --mount --pid --fork --mount-proc sh look && want_status 0 &&
+	want_line visited && want_line refused && want_line exited &&
+	want_err "/proc hides the init of one" && want_err "hint: mount -o remount,hidepid=0 /proc"
+'
+
+it 'lets all users of the box ping, and listen on any port' '
+	box -u nobody /bin/sh -c "busybox httpd -p 127.0.0.1:80 -h /etc &&
+	    cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range" &&
+	want_status 0 && want_no_err && want_out "0${newline}0	65535" &&
+	home && as_user "$WHALEBOX" /bin/sh -c "cat /proc/sys/net/ipv4/ping_group_range" &&
+	want_status 0 && want_match "^0	[0-9]+\$" &&
+	before=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start) &&
+	box --network host /bin/true && want_status 0 &&
+	same "$before" "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)"
+'
+
+it 'knows with the network of the host whom the host knows' '
+	echo "192.0.2.7 known.example" >hosts && run unshare --mount sh -c "
+		mount --bind hosts /etc/hosts &&
+		\"\$WHALEBOX\" --network host --hostname mine /bin/cat /etc/hosts &&
+		echo --- && \"\$WHALEBOX\" /bin/cat /etc/hosts" && want_status 0 &&
+	same 1 "$(grep -c known out)" && want_match "^127.0.1.1.mine\$" &&
+	same "192.0.2.7 known.example" "$(head -n 1 out)"
+'
+
+# The links that a root file system may have as /etc, and one that is none.
+it 'keeps an /etc that is a symbolic link' '
+	cp -R "$WHALEBOX_ROOTFS" tree && mkdir -p tree/a/b && mv tree/etc tree/a/b/etc &&
+	for link in a/b/etc /a/b/etc ../../a/b/etc; do
+		ln -sfn "$link" tree/etc &&
+		box --rootfs tree --hostname mine /bin/sh -c \
+		    "readlink /etc; cat /etc/hostname; ls /a/b/etc/passwd; stat -c %a /a" &&
+		want_status 0 &&
+		want_out "$link${newline}mine${newline}/a/b/etc/passwd${newline}755" || exit
+	done &&
+	ln -sfn nowhere tree/etc && box --rootfs tree /bin/readlink /etc &&
+	want_status 0 && want_out nowhere && [ ! -e tree/nowhere ]
+'
+
+it 'says that a script has the line ends of Windows' '
+	mkdir data && printf "#!/bin/sh\r\necho hi\r\n" >data/script && chmod +x data/script &&
+	box -v "$PWD/data:/data" /data/script && want_status 127 &&
+	want_err "hint: its lines end in a carriage return, and /bin/sh\\x0d is not there: sed -i"
+'
+
+# on_bare CHANGE: whalebox, whose host is the rootfs and a /dev of its own, in
+# which something was changed.
+on_bare() {
+	cat >bare <<-'END'
+		mkdir host && mount -t tmpfs tmpfs host &&
+		cp -R "${WHALEBOX_ROOTFS:?}"/. host && cp -R "$WHALEBOX_ROOTFS" host/rootfs &&
+		cp "$WHALEBOX" host/whalebox && cd host &&
+		mkdir -p dev proc sys tmp var/lib old && mount --rbind /sys sys &&
+		for device in null zero full random urandom tty; do
+			: >"dev/$device" && mount --bind "/dev/$device" "dev/$device" || exit
+		done && eval "$1" && pivot_root . old && umount -l old &&
+		mount -t proc proc proc && unset WHALEBOX_HOME &&
+		exec /whalebox --rootfs /rootfs /bin/echo box
+	END
+	run unshare --mount --pid --fork sh bare "$1"
+}
+
+it 'says what a host lacks: /tmp, or a device' '
+	on_bare : && want_status 0 && want_out box && want_no_err && rmdir host &&
+	on_bare "rmdir tmp" && want_status 125 && want_out "" &&
+	want_err "(tmpfs, /tmp): No such file or directory" &&
+	want_err "hint: the host has no folder /tmp: mkdir -m 1777 /tmp" && rmdir host &&
+	on_bare "umount dev/full; rm dev/full" && want_status 125 && want_out "" &&
+	want_err "open_tree(/dev/full" && want_err "hint: the host lacks this device: mknod"
+'
+
+it 'says that there are no user namespaces in a chroot' '
+	cat >chroots <<-"END" &&
+		mkdir host && cp -R "${WHALEBOX_ROOTFS:?}"/. host && cp "$WHALEBOX" host/whalebox &&
+		mkdir -p host/proc host/dev && mount -t proc proc host/proc &&
+		: >host/dev/null && mount --bind /dev/null host/dev/null && unset WHALEBOX_HOME &&
+		chroot host /whalebox --rootfs / /bin/true || chroot host /whalebox --userns host --rootfs / /bin/true
+	END
+	run unshare --mount sh chroots && want_status 125 &&
+	want_err "clone3" && want_err "hint: in a chroot there are no user namespaces" &&
+	want_err "mount(/, MS_REC|MS_PRIVATE): Invalid argument" &&
+	want_err "hint: the root is no mount, as in a chroot"
+'
+
+if has_cgroup2; then
+	it 'shows the limit of a box that has the network of the host' '
+		box --network host -m 64m /bin/cat /sys/fs/cgroup/memory.max &&
+		want_status 0 && want_out 67108864
+	'
+
+	it 'says so when a visitor is killed for want of memory' '
+		running -m 32m && box exec "one$$" /bin/sh -c "exec tail /dev/zero" &&
+		want_status 137 && want_err "out of memory at 33554432 bytes" &&
+		box exec "one$$" /bin/sh -c "kill -KILL \$\$" && want_status 137 &&
+		want_no_err
+	'
+fi
+
+finish
