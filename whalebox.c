@@ -1602,9 +1602,13 @@ TOOL int is_there(int dir_fd, const char *name) {
 TOOL int is_same_file(int fd, int dir_fd, const char *name) {
     struct stat ours, there;
 
-    return fstat(fd, &ours) == 0 &&
-           fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+    step(now.chapter, text("fstat, fstatat(%s)", name), NULL);
+    must(fstat(fd, &ours));
+    int result = fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW);
+    if (result < 0 && errno == ENOENT)
+        return 0;
+    must(result);
+    return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 #endif
 
@@ -2423,17 +2427,17 @@ static const struct hint layer_hints[] = {
 /* --- Who lives in a box's folder ------------------------------------------ */
 
 /* When the process PID started, in clock ticks since the boot.  No other that
- * ever has its number started then.  0 if there is none, or if it cannot be
- * looked at.  proc(5), field 22 of stat. */
+ * ever has its number started then.  0 with errno if there is none, or if it
+ * cannot be looked at.  proc(5), field 22 of stat. */
 static unsigned long long start_time(int pid) {
     char stat[1024];
-    ssize_t length = -1;
 
     int fd = open(text("/proc/%d/stat", pid), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        length = read(fd, stat, sizeof(stat) - 1);
-    close(fd);
-    if (length <= 0)
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, stat, sizeof(stat) - 1);
+    close(fd);                          /* this cannot fail, nor set errno */
+    if (length < 0)
         return 0;
     stat[length] = '\0';
 
@@ -2442,8 +2446,10 @@ static unsigned long long start_time(int pid) {
     char *field = strrchr(stat, ')');
     for (int n = 2; field && n < 22; n++)
         field = strchr(field + 1, ' ');
-    if (!field)
+    if (!field) {
+        errno = ESRCH;
         return 0;
+    }
     return (unsigned long long)atoll(field);
 }
 
@@ -2502,35 +2508,44 @@ static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
 
 /* Read the first line of the file "box" in DIR_FD into LINE, of SIZE bytes,
  * without its '\n'.  The file may be anything, a FIFO even, so opening it must
- * not wait.  Returns 0, or -1 if there is no such line of ours. */
+ * not wait.  Returns 0, or -1 with errno: ENOENT if there is no such line of
+ * ours, or what keeps us from reading it. */
 static int read_mark_line(int dir_fd, char *line, size_t size) {
     struct stat st;
     ssize_t length = 0;
 
     int fd = openat(dir_fd, "box", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        st.st_uid == getuid())
+    if (fd < 0) {
+        if (errno == ELOOP || errno == ENXIO)
+            errno = ENOENT;             /* a link, or a socket */
+        return -1;
+    }
+    int result = fstat(fd, &st);
+    if (result == 0 && S_ISREG(st.st_mode) && st.st_uid == getuid())
         length = read(fd, line, size - 1);
     close(fd);
-    if (length <= 0)
+    if (result < 0 || length < 0)
         return -1;
 
     line[length] = '\0';
     char *end = strchr(line, '\n');
-    if (!end)
+    if (!end) {
+        errno = ENOENT;
         return -1;
+    }
     *end = '\0';
     return 0;
 }
 
-/* Read the mark of the folder DIR_FD.  Returns 0, or -1 if it has none, or none
- * that makes sense: then it is not a box's. */
+/* Read the mark of the folder DIR_FD.  Returns 0, or -1 with errno: ENOENT if
+ * it has none, or none that makes sense, and so is not a box's. */
 static int read_mark(int dir_fd, struct mark *mark) {
     char line[256], *rest = line;
 
     if (read_mark_line(dir_fd, line, sizeof(line)) < 0)
         return -1;
+    errno = ENOENT;                     /* unless it makes sense */
 
     /* A word that is missing is NULL, and so are all after it. */
     const char *pid = strsep(&rest, " ");
@@ -2628,7 +2643,7 @@ static void name_resident(void) {
 
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
     first_start = start_time(box.pid);
-    require(first_start != 0, ESRCH);
+    require(first_start != 0, errno);
 
     if (box.flags & CLONE_NEWPID)
         pid = text("%d", box.pid);
@@ -3586,7 +3601,8 @@ static void filter_system_calls(void) {
     step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
                   LENGTH(refused)), NULL);
     must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
-    require(prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER, EPERM);
+    step(10, "prctl(PR_GET_SECCOMP)", NULL);
+    require(must(prctl(PR_GET_SECCOMP)) == SECCOMP_MODE_FILTER, EPERM);
 }
 
 /*
@@ -6159,14 +6175,26 @@ static int open_box_process(void) {
     return -1;
 }
 
-/* How that is which has no good record: no box yet, or no more, "".  But where
- * there is a record, or a box that was to stay (IS_KEPT), it is "corrupt". */
-static const char *status_without_record(int dir_fd, int is_kept) {
+/* Has the folder DIR_FD of the box NAME a mark?  A mark that cannot be read
+ * says nothing of the box, so we leave then. */
+static int has_mark(int dir_fd, const char *name) {
     struct mark mark;
 
+    step(13, text("read(%s/box)", name), NULL);
+    if (read_mark(dir_fd, &mark) == 0)
+        return 1;
+    require(errno == ENOENT, errno);
+    return 0;
+}
+
+/* How the box NAME is, which has no good record: it is no box yet, or no more,
+ * "".  But where there is a record, or a box that was to stay (IS_KEPT), it is
+ * "corrupt". */
+static const char *status_without_record(int dir_fd, const char *name,
+                                         int is_kept) {
     if (is_there(dir_fd, "config"))
         return "corrupt";
-    if (is_kept && read_mark(dir_fd, &mark) == 0)
+    if (is_kept && has_mark(dir_fd, name))
         return "corrupt";
     return "";
 }
@@ -6177,7 +6205,6 @@ static const char *status_without_record(int dir_fd, int is_kept) {
  * outlives its dead supervisor, as a change of user lets it, is ended by who
  * acts on it.  What has a record but no mark is not ours to act on. */
 static const char *find_status(int dir_fd, const char *name) {
-    struct mark mark;
     struct stat st;
 
     step(13, text("fstat(%s)", name), NULL);
@@ -6188,9 +6215,9 @@ static const char *find_status(int dir_fd, const char *name) {
      * if it is gone, what we read then is the last word. */
     close(supervisor_pidfd);            /* of the box before */
     supervisor_pidfd = open_supervisor(dir_fd);
-    if (read_record(dir_fd, name) < 0 || read_mark(dir_fd, &mark) < 0) {
+    if (read_record(dir_fd, name) < 0 || !has_mark(dir_fd, name)) {
         record = no_record;             /* nobody is to be signalled by it */
-        return status_without_record(dir_fd, is_kept);
+        return status_without_record(dir_fd, name, is_kept);
     }
 
     const char *status = value_of("status");
@@ -6458,7 +6485,6 @@ static int is_forced;                   /* rm -f */
 /* Refuse to remove a box that runs, unless by force, and what is no box.  One
  * without a supervisor may be about to end, and has two seconds. */
 static void refuse_to_remove(int dir_fd, const char *name, int has_exited) {
-    struct mark mark;
     int resident_pidfd;
 
     if (supervisor_pidfd >= 0 && !has_exited && !is_forced)
@@ -6468,7 +6494,7 @@ static void refuse_to_remove(int dir_fd, const char *name, int has_exited) {
         !ends(resident_pidfd, 2))
         refuse(text("whalebox stop %s", name),
                "%s has lost its supervisor, and lives on", name);
-    if (read_mark(dir_fd, &mark) < 0)
+    if (!has_mark(dir_fd, name))
         refuse(text("look at it, and if it is to go: rm -r %s/%s", home, name),
                "%s was not made by whalebox: its mark, the file box, is not "
                "there", name);

@@ -355,7 +355,7 @@ unread() {
 	    -e inject=read,getdents64:error="$unread_error" "$WHALEBOX" "$@"
 }
 
-it 'says so if it cannot read a log, a record, or the list of boxes' '
+it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
 	box -d --name one /bin/sh -c "echo said; exit 7" && want_status 0 &&
 	over() { box inspect one status && [ "$out" = exited ]; } && soon over &&
@@ -365,10 +365,12 @@ it 'says so if it cannot read a log, a record, or the list of boxes' '
 		want_out "" && want_err "whalebox: chapter 13: read(log): " || exit
 	done &&
 	for command in ps "ps -a" "inspect one" "start one" "rm one" "rm -f one"; do
-		unread "$folder/one/config" EIO $command && want_status 125 &&
-		want_err "whalebox: chapter 13: read(one/config): " &&
-		same "" "$(grep -e corrupt -e "rm -f" err)" &&
-		cmp whole "$folder/one/config" || exit
+		for file in config box; do
+			unread "$folder/one/$file" EIO $command && want_status 125 &&
+			want_err "whalebox: chapter 13: read(one/$file): " &&
+			same "" "$(grep -e corrupt -e "rm -f" err)" &&
+			cmp whole "$folder/one/config" || exit
+		done
 	done &&
 	unread "$folder" EIO ps -a && want_status 125 &&
 	want_err "whalebox: chapter 13: getdents64(" &&
