@@ -215,7 +215,14 @@ nothing_of_box() {
 	[ ! -s left ]
 }
 
+# A launcher that was killed leaves its supervisor at work: the box has come, or
+# nobody makes it any more.
+is_made() {
+	[ -z "$(pgrep -f "$box")" ] || [ -e "$(folder_of "$box")/config" ]
+}
+
 cleaned_up() {
+	within is_made
 	no_box && "$WHALEBOX" --rm --name "$box" /bin/true >>tidied 2>&1
 	within nothing_of_box
 }
