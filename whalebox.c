@@ -395,10 +395,12 @@ static _Noreturn void die(void) {
     for (const struct hint *h = chapters[now.chapter].hints; h && h->call; h++)
         if (!fix && is_about(h, error))
             fix = h->fix;
+
 #if WITH_USER || WITH_DOCTOR
-    const char *cause_fix = find_cause(error);
-    if (cause_fix)                      /* what is wrong out here */
-        fix = cause_fix;
+    /* What is wrong with the host is wrong for every step. */
+    const char *host_fix = find_cause(error);
+    if (host_fix)
+        fix = host_fix;
 #endif
     refuse(fix, "chapter %d: %s: %s", now.chapter, now.call, strerror(error));
 }
@@ -1402,6 +1404,7 @@ static void prepare_stack(void) {
     open_stack();
 }
 #endif /* WITH_NET */
+
 #if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
 /* --- Tools of the chapters from 7 on: sizes, and folders of folders ---------
  */
@@ -1970,6 +1973,7 @@ static void enter_cgroup_namespace(void) {
     must(unshare(CLONE_NEWCGROUP));
 }
 #endif /* WITH_CGROUP */
+
 #if WITH_ROOT || WITH_LOCKS
 /* --- Tools of the chapters from 8 on: mounts that are held ------------------
  */
@@ -2372,6 +2376,7 @@ static void pivot_to_rootfs(void) {
     must(chdir("/"));
 }
 #endif /* WITH_ROOT */
+
 #if WITH_LAYERS
 /* === Chapter 9: layers =====================================================
  *
@@ -3247,6 +3252,7 @@ static void mount_layers(void) {
     must(chdir("merged"));
 }
 #endif /* WITH_LAYERS */
+
 #if WITH_LOCKS
 /* === Chapter 10: locks =====================================================
  *
@@ -3631,6 +3637,7 @@ static void lock_box(void) {
 }
 
 #endif /* WITH_LOCKS */
+
 #if WITH_VOLUMES
 /* === Chapter 11: volumes and environment ===================================
  *
@@ -4308,6 +4315,7 @@ static _Noreturn void become_init(void) {
     }
 }
 #endif /* WITH_VOLUMES */
+
 #if WITH_TTY
 /* === Chapter 12: a session and a terminal of its own =======================
  *
@@ -5925,6 +5933,7 @@ static void child(void) {
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
 #if WITH_ROOT
+
     /* Mounts are made on the new root while the old one can be reached. */
     copy_folders();             /* while their paths lead to them */
 #if WITH_LAYERS
@@ -6039,7 +6048,7 @@ static void prepare_process(void) {
     open_streams();             /* the standard ones, if one was closed */
 #endif
 #if WITH_ROOT
-    refuse_folders();           /* as such a stream, one leads out of the box */
+    refuse_folders();           /* as streams, they lead out of the box */
     need_descriptors();
 #endif
     close_files();              /* the caller's, but for the streams */
@@ -6082,7 +6091,7 @@ static int run_box(char **argv) {
     box.argv = argv;
     box.clone.flags = own_namespaces();
 #if WITH_TOOLS
-    box.flags = own_namespaces();
+    box.flags = box.clone.flags;
 #endif
 #if WITH_NAME
     name_box();
@@ -7475,7 +7484,6 @@ int main(int argc, char **argv) {
 #if WITH_VOLUMES
     argv = copy_arguments(argv);        /* the original can be wiped */
 #endif
-
     /* The options stand behind our own name. */
     char **words = parse_options(argv + (argc > 0));
     if (!words[0] || words[0][0] == '\0')
