@@ -208,7 +208,7 @@ static struct box {
 #endif
 #if WITH_LAYERS
     int is_kept;                /* its folder stays when it ends */
-    int has_folder;             /* that was made before */
+    int has_folder;             /* a run before made its folder */
 #endif
 #if WITH_TTY
     int has_terminal;           /* it gets a terminal of its own */
@@ -2288,10 +2288,11 @@ static void prepare_root(void) {
     open_pipes();
 }
 
+#if !WITH_LAYERS
 /* In the child: with no layer above it, the rootfs itself is the new root.  No
  * device in it can be opened: it may be a stranger's.  It is attached at /tmp,
  * which every host has. */
-TOOL void attach_rootfs(void) {
+static void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
 
     step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
@@ -2302,6 +2303,7 @@ TOOL void attach_rootfs(void) {
     step(8, "chdir(/tmp)", "cd /tmp");
     must(chdir("/tmp"));
 }
+#endif
 
 /* In the child: show the host's device NAME in the folder DEV_FD, on an empty
  * file, for root of a user namespace may not mknod(2).  What is attached is
@@ -2409,7 +2411,7 @@ static char home[PATH_MAX];             /* where all boxes' folders are */
 static int containers_fd = -1;          /* the same, opened */
 static int folder_fd = -1;              /* this box's, with upper and work */
 static unsigned long long first_start;  /* its first process's start_time() */
-static struct tree *layers;             /* the same, to be mounted */
+static struct tree *layers;             /* the same folder, to be mounted */
 static const struct option layer_options[] = {
     { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
       .set = set_text, .into = &opt.storage },
