@@ -849,6 +849,20 @@ static void find_host_root(void) {
 }
 
 
+/* Where the program NAME is, along PATH, or NULL. */
+TOOL const char *find_program(const char *name) {
+    const char *set = getenv("PATH");
+    char *path = text("%s", set ? set : "/usr/local/bin:/bin:/usr/bin");
+    const char *folder;
+
+    while ((folder = strsep(&path, ":"))) {
+        const char *file = text("%s/%s", folder, name);
+        if (*folder == '/' && access(file, X_OK) == 0)
+            return file;
+    }
+    return NULL;
+}
+
 /* "host": share that namespace with the host after all. */
 TOOL void set_host(const struct option *o, const char *value) {
     if (strcmp(value, "host") != 0)
@@ -1111,20 +1125,6 @@ static void choose_granted_range(struct ids *kind, unsigned int own_id) {
             kind->range = found;
 }
 
-/* Where the program NAME is, along PATH, or NULL. */
-static const char *find_program(const char *name) {
-    const char *set = getenv("PATH");
-    char *path = text("%s", set ? set : "/usr/local/bin:/bin:/usr/bin");
-    const char *folder;
-
-    while ((folder = strsep(&path, ":"))) {
-        const char *file = text("%s/%s", folder, name);
-        if (*folder == '/' && access(file, X_OK) == 0)
-            return file;
-    }
-    return NULL;
-}
-
 /* Why root's boxes have other ids than they would have; and what keeps those
  * that they have for them. */
 static const char *describe_rival(const struct ids *kind) {
@@ -1147,14 +1147,6 @@ static void tell_rival(const struct ids *kind) {
     tell(text("  hint: %s", fix_rival(kind)));
 }
 
-/* Choose the ids of root's boxes. */
-static void choose_as_root(void) {
-    choose_free_range(&uids);
-    choose_free_range(&gids);
-    tell_rival(&uids);
-    tell_rival(&gids);
-}
-
 /* Choose the ids of a user's boxes.  It takes all of this to have more than
  * one. */
 static void choose_as_user(void) {
@@ -1167,22 +1159,32 @@ static void choose_as_user(void) {
     }
 }
 
-/* Before the clone: which ids is the box to have?  It is asked once. */
-static void choose_ids(void) {
+/* Find out which ids a box of ours has. */
+static void find_ids(void) {
     struct range own = { getuid(), 1 }, found;
 
+    own_number = text("%u", getuid());
+    own_name = find_owner(&uids.accounts, &own, &found);
+    if (!own_name)
+        own_name = own_number;
+
+    if (host_root) {
+        choose_free_range(&uids);
+        choose_free_range(&gids);
+    } else {
+        choose_as_user();
+    }
+}
+
+/* Before the clone: which ids is the box to have?  It is asked once. */
+static void choose_ids(void) {
     if (!(box.flags & CLONE_NEWUSER))
         return;
 
     if (!own_name) {
-        own_number = text("%u", getuid());
-        own_name = find_owner(&uids.accounts, &own, &found);
-        if (!own_name)
-            own_name = own_number;
-        if (host_root)
-            choose_as_root();
-        else
-            choose_as_user();
+        find_ids();
+        tell_rival(&uids);
+        tell_rival(&gids);
     }
     box.keeps_groups = uids.range.count == 0;
 }
@@ -2413,7 +2415,8 @@ static int folder_fd = -1;              /* this box's, with upper and work */
 static unsigned long long first_start;  /* its first process's start_time() */
 static struct tree *layers;             /* the same folder, to be mounted */
 static const struct option layer_options[] = {
-    { 0, "storage", "overlay|aufs", "how to stack layers (what the kernel has)",
+    { 0, "storage", "overlay|aufs",
+      "how to stack layers; aufs, for root, with --userns host",
       .set = set_text, .into = &opt.storage },
     { 0 }
 };
@@ -2422,6 +2425,10 @@ static const struct hint layer_hints[] = {
       "5.11: as root, --userns host" },
     { "mount(overlay", EINVAL, .fix = "the upper layer cannot be on overlay "
       "(as in docker) or NFS: put WHALEBOX_HOME on a disk" },
+    { "mount(aufs", EPERM, .fix = "aufs is for root with --userns host, unless "
+      "root has loaded it so: modprobe aufs allow_userns=1" },
+    { "mount(aufs", EINVAL, .fix = "a layer is itself on overlay or aufs, or "
+      "lies in another: see dmesg" },
     { "mount", ENODEV, .fix = "this kernel has no such file system: modprobe "
       "it, or choose the other --storage" },
     { "mkdir", 0, .fix = "name a folder of yours: WHALEBOX_HOME=DIR" },
@@ -3093,24 +3100,35 @@ static void make_folder(void) {
     flock(containers_fd, LOCK_UN);
 }
 
-/* Which file system stacks the layers: --storage, or what the kernel has.  A
- * kernel that lists neither may have overlay as a module. */
+/* What the kernel has to stack layers.  One that lists neither may have overlay
+ * as a module. */
+static const char *usual_storage(void) {
+    const char *known = read_file(AT_FDCWD, "/proc/filesystems");
+
+    if (strstr(known, "\taufs\n") && !strstr(known, "\toverlay\n"))
+        return "aufs";
+    return "overlay";
+}
+
+static int is_aufs(void) {
+    return strcmp(storage, "aufs") == 0;
+}
+
+/* Which file system stacks the layers: --storage, or the usual one. */
 static void choose_storage(void) {
     storage = opt.storage;
     if (storage && strcmp(storage, "overlay") != 0 &&
         strcmp(storage, "aufs") != 0)
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
-    if (storage)
-        return;
+    if (!storage)
+        storage = usual_storage();
 
-    storage = "overlay";
-    const char *known = read_file(AT_FDCWD, "/proc/filesystems");
-    if (strstr(known, "\taufs\n") && !strstr(known, "\toverlay\n"))
-        storage = "aufs";
-}
-
-static int is_aufs(void) {
-    return strcmp(storage, "aufs") == 0;
+    /* The folders of root's box are shown under its ids by their mounts, and of
+     * these aufs knows nothing: it would write under ids that are nobody's. */
+    step(9, "mount(aufs)", NULL);
+    if (is_aufs() && host_root && (box.flags & CLONE_NEWUSER))
+        refuse("--userns host, or --storage overlay",
+               "aufs cannot have other ids in a box than outside");
 }
 
 /* Before the clone: the box's folder, with its own layer in it.  Boxes whose
@@ -7230,6 +7248,161 @@ static int can_be_off(int n) {
     return chapters[n].flag != 0 && chapters[n].flag != CLONE_NEWNS;
 }
 
+/* printf of what is found, below the line of its chapter. */
+PRINTF(1) static void print_fact(const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    print("            %s\n", vtext(format, args));
+    va_end(args);
+}
+
+#if WITH_USER
+/* The ids that root's boxes would have are somebody's: say so. */
+static void print_rival(const struct ids *kind) {
+    if (!kind->rival)
+        return;
+    print_fact("%s", describe_rival(kind));
+    print_fact("hint: %s", fix_rival(kind));
+}
+
+/* A range that nobody has, for who was granted none, or what others have, too.
+ */
+static void print_free(const struct ids *kind) {
+    struct ids other = *kind;
+
+    choose_free_range(&other);
+    print_fact("hint: nobody has these: usermod %s %llu-%llu %s", kind->option,
+               other.range.start, other.range.start + WHOLE_RANGE - 1,
+               own_name);
+}
+
+/* Were our ids granted to somebody else as well? */
+static void print_sharer(struct ids *kind) {
+    struct range theirs;
+    const char *name = find_owner(&kind->grants, &kind->range, &theirs);
+
+    if (!name)
+        return;
+    print_fact("\"%s\" was granted some of these ids, too", name);
+    print_free(kind);
+}
+
+/* Is the program NAME there, which writes a user's map, and can it do that?  It
+ * has to be set-user-ID, or to have a capability, an attribute of its file. */
+static void print_map_tool(const char *name) {
+    const char *file = find_program(name);
+    struct stat st;
+
+    if (!file)
+        print_fact("there is no %s, which a range takes", name);
+    else if (stat(file, &st) == 0 && !(st.st_mode & S_ISUID) &&
+             syscall(SYS_getxattr, file, "security.capability", NULL, 0) < 0)
+        print_fact("%s is not set-user-ID root: chmod u+s", file);
+}
+
+/* Which ids a user's box has, and why not more. */
+static void print_ids_of_user(void) {
+    struct ids granted[] = { uids, gids };
+
+    choose_granted_range(&granted[0], getuid());
+    choose_granted_range(&granted[1], getgid());
+    if (uids.range.count > 0)
+        print_fact("id 0 of a box is %u here, and 1 to %llu are %llu to %llu",
+                   getuid(), uids.range.count, uids.range.start,
+                   uids.range.start + uids.range.count - 1);
+    else
+        print_fact("a box has one id, 0, which is %u here", getuid());
+
+    for (size_t i = 0; i < LENGTH(granted); i++) {
+        if (granted[i].range.count > 0) {
+            print_sharer(&granted[i]);
+            print_map_tool(i == 0 ? "newuidmap" : "newgidmap");
+        } else {
+            print_fact("%s grants no more", granted[i].grants.file);
+            print_free(&granted[i]);
+        }
+    }
+}
+
+static void print_ids(void) {
+    find_host_root();
+    find_ids();
+    if (!host_root) {
+        print_ids_of_user();
+        return;
+    }
+
+    print_fact("ids 0 to %llu of a box are %llu to %llu here",
+               uids.range.count - 1, uids.range.start,
+               uids.range.start + uids.range.count - 1);
+    print_rival(&uids);
+    print_rival(&gids);
+}
+#endif
+
+#if WITH_CGROUP
+/* Which cgroups the host has: in /proc/self/cgroup the line of v2 begins with
+ * 0, and those of v1 with other numbers. */
+static void print_cgroups(void) {
+    const char *layout = "alone";
+    char *rest = text("%s", read_file(AT_FDCWD, "/proc/self/cgroup"));
+    char *line;
+
+    while ((line = strsep(&rest, "\n")))
+        if (*line && strncmp(line, "0:", 2) != 0)
+            layout = "beside v1 (hybrid)";
+
+    const char *top = find_cgroup2();
+    if (!top) {
+        print_fact("cgroup v2 is not mounted");
+        return;
+    }
+    const char *file = text("%s/cgroup.controllers", top);
+    const char *controllers = read_file(AT_FDCWD, file);
+    size_t length = strcspn(controllers, "\n");
+    if (length > 0)
+        print_fact("cgroup v2 %s, at %s, with %.*s", layout, top, (int)length,
+                   controllers);
+    else
+        print_fact("cgroup v2 %s, at %s, with no controllers", layout, top);
+}
+#endif
+
+/* What is found for chapter N, whether it works or not. */
+static void print_facts(size_t n) {
+    (void)n;                            /* a build may have none of them */
+#if WITH_USER
+    if (n == 5)
+        print_ids();
+#endif
+#if WITH_CGROUP
+    if (n == 7)
+        print_cgroups();
+#endif
+#if WITH_LAYERS
+    if (n == 9)
+        print_fact("storage is %s, in %s",
+                   opt.storage ? opt.storage : usual_storage(), home_path());
+#endif
+}
+
+/* Which of the host's programs those chapters will miss that work with them. */
+static void print_tools(void) {
+    static const char *const tools[] = { "tar", "gzip", "zstd", "skopeo" };
+    const char *missing = "";
+
+    for (size_t i = 0; i < LENGTH(tools); i++)
+        if (!find_program(tools[i]))
+            missing = text("%s %s,", missing, tools[i]);
+    if (!find_program("nft") && !find_program("iptables"))
+        missing = text("%s nft or iptables,", missing);
+    if (*missing == '\0')
+        missing = " nothing,";
+    print("images (chapter 15) and wires (16) will miss%.*s here\n",
+          (int)strlen(missing) - 1, missing);
+}
+
 /* Print a line for each chapter that this build has.  WHY it failed: NULL for
  * one that did not.  FAILED is the one that ended the last try, or -1. */
 static void print_findings(const char *const *why, int failed) {
@@ -7244,7 +7417,10 @@ static void print_findings(const char *const *why, int failed) {
         else if (failed >= 0 && !finding->seen[n])
             state = "not tried: fix that first";
         print("chapter %2zu: %s\n", n, state);
+        if (!why[0])                    /* /proc is what it should be */
+            print_facts(n);
     }
+    print_tools();
 }
 
 /*

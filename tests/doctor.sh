@@ -62,6 +62,20 @@ it 'wants a /proc of which nothing is hidden' '
 		mount -t tmpfs none /proc/sys && exec \"\$@\"" sh "$WHALEBOX"
 '
 
+it 'says what it has found: ids, storage, cgroups, and tools' '
+	box doctor && want_match "^            storage is (overlay|aufs), in $WHALEBOX_HOME" &&
+	want_match "^            (cgroup v2 (alone|beside v1 .hybrid.), at /|cgroup v2 is not)" &&
+	want_match "^            (ids 0 to [0-9]+ of a box are|id 0 of a box is|a box has one id)" &&
+	want_match "^images .chapter 15. and wires .16. will miss .* here\$" &&
+	mkdir tools && for tool in tar gzip zstd skopeo; do
+		ln -s /bin/true "tools/$tool" || exit
+	done &&
+	run env PATH="$PWD/tools" "$WHALEBOX" doctor &&
+	want_match "will miss nft or iptables here\$" && rm tools/tar &&
+	ln -s /bin/true tools/iptables &&
+	run env PATH="$PWD/tools" "$WHALEBOX" doctor && want_match "will miss tar here\$"
+'
+
 it 'tells why a program cannot be run' '
 	mkdir tree && printf "#!/bin/none\n" >tree/script && chmod +x tree/script &&
 	echo >tree/text && chmod 644 tree/text &&
@@ -145,6 +159,17 @@ if is_root; then
 		ails 5 "clone3(0x[0-9a-f]*): Operation not permitted" \
 		    "sudo, or sysctl -w kernel.unprivileged_userns_clone=1" \
 		    $restricted $feigned "$WHALEBOX"
+	'
+
+	# A kernel that has aufs alone says so.
+	it 'names the way to aufs, for root, before anything is made' '
+		snapshot && printf "nodev\taufs\n" >known && run unshare --mount sh -c "
+			mount --bind known /proc/filesystems && \"\$WHALEBOX\" doctor" &&
+		want_status 1 && want_line "chapter  9: aufs cannot have other ids in a box than outside" &&
+		want_line "            hint: --userns host, or --storage overlay" &&
+		want_match "storage is aufs, in " &&
+		box --storage aufs /bin/true && want_status 125 && want_out "" &&
+		want_err "hint: --userns host" && unchanged
 	'
 
 	# As in a container of docker, whose root is an overlay.

@@ -96,9 +96,7 @@ while IFS='|' read -r table call error provoke; do
 		;;
 	esac
 done <<'END_OF_ROWS'
-process_hints|clone3|ENOSPC|run unshare --user --map-root-user sh -c "echo 0 >/proc/sys/user/max_user_namespaces && exec \"\$WHALEBOX\" /bin/true"
 process_hints|clone3|EPERM|inject clone3 EPERM /bin/true
-process_hints|fcntl|EINVAL|run sh -c "ulimit -n 8; exec \"\$WHALEBOX\" /bin/true"
 process_hints|execve|ENOENT|box /bin/none
 process_hints|execve|EACCES|box /etc/passwd
 mount_hints|mount(proc|EPERM|run unshare --user --map-root-user --mount sh -c "mount -t tmpfs none /proc/sys && exec \"\$WHALEBOX\" /bin/true"
@@ -112,10 +110,13 @@ limit_hints||ENODEV|elsewhere: tests/doctor.sh
 limit_hints||EACCES|elsewhere: tests/doctor.sh
 root_hints|openat2|ELOOP|with_link proc /etc && box --rootfs tree /bin/true
 root_hints|open(||box --rootfs nowhere /bin/true
+root_hints|fcntl|EINVAL|run sh -c "ulimit -n 8; exec \"\$WHALEBOX\" /bin/true"
 root_hints|pivot_root|EINVAL|inject pivot_root EINVAL /bin/true
 root_hints|mount_setattr|EINVAL|inject mount_setattr EINVAL /bin/true
 layer_hints|mount(overlay|EPERM|inject mount EPERM /bin/true
 layer_hints|mount(overlay|EINVAL|inject mount EINVAL /bin/true
+layer_hints|mount(aufs|EPERM|inject mount EPERM --userns host --storage aufs /bin/true
+layer_hints|mount(aufs|EINVAL|inject mount EINVAL --userns host --storage aufs /bin/true
 layer_hints|mount|ENODEV|inject mount ENODEV /bin/true
 layer_hints|mkdir||run env WHALEBOX_HOME=/proc/none "$WHALEBOX" /bin/true
 layer_hints|open|ENOTDIR|mkdir -m 700 folder && ln -s folder link && run env WHALEBOX_HOME="$PWD/link" "$WHALEBOX" /bin/true

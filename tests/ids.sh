@@ -99,4 +99,26 @@ it 'has no ids that are those of an account' '
 	want_status 0 && maps 100000 65536 && want_err "ids that \"root\" has"
 '
 
+# finds LINES: the doctor of a user, or of root.
+it 'has a doctor that names ids which others have, and free ones' '
+	granting "@:100000:65536\n" "$WHALEBOX" doctor &&
+	want_line "            ids 0 to 65535 of a box are 165536 to 231071 here" &&
+	want_match "boxes would have ids that .$user. has" &&
+	want_line "            hint: keep these for root: usermod --add-subuids 165536-231071 root" &&
+	as_user "@:200000:65536\nx:210000:3\n" doctor &&
+	want_line "            id 0 of a box is 1000 here, and 1 to 65536 are 200000 to 265535" &&
+	want_match ".x. was granted some of these ids, too" &&
+	want_match "hint: nobody has these: usermod --add-subuids 100000-165535 $user" &&
+	as_user "" doctor && want_match "a box has one id, 0, which is 1000" &&
+	want_match "/etc/subuid grants no more"
+'
+
+it 'has a doctor that looks at newuidmap' '
+	mkdir tools && cp /usr/bin/newuidmap tools && chmod 755 tools/newuidmap &&
+	path=$PWD/tools:$PATH && as_user "@:200000:65536\n" doctor &&
+	want_match "$PWD/tools/newuidmap is not set-user-ID root: chmod u.s" &&
+	path=/nowhere && as_user "@:200000:65536\n" doctor &&
+	want_match "there is no newuidmap, which a range takes"
+'
+
 finish
