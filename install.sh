@@ -37,6 +37,7 @@ test       gnu-tail                   coreutils        coreutils            core
 test       strace                     strace           strace               strace             strace
 test       unifdef                    unifdef          unifdef              unifdef            unifdef
 test,lint  shellcheck                 shellcheck       ShellCheck           shellcheck         shellcheck
+test       python3                    python3          python3              python3            python
 test       bash                       bash             bash                 bash               bash
 test       mandoc                     mandoc           mandoc               mandoc             mandoc
 test       newuidmap                  uidmap           shadow-utils         shadow-uidmap      shadow

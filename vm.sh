@@ -3,6 +3,8 @@
 #
 #	./vm.sh                 a root shell in it; exit or ctrl-D switches it off
 #	./vm.sh COMMAND...      one command, its output, its errors, its exit status
+#	./vm.sh attach          a second terminal of that machine, typed elsewhere in
+#	                        this folder; it ends with the machine, or its window
 #	./vm.sh -h, --help      this text
 #
 # 125 is this script's own failure: no boot, or no time left. What can be set:
@@ -320,11 +322,19 @@ make_base() {
 	echo vm >"$1/etc/hostname"
 	echo "127.0.0.1 localhost vm" >"$1/etc/hosts"
 	ln -s /proc/self/mounts "$1/etc/mtab"
-	cat >"$1/etc/profile" <<'END'
-export PATH=/usr/bin:/usr/sbin:/bin:/sbin
-PS1='vm:\w\$ '
-END
+	install -m 644 tests/vm/profile "$1/etc/profile"
 	install -m 755 tests/vm/afresh.sh "$1/usr/bin/afresh"
+}
+
+# What programs have to know of a kind of terminal: of the common ones, and yours.
+copy_terminfo() {
+	for folder in /etc/terminfo /lib/terminfo /usr/share/terminfo; do
+		for name in linux vt100 screen screen-256color tmux tmux-256color \
+		    xterm xterm-256color "${TERM:-linux}"; do
+			entry=$folder/$(printf %.1s "$name")/$name
+			[ ! -f "$entry" ] || cp -L --parents "$entry" "$1"
+		done
+	done
 }
 
 make_initramfs() {
@@ -369,6 +379,7 @@ make_tree() {
 	cp -R --preserve=mode,links "$project/rootfs" "$1/home/learner/rootfs"
 	chmod -R a+rX "$1/whalebox"
 	chmod 700 "$1/whalebox/rootfs/root"
+	copy_terminfo "$1"
 }
 
 # ---- The run ----------------------------------------------------------------
@@ -424,12 +435,13 @@ END
 }
 
 # A machine with one disk, two serial lines (the kernel's messages, and the
-# terminal) and, as a serial line is a terminal and no clean pipe, three virtio
-# ports. It becomes the process that calls it.  norandmaps: an emulator translates
+# terminal), a virtio console (a second terminal) and, as all these are terminals
+# and no clean pipes, three virtio ports. It becomes the process that calls it.  norandmaps: an emulator translates
 # a program again at each address where it finds it, so let there be but one.
 boot() {
 	parameters="console=$console panic=-1 quiet mitigations=off norandmaps"
 	[ "$cgroup" != v2 ] || parameters="$parameters cgroup_no_v1=all"
+	set -- -chardev "$second,id=second" -device virtconsole,chardev=second
 	for port in stdout stderr status; do
 		set -- "$@" -chardev "file,id=$port,path=$run/$port" \
 		    -device "virtserialport,chardev=$port"
@@ -466,14 +478,39 @@ run_command() {
 
 run_terminal() {
 	echo "vm.sh: the machine starts; exit or ctrl-D switches it off" >&2
+	echo "vm.sh: for a second terminal of it: ./vm.sh attach, in another window" >&2
 	# qemu puts the terminal in raw mode, so that each key goes to the machine.
 	saved=$(stty -g)
 	( boot ) || ended=$?
 	stty "$saved"
 }
 
+# The other end of the pipes, of the machine that was started last. The first line
+# typed tells the size of the window, and has the shell there show its prompt.
+attach() {
+	# shellcheck disable=SC2012  # the newest of a few names of our own
+	pipes=$(ls -td build/vm/run.*/second.in build/*/vm/run.*/second.in \
+	    2>/dev/null | head -n 1)
+	pipes=${pipes%.in}
+	[ -n "$pipes" ] || die "no machine runs with a terminal" "./vm.sh"
+	[ -t 0 ] || die "no terminal here"
+	size=$(stty size)
+	saved=$(stty -g)
+	stty raw -echo
+	printf ' stty rows %s cols %s\r' "${size% *}" "${size#* }" >"$pipes.in"
+	# What runs in the background would have /dev/null as its input.
+	exec 3<&0
+	cat <&3 >"$pipes.in" &
+	cat "$pipes.out"    # until qemu ends
+	kill "$!"
+	stty "$saved"
+	status=0
+	exit
+}
+
 # ---- The summary ------------------------------------------------------------
 
+[ "$*" != attach ] || attach
 cgroup=${VM_CGROUP:-v2}
 root=${VM_ROOT:-disk}
 # Emulation is slow work: a plain processor, two threads of it, and qboot in the
@@ -521,7 +558,7 @@ esac
 [ -n "$foreign" ] || [ -x whalebox ] || die "there is no ./whalebox" "run make first"
 
 if [ $# -gt 0 ]; then
-	terminal='' size='0 0' line=null limit=${VM_TIMEOUT:-600}
+	terminal='' size='0 0' line=null second=null limit=${VM_TIMEOUT:-600}
 else
 	if [ ! -t 0 ] || [ ! -t 1 ]; then
 		die "no terminal here, and no command" "./vm.sh COMMAND"
@@ -533,6 +570,11 @@ fi
 
 prepare
 make_disk "$@"
+if [ -n "$terminal" ]; then
+	# qemu's name for a pair of pipes, one for each direction.
+	mkfifo "$run/second.in" "$run/second.out"
+	second=pipe,path=$run/second
+fi
 touch "$run/stdout" "$run/stderr" "$run/status" "$run/console"
 ended=0
 if [ -n "$terminal" ]; then

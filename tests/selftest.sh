@@ -151,31 +151,4 @@ it 'a name or an option that is wrong fails, and so does a line number' '
 	book "See line 12." && want_status 1
 '
 
-# matches WANTED PRINTED
-matches() {
-	printf '%b' "$1" >wanted
-	printf '%b' "$2" >printed
-	run awk -f "$project/tests/match.awk" wanted printed
-}
-
-it 'a transcript matches what it says, and nothing else' '
-	matches "a\nb\n" "a\nb\n" && want_status 0 &&
-	matches "a\nb\n" "a\n" && want_status 1 &&
-	matches "a\n" "a\nb\n" && want_status 1 &&
-	matches "a.c\n" "abc\n" && want_status 1 &&
-	matches "x[..]z[..]\n" "xyz\n" && want_status 0 &&
-	matches "x[..]z\n" "xyzy\n" && want_status 1 &&
-	matches "[..]ab[..]b\n" "ab\n" && want_status 1 &&
-	matches "a\n...\nc\n" "a\nb\nb\nc\n" && want_status 0 &&
-	matches "a\n...\nc\n" "a\nc\n" && want_status 0 &&
-	matches "a\n...\n" "b\n" && want_status 1 &&
-	matches "a\n" "" && want_status 1
-'
-it 'a fence becomes a session' '
-	printf "%s\n" "\`\`\`console" "\$ echo a" "a" "\$ sh" "/ # false" \
-	    "/ # echo \$?; exit 3" 1 "[3]" "\$ echo one \\" "> two" "one two" \
-	    "\`\`\`" >book.md &&
-	run awk -v dir=. -f "$project/tests/console.awk" book.md && want_out 1 &&
-	run sh 1.sh && want_no_err && cmp 1.want out
-'
 finish

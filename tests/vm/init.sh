@@ -64,13 +64,19 @@ chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap /usr/bin/mount /usr/bin/umount
 
 cd /whalebox || exit
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root USER=root
+
+# login LINE: a shell on a line, in a session of its own with the line as
+# its controlling terminal: without one there is no ctrl-C and no job control. A
+# line cannot tell the size of the window at its other end.
+login() {
+	# shellcheck disable=SC2094 # the line is no file
+	TERM=$terminal setsid -c /bin/sh -c "stty rows $rows cols $cols
+	    exec bash -l" <"$1" >"$1" 2>&1
+}
+
 if [ -n "$terminal" ]; then
-	# A session of its own with the line as its controlling terminal: without
-	# one there is no ctrl-C and no job control. A serial line cannot tell the
-	# size of the window at its other end.
-	export TERM="$terminal"
-	setsid -c /bin/sh -c "stty rows $rows cols $cols; exec bash -l" \
-	    <"/dev/$line" >"/dev/$line" 2>&1
+	while sleep 1; do login /dev/hvc0; done &
+	login "/dev/$line"
 	status=$?
 else
 	# The ports to the outside can be opened only once each. Behind a pipe,
