@@ -4986,7 +4986,7 @@ static int making_fd;                   /* the folder upper: it is being made */
 static int supervisor_pidfd = -1;       /* who supervises: find_status() */
 enum { MOST_RECORD = 16 << 20 };        /* bytes: no command line has as many */
 static char no_record[2];
-static char *record = no_record;        /* one that was read: lines, each ended
+static char *found_record = no_record;  /* one that was read: lines, each ended
                                          * by a '\0', the last by two */
 static char *draft;                     /* one to be written */
 static size_t draft_length, draft_room; /* of it so far, and at most */
@@ -5310,7 +5310,7 @@ static void record_end(void) {
 static char *value_of(const char *key) {
     size_t length = strlen(key);
 
-    for (char *line = record; *line; line += strlen(line) + 1)
+    for (char *line = found_record; *line; line += strlen(line) + 1)
         if (strncmp(line, key, length) == 0 && line[length] == '=')
             return line + length + 1;
     return NULL;
@@ -5324,7 +5324,7 @@ static char *value_of(const char *key) {
 static void load_record(int dir_fd, const char *name) {
     struct stat st;
 
-    record = no_record;
+    found_record = no_record;
     step(13, text("openat, fstat(%s/config)", name), NULL);
     int fd = openat(dir_fd, "config", O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
                     O_CLOEXEC);
@@ -5335,10 +5335,11 @@ static void load_record(int dir_fd, const char *name) {
     must(fstat(fd, &st));
 
     if (S_ISREG(st.st_mode) && st.st_size <= MOST_RECORD) {
-        record = calloc((size_t)st.st_size + 2, 1);     /* two '\0' */
-        require(record != NULL, ENOMEM);
+        /* The last line is ended by two '\0'. */
+        found_record = calloc((size_t)st.st_size + 2, 1);
+        require(found_record != NULL, ENOMEM);
         step(13, text("read(%s/config)", name), NULL);
-        must(read(fd, record, (size_t)st.st_size));
+        must(read(fd, found_record, (size_t)st.st_size));
     }
     close(fd);
 }
@@ -5346,7 +5347,7 @@ static void load_record(int dir_fd, const char *name) {
 /* Make each line of the record a string.  Returns 0, or -1 if one of them was
  * cut off or has no '=', which set_recorded() counts on. */
 static int split_record(void) {
-    for (char *line = record; *line; line += strlen(line) + 1) {
+    for (char *line = found_record; *line; line += strlen(line) + 1) {
         char *end = strchr(line, '\n');
         if (!end || !memchr(line, '=', (size_t)(end - line)))
             return -1;
@@ -5391,7 +5392,7 @@ static int read_record(int dir_fd, const char *name) {
     if (split_record() == 0 && is_whole(name))
         return 0;
 
-    record = no_record;
+    found_record = no_record;
     return -1;
 }
 
@@ -5492,12 +5493,13 @@ static void tell_launcher(void) {
     if (!is_running)
         log_fd = -1;
 
-    /* Told now: when the launcher knows, nobody listens any more. */
-    step(13, "dup2(/dev/null), chdir(/)", NULL);
-
     /* Let other commands have the box.  To close TURN_FD would undo the lock by
      * which we live: fcntl's go with any descriptor of the file. */
     flock(turn_fd, LOCK_UN);
+
+    /* This is the last step that the caller can be told of: the launcher ends
+     * as soon as it has its byte. */
+    step(13, "dup2(/dev/null), chdir(/)", NULL);
     if (is_running)
         say_it_runs();
     close(launcher_fd);
@@ -5620,6 +5622,9 @@ static void prepare_record(void) {
     int is_named = opt.detach || opt.name;
 
     box.is_kept = box.has_folder || (is_named && !opt.remove);
+
+    /* The caller's folder may be gone.  That matters to a box which stays, and
+     * is to be started from there. */
     step(13, "getcwd()", NULL);
     if (!getcwd(directory, sizeof(directory)) && box.is_kept)
         die();
@@ -6216,9 +6221,9 @@ static int has_mark(int dir_fd, const char *name) {
     return 0;
 }
 
-/* How the box NAME is, which has no good record: it is no box yet, or no more,
- * "".  But where there is a record, or a box that was to stay (IS_KEPT), it is
- * "corrupt". */
+/* The status of the folder NAME, which has no good record.  With a bad one, or
+ * if it was to stay (IS_KEPT), it is a box, and "corrupt".  Otherwise it is no
+ * box yet, or no more: "". */
 static const char *status_without_record(int dir_fd, const char *name,
                                          int is_kept) {
     if (is_there(dir_fd, "config"))
@@ -6228,11 +6233,12 @@ static const char *status_without_record(int dir_fd, const char *name,
     return "";
 }
 
-/* Look for the supervisor of the box NAME, whose folder is DIR_FD, read its
- * record, and say how it is: "running", "exited", "dead", which is to run and
- * has no supervisor, "corrupt", or "" for no box.  This only looks: a box that
- * outlives its dead supervisor, as a change of user lets it, is ended by who
- * acts on it.  What has a record but no mark is not ours to act on. */
+/* The status of the box NAME, whose folder is DIR_FD: "running"; "exited";
+ * "dead", if its record says that it runs, and it has no supervisor; "corrupt";
+ * or "" for no box.  Sets supervisor_pidfd, and reads the record.  This only
+ * looks: a box that outlives its dead supervisor, as a change of user lets it,
+ * is ended by the command that acts on it.  A folder that has a record and no
+ * mark is not ours to act on. */
 static const char *find_status(int dir_fd, const char *name) {
     struct stat st;
 
@@ -6245,7 +6251,7 @@ static const char *find_status(int dir_fd, const char *name) {
     close(supervisor_pidfd);            /* of the box before */
     supervisor_pidfd = open_supervisor(dir_fd);
     if (read_record(dir_fd, name) < 0 || !has_mark(dir_fd, name)) {
-        record = no_record;             /* nobody is to be signalled by it */
+        found_record = no_record;       /* nobody is to be signalled by it */
         return status_without_record(dir_fd, name, is_kept);
     }
 
@@ -6294,8 +6300,9 @@ static int next_letter(int argc, char **argv, const char *letters) {
 
 /* In a helper: call ACT for NAME, and print the name if it does not refuse. */
 static _Noreturn void act_on(const char *name, void (*act)(const char *name)) {
+    /* Whoever ends the command has ended this, too. */
     step(13, "prctl(PR_SET_PDEATHSIG)", NULL);
-    must(prctl(PR_SET_PDEATHSIG, SIGKILL));     /* no longer than we */
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL));
 
     act(name);
     print("%s\n", visible(name));
@@ -6380,7 +6387,7 @@ static const char *need_status(int dir_fd, const char *name) {
  * does not end, that. */
 static void end_box(int seconds) {
     int process_fd = -1;
-    if (*record)
+    if (*found_record)
         process_fd = open_box_process();
     int asked_fd = process_fd;
     if (supervisor_pidfd >= 0)
@@ -6777,7 +6784,7 @@ static int inspect_main(int argc, char **argv) {
     int has_printed = 0;
     char *next;
 
-    for (char *line = record; *line; line = next) {
+    for (char *line = found_record; *line; line = next) {
         next = line + strlen(line) + 1; /* before the line is changed */
         if (strncmp(line, "status=", 7) == 0)
             line = text("status=%s", status);   /* as it is now */

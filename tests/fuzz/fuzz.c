@@ -173,7 +173,7 @@ static void reset(void) {
     our_command = NULL;
     base_path = "";
     memset(given, 0, sizeof(given));
-    record = no_record;
+    found_record = no_record;
     draft = NULL;
     draft_length = 0;
     draft_room = 0;
@@ -387,7 +387,7 @@ static void test_records(char *input) {
     files[0].content = input;
     if (setjmp(test) == BEGUN) {
         if (read_record(3, "one") < 0) {
-            CHECK(!*record);            /* nothing of it is left to believe */
+            CHECK(!*found_record);      /* nothing of it is left to believe */
         } else {
             CHECK(strcmp(value_of("name"), "one") == 0);
             CHECK(value_of("command") && value_of("boot_id"));
