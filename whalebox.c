@@ -98,6 +98,9 @@
 #ifndef WITH_LEFT_OUT                           /* names what a build lacks */
 #define WITH_LEFT_OUT 1
 #endif
+#ifndef WITH_FOREIGN                            /* knows words of other tools */
+#define WITH_FOREIGN WITH_LOCKS
+#endif
 #if WITH_ROOT && !WITH_MOUNT
 #error "a private root needs private mounts: without them the host's change"
 #endif
@@ -180,6 +183,7 @@ static struct options {
 #endif
 #if WITH_TTY
     int terminal;                       /* -t */
+    int interactive;                    /* -i, which says nothing new */
 #endif
 #if WITH_DETACH
     int detach, remove;                 /* -d, --rm */
@@ -445,7 +449,8 @@ static const struct hint process_hints[] = {
       "chapter 5's; in docker, use --privileged" },
     { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
       "there, its #! interpreter or its loader is not" },
-    { "execve", EACCES, .fix = "it must be a file with its x bit set" },
+    { "execvp", ENOENT, .fix = "no folder of the box's PATH has it" },
+    { "exec", EACCES, .fix = "it must be a file with its x bit set" },
     { 0 }
 };
 
@@ -531,7 +536,8 @@ static _Noreturn void become_command(void) {
     }
     must(sigprocmask(SIG_SETMASK, &(sigset_t){ 0 }, NULL));     /* none */
 
-    step(0, text("execve(%s)", box.argv[0]), text("exec %s", box.argv[0]));
+    const char *call = strchr(box.argv[0], '/') ? "execve" : "execvp";
+    step(0, text("%s(%s)", call, box.argv[0]), text("exec %s", box.argv[0]));
     execvp(box.argv[0], box.argv);      /* returns only if it fails */
     failure = 126;
     if (errno == ENOENT)
@@ -4394,6 +4400,8 @@ static struct terminal {
 static const struct option tty_options[] = {
     { 't', "tty", NULL, "a terminal of its own, wherever the streams go",
       .set = set_flag, .into = &opt.terminal },
+    { 'i', "interactive", NULL, "nothing: in the foreground input is open",
+      .set = set_flag, .into = &opt.interactive },
     { 0 }
 };
 static const struct hint tty_hints[] = {
@@ -5208,7 +5216,7 @@ static char *take_word(char *from) {
  * and what variables stand for is recorded in their place. */
 static int is_passing(const struct option *o) {
     static const char *const passing[] = { "explain", "name", "env",
-                                           "env-file" };
+                                           "env-file", "interactive" };
 
     for (size_t i = 0; i < LENGTH(passing); i++)
         if (strcmp(o->name, passing[i]) == 0)
@@ -5710,7 +5718,7 @@ static int handback_fds[2];             /* a pipe: the visitor's number */
 static void move_in(void);
 static int exec_main(int argc, char **argv);
 static const struct command exec_commands[] = {
-    { "exec", "NAME /COMMAND [ARG...]", "one more command, with -e -w -u -t",
+    { "exec", "NAME COMMAND [ARG...]", "one more command, with -e -i -t -u -w",
       .run = exec_main, .has_run_options = 1 },
     { 0 }
 };
@@ -7046,7 +7054,7 @@ static int exec_main(int argc, char **argv) {
 
     char **words = parse_options(argv + 1);
     hold_signals();                     /* the visitor's are passed on */
-    refuse_options(" env env-file workdir user tty ");
+    refuse_options(" env env-file workdir user tty interactive ");
     if (!words[0])
         refuse_usage("no name");
     if (!words[1])
@@ -7503,7 +7511,9 @@ static void set_help(const struct option *option, const char *value) {
     (void)option;
     (void)value;
     print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-          "Run COMMAND in a box, with a view of the system of its own.\n\n");
+          "or:    whalebox run [OPTIONS] COMMAND [ARG...]\n"
+          "Run COMMAND in a box, with a view of the system of its own.\n"
+          "After run, a COMMAND with no '/' is looked up in the box.\n\n");
 
     for (size_t n = 0; n < LENGTH(chapters); n++) {
         const struct option *o = chapters[n].options;
@@ -7549,15 +7559,17 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [10] = "--cap-add --cap-drop doctor",
     [11] = "-v --volume --tmpfs -e --env --env-file -w --workdir -u --user "
            "--read-only --init",
-    [12] = "-t --tty",
+    [12] = "-t --tty -i --interactive",
     [13] = "-d --detach --rm --log-max ps logs inspect wait "
-           "kill stop start rm",
+           "kill stop start rm container",
     [14] = "exec",
 };
 
 /* Refuse WORD, an option or a command, if it belongs to a chapter that this
  * build leaves out. */
 static void refuse_left_out(const char *word) {
+    if (word[0] == '-' && word[1] != '-')
+        word = text("%.2s", word);      /* what is joined to it may be good */
     const char *key = text(" %.*s ", (int)strcspn(word, "="), word);
 
     for (size_t n = 0; n < LENGTH(chapters); n++) {
@@ -7573,27 +7585,91 @@ static void refuse_left_out(const char *word) {
 }
 #endif
 
-/* Does WORD, "-h", "--name" or "--name=web", call the option O? */
+#if WITH_FOREIGN
+/* What other tools have, and whalebox by another name, or not at all. */
+static const struct { const char *words, *fix; } foreign_words[] = {
+    { "-c --cpu-share -cpushare -cpu-share", "--cpu-shares N" },
+    { "-cpuset --cpuset", "--cpuset-cpus LIST" },
+    { "-mem --mem", "--memory SIZE, or -m SIZE" },
+    { "--net -net", "--network none, or --network host" },
+    { "-p -P --publish --publish-all --expose --port network",
+      "ports and networks come with chapter 16; --network host shares all" },
+    { "--mount", "--volume SRC:DST[:ro], or --tmpfs DST" },
+    { "--device", "--volume /dev/NAME:/dev/NAME" },
+    { "--privileged", "--cap-add NAME adds one right; --userns host makes root "
+      "the host's" },
+    { "--restart", "have systemd run it in the foreground, with Restart=" },
+    { "--entrypoint --pull image images build commit pull push tag save load "
+      "import export history login",
+      "images come with chapter 15; until then --rootfs DIR" },
+    { "attach", "whalebox logs -f NAME, or whalebox exec -t NAME /bin/sh" },
+    { "create", "whalebox run makes a box and runs it" },
+    { "restart", "whalebox stop NAME, and then whalebox start NAME" },
+    { "ls list", "whalebox ps; or, for the program, whalebox run ls" },
+    { "remove delete", "whalebox rm NAME" },
+    { "info", "whalebox doctor" },
+    { "version", "whalebox --version" },
+};
+
+/* What other tools' KEY, " -c " or " build ", is here; or NULL. */
+static const char *find_foreign(const char *key) {
+    for (size_t i = 0; i < LENGTH(foreign_words); i++)
+        if (strstr(text(" %s ", foreign_words[i].words), key))
+            return foreign_words[i].fix;
+    return NULL;
+}
+
+/* Refuse WORD, an option or a command, if another tool has what is called so,
+ * or by its letter, as in -p80. */
+static void refuse_foreign(const char *word) {
+    const char *kind = *word == '-' ? "option" : "command";
+    const char *fix = find_foreign(text(" %.*s ", (int)strcspn(word, "="),
+                                        word));
+
+    if (!fix && *word == '-')
+        fix = find_foreign(text(" %.2s ", word));
+    if (fix)
+        refuse(fix, "there is no %s %s", kind, word);
+}
+#endif
+
+/* Does WORD call the option O?  It is long, "--name" or "--name=web", or begins
+ * with a letter, "-d", to which more may be joined. */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
-    if (length == 2 && word[1] == o->letter)
-        return 1;
-    return strncmp(word, "--", 2) == 0 && strlen(o->name) == length - 2 &&
+    if (word[1] != '-')
+        return o->letter && word[1] == o->letter;
+    return strlen(o->name) == length - 2 &&
            strncmp(word + 2, o->name, length - 2) == 0;
 }
 
-/* The option that WORD calls; if there is none, it is refused. */
-static const struct option *need_option(const char *word) {
+/* The option that WORD calls, or NULL. */
+static const struct option *find_option(const char *word) {
     for (size_t n = 0; n < LENGTH(chapters); n++)
         for (const struct option *o = chapters[n].options; o && o->name; o++)
             if (is_option(o, word))
                 return o;
+    return NULL;
+}
 
+/* The option that WORD calls; if there is none, it is refused. */
+static const struct option *need_option(const char *word) {
+    const struct option *o = find_option(word);
+
+    /* "-name" would be letters, if there were an -n. */
+    if (word[1] != '-' && find_option(text("-%s", word)))
+        refuse(text("-%s", word), "there is no option %s", word);
+    if (o)
+        return o;
+
+#if WITH_FOREIGN
+    refuse_foreign(word);
+#endif
 #if WITH_LEFT_OUT
     refuse_left_out(word);
 #endif
-    refuse("see --help; the program's own options follow it; -it is -t",
+    refuse("see --help; the program's own options follow it",
            "there is no option %s", word);
 }
 
@@ -7606,20 +7682,34 @@ static _Noreturn void refuse_option(const struct option *o, const char *word,
     refuse(text("%s  %s", spelt, o->help), "%s: %s", word, why);
 }
 
+/* What follows the option in its own WORD, as in "--name=web", "-m=64m" and
+ * "-m64m", or NULL. */
+static const char *value_in(const char *word) {
+    const char *equals = strchr(word, '=');
+
+    if (word[1] != '-' && word[2] != '\0' && word[2] != '=')
+        return word + 2;
+    return equals ? equals + 1 : NULL;
+}
+
 /* Set the options that ARGV begins with, and return what follows them: an
  * option of the command's own stands after it, and is left alone. */
 static char **parse_options(char **argv) {
     while (*argv && argv[0][0] == '-' && argv[0][1] != '\0') {
-        char *word = *argv++;
+        const char *word = *argv++;
         if (strcmp(word, "--") == 0)    /* no more options */
             break;
 
         const struct option *o = need_option(word);
-        char *value = strchr(word, '=');
-        if (value)
-            value++;                    /* past the '=' */
-        else if (o->value && *argv)
+        const char *value = value_in(word);
+        if (o->value && !value && *argv)
             value = *argv++;            /* the next word */
+
+        /* Letters may be joined: "-td" is "-t", and then "-d". */
+        if (!o->value && value == word + 2) {
+            *--argv = text("-%s", value);
+            value = NULL;
+        }
 
         if (o->value && !value)
             refuse_option(o, word, "it needs a value");
@@ -7661,7 +7751,42 @@ static int run_command(int count, char **words) {
 }
 #endif
 
-/* What is asked for: options, and then a program, by its path in the box. */
+#if WITH_DETACH
+/* Other tools let "container" stand before a command, and have boxes listed by
+ * "ls" there.  Returns WORDS as they are without it. */
+static char **drop_container(char **words) {
+    static char ps[] = "ps";
+
+    if (!words[0] || strcmp(words[0], "container") != 0)
+        return words;
+    words++;
+    if (!words[0] || strchr(words[0], '/'))
+        refuse("whalebox container ls, say, which is whalebox ps",
+               "container: there is no command");
+    if (strcmp(words[0], "ls") == 0 || strcmp(words[0], "list") == 0)
+        words[0] = ps;
+    return words;
+}
+#endif
+
+/* Refuse WORD, which is to be a program, unless it is a path. */
+static void refuse_name_alone(const char *word) {
+    if (strchr(word, '/'))
+        return;
+#if WITH_FOREIGN
+    refuse_foreign(word);
+#endif
+#if WITH_LEFT_OUT
+    refuse_left_out(word);
+#endif
+    refuse(text("a program is named by its path, as in /bin/sh, or looked up "
+                "in the box by whalebox run %s", word),
+           "there is no command %s", word);
+}
+
+/* What is asked for: options, and then a program, by its path in the box.
+ * After the word run, which other tools have, come options once more, and a
+ * program whose name alone will do: execvp(3) looks it up in the box. */
 int main(int argc, char **argv) {
 #if WITH_LOCKS
     refuse_set_id();
@@ -7671,21 +7796,23 @@ int main(int argc, char **argv) {
 #endif
     /* The options stand behind our own name. */
     char **words = parse_options(argv + (argc > 0));
+#if WITH_DETACH
+    words = drop_container(words);
+#endif
+    int is_run = words[0] && strcmp(words[0], "run") == 0;
+    if (is_run)
+        words = parse_options(words + 1);
     if (!words[0] || words[0][0] == '\0')
-        refuse("whalebox /bin/sh, say; see --help", "no command to run");
+        refuse("whalebox run sh, say; see --help", "no command to run");
 
 #if WITH_COMMANDS
-    our_command = find_command(words[0]);
+    if (!is_run)
+        our_command = find_command(words[0]);
     if (our_command)                    /* or a command of whalebox's own */
         return run_command(argc - (int)(words - argv), words);
 #endif
-#if WITH_LEFT_OUT
-    refuse_left_out(words[0]);
-#endif
-    if (!strchr(words[0], '/'))
-        refuse("a program is named by its path in the box, as in /bin/sh",
-               "there is no command %s", words[0]);
-
+    if (!is_run)
+        refuse_name_alone(words[0]);
     prepare_process();
     return run_box(words);
 }

@@ -27,6 +27,7 @@ _whalebox_capabilities='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID
 #	longs       the long name of each letter: [-m]=--memory
 #	usages      what can follow each command: [stop]=' [-t SEC] NAME...'
 #	letters     the letters of each command: [stop]=' -t'
+#	run_word    the word that can stand before options: run
 #	operand     the number of the first word that is no option
 #	pending     the option whose value is $current, if it is one
 
@@ -34,12 +35,15 @@ _whalebox_capabilities='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID
 _whalebox_read_help() {
 	local line command='^  ([a-z]+)(( [^ ]+)*)  (.*)'
 	local option='^  ((-[a-zA-Z]), |    )(--[a-z-]+)( ([^ ]+))?  '
+	local run='^or: +whalebox ([a-z]+) '
 	while IFS= read -r line; do
 		if [[ $line =~ $option ]]; then
 			values[${BASH_REMATCH[3]}]=${BASH_REMATCH[5]}
 			[[ -n ${BASH_REMATCH[2]} ]] || continue
 			values[${BASH_REMATCH[2]}]=${BASH_REMATCH[5]}
 			longs[${BASH_REMATCH[2]}]=${BASH_REMATCH[3]}
+		elif [[ $line =~ $run ]]; then
+			run_word=${BASH_REMATCH[1]}
 		elif [[ $line =~ $command ]]; then
 			command_word=${BASH_REMATCH[1]}
 			usages[$command_word]=${BASH_REMATCH[2]}
@@ -176,12 +180,17 @@ _whalebox_offer_value() {
 
 # Go past the options from word number $1 on, and set operand and pending.
 _whalebox_skip_options() {
-	local word
+	local word i
 	for ((operand = $1; operand < ${#words[@]}; operand++)); do
 		word=${words[operand]} pending=
 		[[ $word == -?* ]] || return
 		[[ $word != -- ]] || break
-		[[ $word == --* ]] || word=-${word: -1}         # as in -aq
+		# As in -aq; as in -m64m, the first that has a value is the last.
+		for ((i = 1; i < ${#word}; i++)); do
+			[[ $word != --* && -n ${values[-${word:i:1}]} ]] || continue
+			[[ $i -lt $((${#word} - 1)) ]] || word=-${word:i:1}
+			break
+		done
 		if [[ -n ${values[$word]} ]]; then
 			pending=$word
 			((operand++))           # its value
@@ -247,7 +256,7 @@ _whalebox_offer_operands() {
 }
 
 _whalebox() {
-	local program current typed operand pending command_word
+	local program current typed operand pending command_word run_word
 	local -a words=()
 	local -A values=() longs=() usages=() letters=()
 	local IFS=$' \t\n'             # whatever the caller's is
@@ -256,9 +265,15 @@ _whalebox() {
 	typed=$current program=${words[0]/#~\//$HOME/}
 	_whalebox_read_help
 	_whalebox_skip_options 1
+	if [[ -n $run_word && ${words[operand]} == "$run_word" ]]; then
+		usages=()
+		_whalebox_skip_options $((operand + 1))
+	elif [[ -n $run_word ]]; then
+		usages[$run_word]=
+	fi
 	if _whalebox_offer_options; then
 		:
-	elif [[ $operand -lt ${#words[@]} && ${words[operand]} != */* ]]; then
+	elif [[ $operand -lt ${#words[@]} && -v usages[${words[operand]}] ]]; then
 		_whalebox_offer_operands "${words[operand]}"
 	elif [[ $current == /* ]]; then
 		_whalebox_offer_box_paths -f

@@ -33,10 +33,11 @@ from() {
 }
 flags="$flags -DWITH_NAME=$(from 1) -DWITH_GATE=$(from 5) -DWITH_TOOLS=$(from 5)"
 flags="$flags -DWITH_COMMANDS=$(from 13)"
-# The doctor, and the names of what a build leaves out, speak of all chapters.
+# The doctor speaks of all chapters, and so do the names of what a build leaves
+# out, and of what other tools have.
 whole=0
 [ "$chapter" -lt "${last% *}" ] || whole=1
-flags="$flags -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole"
+flags="$flags -DWITH_DOCTOR=$whole -DWITH_LEFT_OUT=$whole -DWITH_FOREIGN=$whole"
 
 # cat -s: where something went, the empty lines around it become one.
 # shellcheck disable=SC2086 # a list of flags

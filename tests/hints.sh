@@ -98,7 +98,8 @@ while IFS='|' read -r table call error provoke; do
 done <<'END_OF_ROWS'
 process_hints|clone3|EPERM|inject clone3 EPERM /bin/true
 process_hints|execve|ENOENT|box /bin/none
-process_hints|execve|EACCES|box /etc/passwd
+process_hints|execvp|ENOENT|box run none
+process_hints|exec|EACCES|box /etc/passwd
 mount_hints|mount(proc|EPERM|run unshare --user --map-root-user --mount sh -c "mount -t tmpfs none /proc/sys && exec \"\$WHALEBOX\" /bin/true"
 mount_hints||EPERM|stage 4 && inject mount EPERM /bin/true
 user_hints|new||as_ranger /bin/true

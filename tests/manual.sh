@@ -111,8 +111,9 @@ it 'has every variable of the environment in the page' '
 
 it 'completes every option and command of --help, and no other' '
 	reply - && same "$(help_options)" "$out" &&
-	reply "" && same "$(help_commands)" "$out" && want_line exec &&
-	reply "--explain --name x " && same "$(help_commands)" "$out" &&
+	reply "" && same "$( (help_commands; echo run) | sort)" "$out" && want_line exec &&
+	reply "--explain --name x " && same "$( (help_commands; echo run) | sort)" "$out" &&
+	reply "run -" && same "$(help_options)" "$out" && offers "run " &&
 	offers "--cpu" --cpus --cpu-shares --cpuset-cpus
 '
 
@@ -124,7 +125,7 @@ it 'completes what the whalebox at hand has' '
 	right=$(help_options) && WHALEBOX=$PWD/whalebox &&
 	reply - && differ "$right" "$out" && want_line --blow &&
 	want_no_line --init && same "$(help_options)" "$out" &&
-	offers s sail start stop && offers "sail -" -k && offers p &&
+	offers s sail start stop && offers "r" rm run && offers "sail -" -k && offers p &&
 	offers "--storage " overlay aufs &&
 	sed "s/^	typed=/	values[--more]=; &/" "$completion" >copy &&
 	completion=$PWD/copy && reply - && differ "$(help_options)" "$out" &&
@@ -139,7 +140,7 @@ it 'completes the letters of each command' '
 		same "$(cat letters)" "$(cat found)" || exit
 	done &&
 	offers "rm -" -f && offers "stop -t 5 -" -t && offers "stop -t " && offers "kill -" -s && offers "logs -n " &&
-	offers "exec --" --env --tty --user --workdir && offers "doctor -"
+	offers "exec --" --env --interactive --tty --user --workdir && offers "doctor -"
 '
 
 it 'completes values that can be counted' '
@@ -172,6 +173,8 @@ it 'completes folders of the host and of the box' '
 	offers "-v top:/srv:" ro rw && offers "-v top:/srv:r" ro rw &&
 	offers "--rootfs root -w /b" /bin/ && offers "--rootfs root -w /bin/" &&
 	offers "--rootfs root /bin/" /bin/sh &&
+	offers "run --rootfs root -itm 64m /b" /bin/ &&
+	offers "run --rootfs root -itm64m /b" /bin/ && offers "run -dm 6" &&
 	offers "--rootfs root /bin/sh -" && offers "--rootfs root /bin/sh /s" /srv/ &&
 	offers "--rootfs root -e A= /b" /bin/ &&
 	offers "--rootfs root --tmpfs /s" /srv/ && offers "--tmpfs /srv:s" &&
