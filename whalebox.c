@@ -760,11 +760,13 @@ TOOL void require(int holds, int error) {
     die();
 }
 
+enum { MOST_READ = 1 << 18 };           /* bytes: mounts can be many */
+
 /* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
  * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
  * errno if it cannot be read. */
 static char *try_to_read(int dir_fd, const char *file) {
-    static char buffer[1 << 18];        /* mounts can be many */
+    static char buffer[MOST_READ];
     size_t total = 1;                   /* bytes of it in use */
     ssize_t count;
 
@@ -3734,6 +3736,7 @@ static void add_env_file(const struct option *o, const char *value) {
     char *rest = try_to_read(AT_FDCWD, value);
     if (!rest)
         die();
+    require(strlen(rest) < MOST_READ - 2, EFBIG);       /* or some is missing */
 
     char *line;
     while ((line = strsep(&rest, "\n"))) {
@@ -4007,25 +4010,27 @@ static void mount_tmpfs(const struct volume *v) {
     close(place_fd);
 }
 
-/* In the child: mount the volumes.  One may be the place of the next, so they
- * are mounted as they were asked for, one after the other. */
+/* In the child: mount the volume V, whose source the parent has opened. */
+static void mount_volume(const struct volume *v) {
+    struct stat source;
+
+    step(11, text("fstat(%s)", v->source), NULL);
+    must(fstat(v->tree->fd, &source));
+    int place_fd = make_in_box(v->target, S_ISDIR(source.st_mode));
+    check_place(place_fd, v->target, &source);
+
+    restrict_volume(v, &source);
+    attach_tree(v->tree->fd, v->source, place_fd, v->target);
+}
+
+/* In the child: mount what -v and --tmpfs ask for.  One may be the place of the
+ * next, so they are mounted as they were asked for, one after the other. */
 static void mount_volumes(void) {
-    for (size_t i = 0; i < opt.volume_count; i++) {
-        struct volume *v = &opt.volumes[i];
-        struct stat source;
-        if (!v->source) {
-            mount_tmpfs(v);
-            continue;
-        }
-
-        step(11, text("fstat(%s)", v->source), NULL);
-        must(fstat(v->tree->fd, &source));
-        int place_fd = make_in_box(v->target, S_ISDIR(source.st_mode));
-        check_place(place_fd, v->target, &source);
-
-        restrict_volume(v, &source);
-        attach_tree(v->tree->fd, v->source, place_fd, v->target);
-    }
+    for (size_t i = 0; i < opt.volume_count; i++)
+        if (opt.volumes[i].source)
+            mount_volume(&opt.volumes[i]);
+        else
+            mount_tmpfs(&opt.volumes[i]);
 }
 
 /* --- The box's users --------------------------------------------------- */
