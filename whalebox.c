@@ -582,8 +582,8 @@ static void pass_on(const siginfo_t *info) {
 }
 
 #if WITH_TTY
-/* What wait_for_box() does with a signal: in a session of its own, a box gets
- * more of them from us. */
+/* What await_signal() does with one: a box in a session of its own gets more of
+ * them from us. */
 static void (*take_signal)(const siginfo_t *info) = pass_on;
 #endif
 #if WITH_DETACH
@@ -591,23 +591,29 @@ static void (*take_signal)(const siginfo_t *info) = pass_on;
 static void (*until_signal)(void) = NULL;
 #endif
 
-/* Wait for the box to end, and deal with the signals that we get meanwhile.
- * Sets box.status. */
-static void wait_for_box(void) {
+/* Sleep until a signal comes, and deal with it. */
+static void await_signal(void) {
     siginfo_t info;                     /* which, who sent it, and why */
 
+#if WITH_DETACH
+    if (until_signal)
+        until_signal();
+#endif
+    if (sigwaitinfo(&awaited, &info) < 0)       /* sleeps */
+        return;
+#if WITH_TTY
+    take_signal(&info);
+#else
+    pass_on(&info);
+#endif
+}
+
+/* Wait for the box to end, and deal with the signals that we get meanwhile, of
+ * which one tells of that end.  Sets box.status. */
+static void wait_for_box(void) {
     step(0, text("waitpid(%d)", box.pid), "wait");
     do {
-#if WITH_DETACH
-        if (until_signal)
-            until_signal();
-#endif
-        if (sigwaitinfo(&awaited, &info) > 0)   /* sleeps */
-#if WITH_TTY
-            take_signal(&info);         /* 12's rule, or a visitor's */
-#else
-            pass_on(&info);
-#endif
+        await_signal();
     } while (must(waitpid(box.pid, &box.status, WNOHANG)) != box.pid);
     box.pid = 0;                        /* it has no number any more */
 }
@@ -5627,7 +5633,7 @@ static void leave_caller(void) {
     hold_signals();
     step(13, "signalfd()", NULL);
     signal_fd = must(signalfd(-1, &awaited, SFD_CLOEXEC));
-    until_signal = keep_log;            /* for wait_for_box() */
+    until_signal = keep_log;            /* for await_signal() */
 }
 
 /* Before all else: what a box with a record needs, with -d or without. */
