@@ -10,7 +10,9 @@
 # the comparison of all that was there before and after.
 #
 # Each is made by three callers: "user", an ordinary one; "root", without a
-# cgroup v2; and "cgroup", root who has one.  `full` makes those, too, that take
+# cgroup v2; and "cgroup", root who has one.  Some are made by a fourth, too,
+# "range", a user with a range of ids in /etc/subuid: there the box attacks as
+# another of its users, so that only a helper can remove what is left.  `full` makes those, too, that take
 # minutes.  Another binary: WHALEBOX=FILE.
 # shellcheck disable=SC2030,SC2031,SC2153 # containers, WHALEBOX: as meant
 . "$(dirname "$0")/lib.sh"
@@ -28,6 +30,12 @@ pack_tools() {
 	for tool in setpriv chattr strace cksum; do
 		rm -f "tools/bin/$tool" && tool=$(command -v "$tool") &&
 		cp "$tool" tools/bin &&
+		for file in $(ldd "$tool" | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
+			cp -L "$file" tools/lib || return
+		done || return
+	done &&
+	mkdir tools/range && for tool in newuidmap newgidmap; do
+		tool=$(command -v $tool) && cp "$tool" tools/range &&
 		for file in $(ldd "$tool" | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
 			cp -L "$file" tools/lib || return
 		done || return
@@ -82,11 +90,15 @@ inside() {
 	who=$1
 	unset WHALEBOX_WHERE WHALEBOX_FILTER
 	ip link set lo up
+	squatter=/squat traced=strace
 	case $who in
-	user)
+	user | range)
 		as='/tools/bin/setpriv --reuid 1000 --regid 1000 --clear-groups
 		    --inh-caps=-all'
 		HOME=/home/ann WHALEBOX_HOME=/home/ann/.local/share/whalebox
+		# So that what is set-user-ID is that in a trace, too.
+		traced='strace -u ann'
+		[ "$who" = user ] || squatter='/squat as 1000' PATH=$PATH:/usr/bin
 		;;
 	*)
 		as=
@@ -178,9 +190,9 @@ none_lives() {
 	[ -z "$(squatters)" ]
 }
 
-# kept WHAT...: a box in the background, whose supervisor is killed.
+# kept COMMAND...: a box in the background, whose supervisor is killed.
 kept() {
-	box -d --name kept /squat "$@" && want_status 0 && soon is_logged ready &&
+	box -d --name kept "$@" && want_status 0 && soon is_logged ready &&
 	box inspect kept supervisor_pid && want_status 0 && supervisor=$out &&
 	kill -9 "$supervisor" && soon is_over "$supervisor" && lives
 }
@@ -229,7 +241,8 @@ end_all() {
 dead() {
 	makers=
 	for _ in $(seq "${1:-1}"); do
-		squat /squat dead || return
+		# shellcheck disable=SC2086 # words
+		squat $squatter dead || return
 		makers="$makers $whalebox"
 	done
 	# shellcheck disable=SC2086 # words
@@ -325,6 +338,7 @@ refuses_home() {
 }
 
 everybody='user root cgroup'
+with_range="range $everybody"
 wild='1500 300'         # files, and levels
 kills='2 9'              # the calls at which a sweep is killed
 moments=8               # and how often a run is
@@ -346,18 +360,18 @@ fi
 
 # shellcheck disable=SC2086 # words, all through
 {
-attack $everybody -- 'moves the folder in which the sweep stands' '
-	squat /squat move && orphan && note && next_run && untouched && worked &&
+attack $with_range -- 'moves the folder in which the sweep stands' '
+	squat $squatter move && orphan && note && next_run && untouched && worked &&
 	soon none_lives && nothing_left
 '
 
-attack $everybody -- 'swaps folders for links to what is not its own' '
-	squat /squat swap "$HOME" && orphan && note && next_run && untouched &&
+attack $with_range -- 'swaps folders for links to what is not its own' '
+	squat $squatter swap "$HOME" && orphan && note && next_run && untouched &&
 	worked && soon none_lives && nothing_left
 '
 
-attack $everybody -- 'makes files without end' '
-	squat /squat make && orphan && note && next_run && untouched && worked &&
+attack $with_range -- 'makes files without end' '
+	squat $squatter make && orphan && note && next_run && untouched && worked &&
 	soon none_lives && nothing_left
 '
 
@@ -396,10 +410,27 @@ attack user -- 'is made anew as fast as it is removed: the sweep gives up' '
 	[ $(($(date +%s) - begun)) -lt 20 ] && swept
 '
 
+# Who empties a folder of mode 0 has to change that first: held up at this very
+# moment, it must not do it to what a link, which is there by now, leads to.
+attack range user root -- 'has a link where a folder was that is about to be opened up' '
+	dead && upper=$containers/$(boxes)/upper && rm -rf "$upper/"* "${upper%upper}work/"* &&
+	$as mkdir -p "$upper/closed/in" && { [ "$who" != range ] ||
+	    chown -R 200999:200999 "$upper/closed"; } && chmod 0 "$upper/closed" &&
+	as_caller "mkdir -p ~/shut/in && chmod 511 ~/shut" && note &&
+	inode=$(stat -c %i "$upper/closed") &&
+	{ $traced -f -qq -s 200 -o /scratch/calls -e trace=chmod,fchmod,fchmodat \
+	    -e inject=chmod,fchmod,fchmodat:delay_enter=1000000 \
+	    "$WHALEBOX" /bin/echo works >/scratch/swept 2>&1 & } && sweep=$! &&
+	held_up() { grep -q -e "/proc/self/fd" -e "\"closed\"" /scratch/calls; } &&
+	soon held_up && at=$(find "${upper%/upper}" -inum "$inode") &&
+	mv "$at" "$at.aside" && ln -s "$HOME/shut" "$at" && { wait $sweep || :; } && untouched &&
+	same works "$(cat /scratch/swept)" && swept 2
+'
+
 # ---- A box that has a record --------------------------------------------------
 
 attack $everybody -- 'is looked at by ps, logs and inspect, which change nothing' '
-	kept wait &&
+	kept /squat wait &&
 	list_kept >/scratch/kept &&
 	for command in "ps" "ps -a" "ps -q" "ps -aq" "logs kept" "inspect kept" \
 	    "inspect kept status"; do
@@ -411,19 +442,19 @@ attack $everybody -- 'is looked at by ps, logs and inspect, which change nothing
 '
 
 attack $everybody -- 'is not removed by rm without -f while it lives' '
-	kept wait && note && list_kept >/scratch/kept && box rm kept && lives &&
+	kept /squat wait && note && list_kept >/scratch/kept && box rm kept && lives &&
 	want_status 125 && want_err "hint: " && same kept "$(boxes)" &&
 	same "$(cat /scratch/kept)" "$(list_kept)" && end_all
 '
 
 attack $everybody -- 'is ended by stop, and removed by rm' '
-	kept wait && note && box stop -t 1 kept && want_status 0 &&
+	kept /squat wait && note && box stop -t 1 kept && want_status 0 &&
 	soon none_lives && same kept "$(boxes)" && box rm kept && want_status 0 &&
 	want_out kept && nothing_left && untouched
 '
 
-attack $everybody -- 'is ended and removed by rm -f, whatever it does meanwhile' '
-	kept move && note && box rm -f kept && untouched && want_status 0 &&
+attack $with_range -- 'is ended and removed by rm -f, whatever it does meanwhile' '
+	kept $squatter move && note && box rm -f kept && untouched && want_status 0 &&
 	want_out kept && want_no_err && none_lives && nothing_left
 '
 
@@ -436,8 +467,8 @@ attack $everybody -- 'leaves what is mounted in a dead box alone, and says so' '
 	umount "$upper/tree1" && swept 2
 '
 
-attack $everybody -- 'removes every kind of file, and nothing that it is a link to' '
-	squat /squat wild $wild && kill -9 "$whalebox" && end_all &&
+attack $with_range -- 'removes every kind of file, and nothing that it is a link to' '
+	squat $squatter wild $wild && kill -9 "$whalebox" && end_all &&
 	upper=$containers/$(boxes)/upper && note &&
 	ln "$HOME/letter" "$upper/hard" && ln -s "$HOME" "$upper/home" &&
 	mknod "$upper/null" c 1 3 && mknod "$upper/disk" b 250 0 &&
@@ -554,7 +585,7 @@ attack user root -- 'minds no home that is moved away and replaced' '
 # ---- Many at once, and killed --------------------------------------------------
 
 for sweepers in 2 8; do
-	attack $everybody -- "$sweepers sweep at once" '
+	attack $with_range -- "$sweepers sweep at once" '
 		dead 20 && note &&
 		for n in $(seq '$sweepers'); do
 			$as "$WHALEBOX" /bin/echo works >out.$n 2>&1 </dev/null &
@@ -603,11 +634,11 @@ attack $everybody -- 'is found before long, among many' '
 
 # killed CALL N: a sweep is killed at its Nth such call, and the next ones end
 # what it began.
-attack $everybody -- 'goes on where a sweep was killed' '
+attack $with_range -- 'goes on where a sweep was killed' '
 	killed() {
 		rm -rf "${containers:?}/$name" &&
 		tar -xf /scratch/dead.tar -C "$containers" &&
-		{ $as strace -f -qq -o /dev/null -e "trace=$1" \
+		{ $traced -f -qq -o /dev/null -e "trace=$1" \
 		    -e "inject=$1:signal=KILL:when=$2" "$WHALEBOX" /bin/echo works \
 		    >killed.out 2>&1 </dev/null || :; } &&
 		swept 3 || wrong "as before, after a kill at $1 $2" differs

@@ -12,6 +12,7 @@
  *   send SOCKET   sends its own root there, and waits
  *   wild          leaves a tree of all that is hard to remove, and waits
  *   dead          leaves a tree of the usual kind, and waits
+ *   as ID WHAT... does that as another user of the box, who has its "/"
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -315,7 +316,21 @@ static void leave_tree(void) {
     ready();
 }
 
+/* Be the user ID of the box: what is made from now on only that one, or root of
+ * a user namespace that has it, can remove. */
+static void become(const char *id) {
+    uid_t uid = (uid_t)atoi(id);
+    must(chmod("/", 0777), "chmod(/)");
+    must(setgid(uid), "setgid");
+    must(setuid(uid), "setuid");
+}
+
 int main(int argc, char **argv) {
+    if (argc > 3 && strcmp(argv[1], "as") == 0) {
+        become(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
     const char *what = argc > 1 ? argv[1] : "";
     const char *more = argc > 2 ? argv[2] : "/";
     signal(SIGTERM, SIG_IGN);
