@@ -6,14 +6,19 @@
 #	sh tests/faults.sh         a part of the tests: a sample of the sweep
 #	sh tests/faults.sh full    all of it, as root and as an ordinary user, and
 #	                           bubblewrap's figures beside ours
+#	sh tests/faults.sh at 'mount|open' TITLE    a sweep, at these calls alone,
+#	                           until one does not end as it has to
 #
 # The sample is one in so many of the sweeps' points (tests/faults/sweep.sh says
-# what those are, and commands.sh for the commands), others each day.  SEED=n takes those of another day, which a
-# failure names, and SAMPLE=n takes n of them.
+# what those are, and commands.sh for the commands), others each day.  SEED=n
+# takes those of another day, which a failure names, and SAMPLE=n takes n of them.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faults/sweep.sh"
 . "$(dirname "$0")/faults/commands.sh"
 
+if [ "${1:-}" = at ]; then
+	WHALEBOX_FILTER=$3
+fi
 export SEED="${SEED:-$(date +%Y%j)}" SAMPLE="${SAMPLE:-12}"
 
 # shielded COMMAND...: apart, with all files read-only but those in $scratch.
@@ -28,7 +33,8 @@ if [ "${1:-}" = full ] && is_root; then
 	unfinished=
 	mkdir -p "$scratch/root" "$scratch/user/build" "$scratch/user/tmp" &&
 	cp -R "$project/tests" "$project/whalebox.c" "$scratch/user" &&
-	cp -R "$project/build/tests" "$scratch/user/build" &&
+	cp -R "$project"/build/tests "$project"/build/whalebox-[0-9]* \
+	    "$scratch/user/build" &&
 	cp "$WHALEBOX" "$scratch/user/whalebox" &&
 	cp -R "$WHALEBOX_ROOTFS" "$scratch/user/rootfs" &&
 	chmod 711 "$scratch" && chown -R 1000:1000 "$scratch/user" || exit 1
@@ -407,8 +413,9 @@ print_figures() {
 }
 
 case ${1:-sample} in
-sample) errors=1 points=$SAMPLE kills=$((3 * SAMPLE)) ;;
-*)      errors=2 points=all kills=500 ;;
+sample) errors=1 points=$SAMPLE few=$((SAMPLE / 4 + 1)) kills=$((3 * SAMPLE)) ;;
+at)     errors=1 points=all few=all kills=0 only=$2 ;;
+*)      errors=2 points=all few=all kills=500 ;;
 esac
 
 it "has no weaker box, and leaves nothing, whatever step fails (SEED=$SEED)" '
@@ -421,23 +428,46 @@ it "leaves nothing for long, whenever it is killed (SEED=$SEED)" '
 	no_bad_end
 '
 print_figures
+
+# What a box is furnished with, as chapter 11 has it.
+data=$scratch/data
+mkdir "$data"
+furnished="-v $data:/data -w /tmp -e A=B --read-only"
+! is_root || furnished="$furnished -u guest"
+
 # Under emulation, only to find out what there is to sweep would take minutes.
-case ${1:-sample} in
-sample) errors=1 points=$SAMPLE ;;
-esac
 case ${WHALEBOX_WHERE:-} in
 vm*) ;;
 *)
+	for with in "$furnished" --init; do
+		it "has no weaker box, whatever step fails, with ${with##* } (SEED=$SEED)" '
+			prepare whalebox $with && sweep $errors $few \
+			    >"$scratch/figures" && no_bad_end
+		'
+		print_figures
+	done
 	it "ends no command with a claim that is not so, whatever step fails (SEED=$SEED)" '
 		prepare_commands && sweep_commands $errors $points >"$scratch/figures" &&
 		no_bad_end
 	'
 	print_figures
+
+	# The program as it is after some of the chapters.  Before chapter 5 all
+	# other namespaces are for root.
+	for stage in 0 4 7 9; do
+		[ $stage -eq 0 ] || [ $stage -gt 4 ] || is_root || continue
+		it "has no weaker box, whatever step fails, at stage $stage (SEED=$SEED)" '
+			WHALEBOX=$project/build/whalebox-$stage unkept= &&
+			prepare whalebox && sweep $errors $few \
+			    >"$scratch/figures" && no_bad_end
+		'
+		print_figures
+	done
 	;;
 esac
-if [ "${1:-sample}" = sample ]; then
-	finish
-fi
+case ${1:-sample} in
+sample | at) finish ;;
+esac
 
 # Whatever comes of it, it is not our failure.
 if command -v bwrap >/dev/null; then

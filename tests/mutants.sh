@@ -41,7 +41,10 @@ mutate() {
 
 # checks CHAPTER CALLS: the tests that may see it, a line each.
 checks() {
-	[ -z "$2" ] || echo "tests/faults.sh at $2"
+	part='leaves nothing, whatever'
+	[ "$1" -lt 11 ] || part='step fails, with'
+	[ "$1" -lt 13 ] || part='ends no command'
+	[ -z "$2" ] || echo "tests/faults.sh at $2 '$part'"
 	for n in "$1" 0 5 8 9 10 11 12 13 14; do
 		ls tutorial/"$(printf %02d "$n")"-*/check.sh
 	done
@@ -51,16 +54,30 @@ checks() {
 	echo tests/boxes.sh
 }
 
+# Where cgroup v2 is mounted.
+cgroups() {
+	awk '/ - cgroup2 / { print $5 }' /proc/self/mountinfo
+}
+
 # apart FOLDER TEST...: with WHALEBOX of that folder.
 apart() {
 	folder=$1
 	shift
+	group=mutant.${folder##*/}
+	trap 'for m in $(cgroups); do
+		[ ! -d "$m/$group" ] || find "$m/$group" -depth -type d -exec rmdir {} +
+	done' EXIT
+	cgroups=$(cgroups)
+	export cgroups group
 	# shellcheck disable=SC2016 # the other shell's
 	WHALEBOX=$folder/whalebox WHALEBOX_ROOTFS=$project/rootfs \
 	    PATIENCE=4 LIMIT=30 timeout -k 5 300 \
 	    unshare --mount --uts --ipc --net --pid --fork --kill-child \
 	    --mount-proc sh -c '
-		mount --make-rprivate / && ip link set lo up &&
+		mount --make-rprivate / && ip link set lo up || exit
+		for m in $cgroups; do
+			mkdir -p "$m/$group" && mount --bind "$m/$group" "$m" || exit
+		done
 		mkdir -p "$0/scratch" && mount -t tmpfs tmpfs "$0/scratch" &&
 		mkdir "$0/scratch/home" && mount --bind "$0/scratch" /tmp &&
 		export WHALEBOX_HOME="$0/scratch/home" TMPDIR=/tmp &&
@@ -82,8 +99,8 @@ try() {
 		verdict=survives
 		checks "$5" "$6" | awk '!seen[$0]++' >"$folder/checks"
 		while read -r check; do
-			# shellcheck disable=SC2086 # a file, and what follows it
-			apart "$folder" $check >"$folder/log" 2>&1 </dev/null && continue
+			eval "set -- $(echo "$check" | sed "s/|/\\\\|/g")"
+			apart "$folder" "$@" >"$folder/log" 2>&1 </dev/null && continue
 			verdict="seen by ${check%% *}: $(grep -m 1 '^not ok' \
 			    "$folder/log" | cut -c 1-100)"
 			break

@@ -341,6 +341,7 @@ prepare_commands() {
 	done <<-END
 		$table
 	END
+	keep_wanted strikes
 }
 
 # sweep_commands ERRORS POINTS: as sweep() does.
@@ -353,6 +354,7 @@ sweep_commands() {
 	number=0
 	while read -r command kind process call count; do
 		for error in $(errors_of "$call" | cut -d ' ' -f "-$1") KILL; do
+			! is_enough || break 2
 			cp "good.$command" good.out
 			strike_command "$command" "$kind" "$process" "$call" \
 			    "$count" "$error" </dev/null
