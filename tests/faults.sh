@@ -398,6 +398,32 @@ it 'waits for no byte that is lost' '
 	done
 '
 
+# named PROCESS CALL COUNT STEP ARGUMENT...: that call fails, and it is what the
+# error names.
+named() {
+	named_process=$1 named_call=$2 named_count=$3 named_step=$4
+	shift 4
+	run "$project/build/tests/strike" "$named_process" "$named_call" \
+	    "$named_count" EIO "$WHALEBOX" "$@" && want_status 125 && want_out "" &&
+	same 1 "$(grep -c "^whalebox: " err)" && {
+		grep -Eq "^whalebox: chapter [0-9]+: $named_step: (I/O|Input/output) error$" err ||
+		    wrong "$named_step" "$newline$err"
+	}
+}
+
+it 'names the call that failed, and not the one before it' '
+	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
+	named 0 getrandom 1 "getrandom[(]64 bits[)]" /bin/true &&
+	named 1 signalfd4 1 "signalfd[(][)]" -d --name one /bin/true &&
+	named 1 fchmod 1 "pipe2[(]output[)], fchmod[(][)], .*" -d --name one /bin/true &&
+	named 1 fchmod 2 "fchmod[(]one, S_ISVTX[)]" -d --name one /bin/true &&
+	named 1 fsync 3 "ftruncate, fsync[(]one/config.new[)]" -d --name one /bin/true &&
+	box -d --name one /bin/true && want_status 0 &&
+	named 0 getrandom 2 "getrandom[(][)]" /bin/true &&
+	ended() { [ "$("$WHALEBOX" inspect one status)" = exited ]; } && soon ended &&
+	named 1 fchmod 1 "fchmod[(]one, ~S_ISVTX[)], .*" rm one
+'
+
 # ---- A fault at each step ----------------------------------------------------
 
 no_bad_end() {
