@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs:
+# needs: once
 # selftest.sh: the tests can fail.
 . "$(dirname "$0")/lib.sh"
 
