@@ -7275,7 +7275,7 @@ static int can_be_off(int n) {
 }
 
 /* printf of what is found, below the line of its chapter. */
-PRINTF(1) static void print_fact(const char *format, ...) {
+PRINTF(1) TOOL void print_fact(const char *format, ...) {
     va_list args;
 
     va_start(args, format);
