@@ -1,13 +1,26 @@
 #!/bin/sh
-# boxes.sh [BOXES]: what boxes in the background cost, 1,000 of them unless told:
-# the memory of one that idles, the time to list, start and visit them, and
-# whether anything fails or is left behind. Prints a Markdown table. Needs root,
-# and a machine with nothing else to do.
+# boxes.sh: what many boxes cost: the memory of one that idles, the time to list,
+# start, visit, stop and remove them, how starts go at once and among many that
+# live, and whether anything fails or is left behind. Prints a Markdown table.
+# Needs root, and a machine with nothing else to do.
 #
 # A command that fails ends the measurement, but for those that are counted.
 
 set -eu
 umask 022
+
+case ${1-} in
+-h | --help)
+	cat <<'END'
+usage: bench/boxes.sh [BOXES]
+
+Measures what BOXES (1,000, unless told; 10 at least) boxes in the background cost,
+and prints a Markdown table. Needs root, and a machine with nothing else to do;
+`make` first. With bwrap installed, starts at once are compared with its.
+END
+	exit
+	;;
+esac
 
 . "$(dirname "$0")/apart.sh"
 
@@ -51,6 +64,10 @@ median() {
 # quickest: the least of them, which other work disturbed least.
 quickest() {
 	sort -n | awk 'NR == 1 { printf "%.2f\n", $1 / 1000 }'
+}
+
+mean() {
+	awk '{ sum += $1 } END { printf "%.2f\n", sum / NR / 1000 }'
 }
 
 ratio() {
@@ -124,6 +141,58 @@ measure_cycles() {
 	row "left behind by them" "$(left_over)" "nothing"
 }
 
+# started: a box that sleeps, to be stopped or removed.
+started() {
+	"$w" -d --name "$name" --init /bin/sleep "$mark" >/dev/null
+}
+
+measure_commands() {
+	for round in $(seq 20); do
+		started
+		"$built/timer" "time" 1 "$w" stop "$name" >>"$tmp/stop" 2>/dev/null
+		"$built/timer" "time" 1 "$w" start "$name" >>"$tmp/start" 2>/dev/null
+		"$w" stop "$name" >/dev/null
+		"$built/timer" "time" 1 "$w" rm "$name" >>"$tmp/rm" 2>/dev/null
+	done
+	row "\`stop\` (of an \`--init\`), \`start\`, \`rm\`" \
+	    "$(median <"$tmp/stop"), $(median <"$tmp/start"), $(median <"$tmp/rm") ms" ""
+}
+
+# rate N COMMAND...: starts a second, N at a time, 20 times each.
+rate() {
+	many=$1
+	shift
+	# shellcheck disable=SC2016 # for the other shell
+	"$built/timer" "time" 1 /bin/sh -c 'n=$0
+		while [ "$n" -gt 0 ]; do "$@" >/dev/null & n=$((n - 1)); done; wait' \
+	    "$many" "$built/timer" "time" 20 "$@" |
+		awk -v runs=$((many * 20)) '{ printf "%.0f\n", runs / $1 * 1000000 }'
+}
+
+middle() {
+	sort -n | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'
+}
+
+# By turns, five times; the median of the rates.
+measure_at_once() {
+	rival=$(command -v bwrap || true)
+	for many in 1 2 4 8; do
+		for round in 1 2 3 4 5; do
+			rate "$many" "$w" /bin/true >>"$tmp/ours.$many"
+			[ -z "$rival" ] || rate "$many" "$rival" --unshare-all \
+			    --die-with-parent --bind "$WHALEBOX_ROOTFS" / --proc /proc \
+			    --dev /dev /bin/true >>"$tmp/theirs.$many"
+		done
+		ours=$(middle <"$tmp/ours.$many") told='' goal=''
+		if [ -n "$rival" ]; then
+			theirs=$(middle <"$tmp/theirs.$many")
+			told="; bwrap $theirs: $(ratio "$ours" "$theirs")"
+			[ "$many" != 4 ] || goal="≥ 0.95"
+		fi
+		row "starts a second, $many at once" "$ours$told" "$goal"
+	done
+}
+
 # ---- Many boxes -------------------------------------------------------------
 
 # with_all COMMAND...: with the names of all boxes, in two processes.
@@ -132,14 +201,34 @@ with_all() {
 		echo "$* failed" >>"$tmp/errors"
 }
 
+# more COUNT: so many more boxes that sleep; the time of each start in the file
+# starts, its name in names.
+more() {
+	[ "$1" -eq 0 ] || "$built/timer" "time" "$1" "$w" -d /bin/sleep "$mark" \
+	    2>>"$tmp/names" >>"$tmp/starts"
+}
+
+# The mean time of a start, with as many alive as there are.
+among() {
+	"$built/timer" "time" 50 "$w" /bin/true | mean
+}
+
 measure_many() {
+	few=$((boxes < 200 ? boxes / 2 : 100))
+	some=$((boxes < 40 ? boxes / 2 : 20))       # what is compared does not overlap
 	: >"$tmp/errors"
-	"$built/timer" "time" "$boxes" "$w" -d /bin/sleep "$mark" 2>"$tmp/names" \
-	    >"$tmp/starts"
+	none=$(among)
+	more "$few"
+	few_alive=$(among)
+	more $((boxes - few))
+	all_alive=$(among)
 	row "boxes alive at once" "$("$w" ps -q | wc -l)" "$boxes"
-	first=$(head -n 20 "$tmp/starts" | quickest)
-	last=$(tail -n 20 "$tmp/starts" | quickest)
-	row "\`-d\`, the quickest of the last 20, beside that of the first 20" \
+	row "a start of /bin/true, the mean of 50, with none alive" "$none ms" ""
+	row "with $few alive" "$few_alive ms: $(ratio "$few_alive" "$none")" ""
+	row "with $boxes alive" "$all_alive ms: $(ratio "$all_alive" "$none")" "≤ 1.5"
+	first=$(head -n "$some" "$tmp/starts" | quickest)
+	last=$(tail -n "$some" "$tmp/starts" | quickest)
+	row "\`-d\`, the quickest of the last $some, beside that of the first $some" \
 	    "$last ms, $first ms: $(ratio "$last" "$first")" "≤ 1.5"
 	row "memory (Pss) of one of $boxes supervisors" \
 	    "$(pss "$("$w" inspect "$(head -n 1 "$tmp/names")" supervisor_pid)") KiB" \
@@ -151,10 +240,15 @@ measure_many() {
 	    "$("$w" ps -a | awk '$3 == "exited"' | wc -l)" "$boxes"
 	row "CPU time of \`ps -a\`, $boxes stopped" \
 	    "$("$built/timer" cpu 11 "$w" ps -a 2>/dev/null | median) ms" "≤ 50 ms"
-	"$built/timer" "time" 20 "$w" -d --rm /bin/true 2>/dev/null >"$tmp/start"
-	last=$(quickest <"$tmp/start")
-	row "\`-d\` with $boxes stopped, beside that of the first 20" \
+	"$built/timer" "time" "$some" "$w" -d --rm /bin/true 2>/dev/null \
+	    >"$tmp/with-stopped"
+	last=$(quickest <"$tmp/with-stopped")
+	row "\`-d\` with $boxes stopped, beside that of the first $some" \
 	    "$last ms, $first ms: $(ratio "$last" "$first")" "≤ 1.5"
+	for try in 1 2 3 4 5 6 7 8 9 10; do     # until the last of these is gone
+		[ "$("$w" ps -aq | wc -l)" -gt "$boxes" ] || break
+		sleep 0.2
+	done
 	with_all rm
 	row "errors of all these" "$(wc -l <"$tmp/errors")" "0"
 	row "left behind by them" "$(left_over)" "nothing"
@@ -169,6 +263,8 @@ echo
 echo "| | measured | goal |"
 echo "|---|---|---|"
 measure_one
+measure_commands
+measure_at_once
 measure_cycles
 measure_many
 [ ! -s "$tmp/errors" ] || head -n 20 "$tmp/errors" >&2

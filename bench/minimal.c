@@ -5,7 +5,8 @@
  * the system calls that box needs: no option, no message, no check that
  * could mend anything. A step that fails ends the program with status 125.
  * What whalebox costs beyond this is what its checks, its words and its
- * choices cost.
+ * choices cost. With -DWITH_LOCKS the box is locked as well, as chapter 10 has
+ * it: that is the floor of all chapters.
  *
  *     minimal ROOTFS SCRATCH COMMAND [ARG...]
  *
@@ -261,6 +262,70 @@ static void change_root(void)
 	must(chdir("/"));
 }
 
+#ifdef WITH_LOCKS
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+
+/* The filter is whalebox's own, to the letter. */
+#define step(chapter, call, shell) ((void)0)
+#define require(holds, error) must((holds) ? 0 : -1)
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "filter.h"
+
+/* What is there is covered: no call but the mount, be it in vain. */
+static void cover_paths(void)
+{
+	static const char *const files[] = {
+		"/proc/interrupts", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/sched_debug", "/proc/timer_list",
+		"/proc/timer_stats",
+	};
+	static const char *const folders[] = {
+		"/proc/scsi", "/proc/asound", "/sys/firmware",
+		"/sys/devices/virtual/powercap",
+		"/sys/devices/system/cpu/cpu0/thermal_throttle",
+	};
+	static const char *const read_only[] = {
+		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+		"/proc/sysrq-trigger",
+	};
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	for (unsigned i = 0; i < LENGTH(files); i++)
+		mount("/dev/null", files[i], NULL, MS_BIND, NULL);
+	must(mount("tmpfs", "/proc/acpi", "tmpfs", MS_NOSUID | MS_NODEV |
+		   MS_NOEXEC | MS_RDONLY, NULL));
+	for (unsigned i = 0; i < LENGTH(folders); i++)
+		mount("/proc/acpi", folders[i], NULL, MS_BIND, NULL);
+	for (unsigned i = 0; i < LENGTH(read_only); i++)
+		if (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC,
+			  NULL) == 0)
+			must(syscall(SYS_mount_setattr, AT_FDCWD, read_only[i],
+				     AT_RECURSIVE, &attr, sizeof attr));
+}
+
+static void lock_box(void)
+{
+	static const unsigned long kept = 0xa80425fb;   /* all below 32 */
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct want[2] = { { 0 } };
+
+	cover_paths();
+	for (unsigned long cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (cap >= 32 || !((kept >> cap) & 1))
+			must(prctl(PR_CAPBSET_DROP, cap));
+	want[0].effective = want[0].permitted = kept;
+	must(syscall(SYS_capset, &head, want));
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	filter_system_calls();
+}
+#endif
+
 static void child(int ready, int rootfs, int scratch, int has_cgroup,
 		  char **command)
 {
@@ -284,6 +349,9 @@ static void child(int ready, int rootfs, int scratch, int has_cgroup,
 	mount_kernel_views(has_cgroup);
 	mount_dev();
 	change_root();
+#ifdef WITH_LOCKS
+	lock_box();
+#endif
 	execve(command[0], command, environment);
 	_exit(errno == ENOENT ? 127 : 126);
 }

@@ -1,21 +1,36 @@
 #!/bin/sh
-# run.sh [ROUNDS]: measures whalebox beside other runtimes: how long it takes to
-# run /bin/true in a box, and what is left behind, by killed runs above all.
-# Prints Markdown. Needs root, and a machine with nothing else to do.
+# run.sh: measures whalebox beside other runtimes: how long it takes to run
+# /bin/true in a box, where that time goes, and what is left behind, by killed runs
+# above all. Prints Markdown, and draws two plots. Needs root, and a machine with
+# nothing else to do.
 #
-# In every round (20, unless told) each contender runs ten times in turn, so
-# that whatever disturbs the machine disturbs all of them. A run that fails ends
-# the measurement: a failure is no timing.
+# A run that fails ends the measurement: a failure is no timing.
 
 set -eu
 umask 022
-per_round=10
 left_runs=200           # for the leftovers: runs that end, then runs killed
 within=10000            # microseconds; a kill comes at random before that
 
+case ${1-} in
+-h | --help)
+	cat <<'END'
+usage: bench/run.sh [ROUNDS]
+
+Measures whalebox beside other runtimes, and prints Markdown. In each round (200,
+unless told) every contender runs /bin/true in a box once, in random order. Draws
+build/bench/contenders.svg and build/bench/budget.svg. Needs root, and a machine
+with nothing else to do; `make bench` builds what it needs.
+
+  TMPDIR=DIR             the folder on the disk that is measured
+  WHALEBOX_MUST_WORK=1   a contender that cannot run here is an error
+END
+	exit
+	;;
+esac
+
 . "$(dirname "$0")/apart.sh"
 
-rounds=${1:-20}
+rounds=${1:-200}
 case $rounds in
 *[!0-9]* | 0*) die "$rounds: not a number of rounds" ;;
 esac
@@ -36,24 +51,16 @@ chmod 711 "$tmp"        # root of a user namespace has to walk through
 # settle FOLDER: from now on all files of all contenders are in it.
 settle() {
 	place=$1
+	mkdir "$place"
 	export WHALEBOX_HOME="$place/home" WHALEBOX_ROOTFS="$place/rootfs"
 	rootfs=$WHALEBOX_ROOTFS
 	"$project/busybox-rootfs.sh" "$rootfs"
 }
 
-# What is made and removed on a disk takes the time of that disk, and of what is
-# written there besides. So one file system is the same on every machine: a new
-# ext4, with the features that mke2fs gives one, in memory. It goes with the
-# mount table that it is in.
-make_disk() {
-	mkdir "$tmp/memory" "$tmp/disk" &&
-		mount -t tmpfs tmpfs "$tmp/memory" &&
-		truncate -s 512M "$tmp/memory/image" &&
-		mke2fs -q -F -t ext4 "$tmp/memory/image" &&
-		mount -o loop "$tmp/memory/image" "$tmp/disk"
-}
-
 # ---- The contenders ---------------------------------------------------------
+
+last=$("$project/tests/switches.sh" | tail -n 1 | cut -d' ' -f1)
+stages=$(seq -f whalebox-%.0f 0 "$last")
 
 # The default bundle of an OCI runtime, with what the other boxes have too: a
 # user namespace, a writable root, no terminal, no filter on devices (in a user
@@ -84,23 +91,39 @@ launch() {
 	command=$inside
 	shift
 	case $who in
-	minimal)
-		set -- "$@" "$built/minimal" "$rootfs" "$place/scratch"
+	minimal | minimal-10)
+		set -- "$@" "$built/$who" "$rootfs" "$place/scratch"
 		;;
 	whalebox)
 		set -- "$@" "$project/whalebox"
 		;;
-	whalebox-9)
-		set -- "$@" "$project/build/whalebox-9"
+	whalebox-*)
+		set -- "$@" "$project/build/$who"
+		# Before chapter 8 a box is on the host's files.
+		[ "${who#*-}" -ge 8 ] || command=$rootfs$inside
 		;;
 	bwrap)
 		set -- "$@" "$(command -v bwrap)" --unshare-all --die-with-parent \
 		    --bind "$rootfs" / --proc /proc --dev /dev
 		;;
+	unshare)
+		set -- "$@" "$(command -v unshare)" --map-root-user --mount --uts --ipc \
+		    --net --pid --cgroup --fork --kill-child --root "$rootfs" \
+		    --mount-proc=/proc
+		;;
 	crun | runc)
 		set -- "$@" "$(command -v "$who")" --root "$place/$who.state" \
 		    run --bundle "$place/$who" "bench-$$"
 		command=        # the bundle says it
+		;;
+	systemd-nspawn)
+		set -- "$@" "$(command -v systemd-nspawn)" --quiet --register=no \
+		    --private-users=100000:65536 --private-network --ephemeral \
+		    --directory="$rootfs"
+		;;
+	podman)
+		set -- "$@" "$(command -v podman)" run --rm --network=none \
+		    --rootfs "$rootfs:O"
 		;;
 	esac
 	# shellcheck disable=SC2086 # a command and its arguments, or nothing
@@ -109,7 +132,8 @@ launch() {
 
 version_of() {
 	case $1 in
-	minimal) echo "the bare system calls" ;;
+	minimal) echo "the bare system calls of chapters 0 to 9" ;;
+	minimal-10) echo "with chapter 10: the floor" ;;
 	whalebox) "$project/whalebox" --version ;;
 	whalebox-9) echo "chapters 0 to 9 alone" ;;
 	*) "$1" --version | head -n 1 ;;
@@ -119,7 +143,7 @@ version_of() {
 # try WHO: one run that is not timed. Sets $why if it fails.
 try() {
 	case $1 in
-	minimal | whalebox | whalebox-9) ;;
+	minimal* | whalebox*) ;;
 	*)
 		why="not installed"
 		command -v "$1" >/dev/null || return 1
@@ -128,71 +152,143 @@ try() {
 	case $1 in
 	crun | runc) make_bundle "$1" ;;
 	esac
-	launch "$1" "$built/timer" "time" 1 >/dev/null 2>"$tmp/why" || {
+	launch "$1" >/dev/null 2>"$tmp/why" || {
 		why=$(tail -n 2 "$tmp/why" | tr '\n|' '  ')
 		return 1
 	}
 }
 
-# ---- Launching --------------------------------------------------------------
-
-# quantile FILE PERCENT: microseconds in, milliseconds out.
-quantile() {
-	sort -n "$1" | awk -v percent="$2" '
-		{ t[NR] = $1 }
-		END {
-			i = NR * percent / 100
-			i = i > int(i) ? int(i) + 1 : int(i)
-			printf "%.2f\n", t[i] / 1000
-		}'
-}
-
-ratio() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", a / b }'
-}
-
-# Who can run here, in $contenders; rows of the table for the others in absent.
+# find_contenders WHO...: those who can run here, in $contenders; rows of the table
+# for the others in the file absent.
 find_contenders() {
 	contenders=
-	: >"$tmp/absent"
-	for who in minimal whalebox whalebox-9 bwrap crun runc; do
+	for who; do
 		if try "$who"; then
 			contenders="$contenders $who"
 			continue
 		fi
 		case $who in
-		minimal | whalebox*) die "$who: $why" ;;
+		minimal* | whalebox*) die "$who: $why" ;;
 		esac
 		[ "${WHALEBOX_MUST_WORK-}" != 1 ] || die "$who: $why"
-		echo "| $who | – | – | – | – | not measured: $why |" >>"$tmp/absent"
+		echo "| $who | – | – | – | – | – | not measured: $why |" >>"$tmp/absent"
 	done
+}
+
+# ---- Launching --------------------------------------------------------------
+
+# race ROUNDS WHO...: in the file race, a line a round.
+race() {
+	count=$1
+	shift
+	files=
+	for who; do
+		launch "$who" printf '%s\n' >"$tmp/command.$who"
+		files="$files $tmp/command.$who"
+	done
+	# shellcheck disable=SC2086 # names without blanks
+	timeout 3600 "$built/timer" race "$count" $files </dev/null >"$tmp/race"
+}
+
+# figures BASE WHO...: what the race of these told: see figures.awk.
+figures() {
+	base=$1
+	shift
+	awk -v names="$*" -v base="$base" -f "$project/bench/sort.awk" \
+	    -f "$project/bench/figures.awk" "$tmp/race"
+}
+
+# table BASE WHO...: the rows of these.
+table() {
+	figures "$@" | while IFS=$(printf '\t') read -r who p10 median p90 more error \
+	    ratio ratio_error; do
+		echo "| $who | $median | $p10 | $p90 | $more ± $error" \
+		    "| $ratio ± $ratio_error | $(version_of "$who") |"
+	done
+}
+
+# goal WHAT WHO BASE MOST
+goal() {
+	case " $contenders " in
+	*" $2 "*) ;;
+	*) return ;;
+	esac
+	case " $contenders " in
+	*" $3 "*) ;;
+	*) return ;;
+	esac
+	# shellcheck disable=SC2086 # names without blanks
+	figures "$3" $contenders | awk -F '\t' -v what="$1" -v who="$2" -v most="$4" '
+		$1 == who { print "| " what " | " $7 " ± " $8 " | ≤ " most " |" }'
 }
 
 # measure_launches TITLE
 measure_launches() {
-	find_contenders
+	: >"$tmp/absent"
+	find_contenders systemd-nspawn podman
+	slow=$contenders
+	find_contenders minimal-10 whalebox minimal whalebox-9 bwrap unshare crun runc
 	echo "### $1: $(findmnt -no FSTYPE,OPTIONS -T "$place" | tr -s ' ')"
 	echo
-	rm -f "$tmp"/times.*
-	round=0
-	while [ "$round" -lt "$rounds" ]; do
-		for who in $contenders; do
-			launch "$who" "$built/timer" "time" "$per_round" \
-			    >>"$tmp/times.$who"
-		done
-		round=$((round + 1))
-	done
-	floor=$(quantile "$tmp/times.minimal" 50)
-	ours=$(quantile "$tmp/times.whalebox" 50)
-	echo "| contender | median, ms | p90, ms | of minimal | of whalebox | |"
-	echo "|---|--:|--:|--:|--:|---|"
-	for who in $contenders; do
-		median=$(quantile "$tmp/times.$who" 50)
-		echo "| $who | $median | $(quantile "$tmp/times.$who" 90)" \
-		    "| $(ratio "$median" "$floor") | $(ratio "$median" "$ours")" \
-		    "| $(version_of "$who") |"
-	done
+	echo "| | median, ms | p10 | p90 | more than the floor, ms | of the floor | |"
+	echo "|---|--:|--:|--:|--:|--:|---|"
+	# shellcheck disable=SC2086 # names without blanks
+	{
+		race "$rounds" $contenders
+		table minimal-10 $contenders
+		cp "$tmp/race" "$tmp/fast"
+		figures minimal-10 $contenders >"$tmp/drawn"
+		if [ -n "$slow" ]; then
+			race $(((rounds + 9) / 10)) minimal-10 $slow
+			table minimal-10 minimal-10 $slow | tail -n +2
+			figures minimal-10 minimal-10 $slow | tail -n +2 >>"$tmp/drawn"
+		fi
+	}
 	cat "$tmp/absent"
+	cp "$tmp/fast" "$tmp/race"
+	echo
+	echo "| medians of the differences within a round | measured | goal |"
+	echo "|---|--:|--:|"
+	goal "all chapters, of their floor" whalebox minimal-10 1.15
+	goal "chapters 0 to 9, of theirs" whalebox-9 minimal 1.10
+	goal "all chapters, of bwrap" whalebox bwrap 0.85
+}
+
+# What each chapter adds.
+measure_stages() {
+	echo "| up to chapter | median, ms | more than the one before, ms |"
+	echo "|--:|--:|--:|"
+	# shellcheck disable=SC2086 # names without blanks
+	race "$rounds" $stages
+	before=whalebox-0
+	for stage in $stages; do
+		# shellcheck disable=SC2086 # names without blanks
+		figures "$before" $stages | awk -F '\t' -v who="$stage" '
+			$1 == who {
+				sub(/whalebox-/, "")
+				print "| " $1 " | " $3 " | " ($1 > 0 ? $5 " ± " $6 : "") " |"
+			}'
+		before=$stage
+	done
+}
+
+# Where the time of a start goes: --explain, with a clock.
+measure_budget() {
+	sed -n 's|.*/\* \([0-9]*: .*[^ ]\) *\*/$|\1|p; /^#if WITH_ROOT && /q' \
+	    "$project/whalebox.c" | sed '1i 0: a plain process' >"$tmp/titles"
+	launch whalebox printf '%s\n' >"$tmp/words"
+	timeout 600 "$built/timer" steps "$rounds" "$project/whalebox" --explain \
+	    "$inside" </dev/null >"$tmp/steps"
+	awk -f "$project/bench/sort.awk" -f "$project/bench/budget.awk" \
+	    file=1 "$tmp/titles" file=2 "$tmp/steps" >"$tmp/budget"
+	echo "| chapter | ms |"
+	echo "|---|--:|"
+	sed 's/\(.*\)	\(.*\)/| \1 | \2 |/' "$tmp/budget"
+}
+
+# draw NAME TITLE: the figures on standard input.
+draw() {
+	awk -v title="$2" -v unit=ms -f "$project/bench/plot.awk" >"$built/$1.svg"
 }
 
 # ---- Leftovers --------------------------------------------------------------
@@ -240,22 +336,30 @@ measure_leftovers() {
 
 # ---- The measurement --------------------------------------------------------
 
-compile timer minimal
+compile timer minimal minimal-10
 
 echo "## Launching /bin/true"
 echo
-echo "$((rounds * per_round)) runs of each, $(uname -srm), $(nproc) CPUs;" \
-    "cgroups: $layout."
+echo "$rounds runs of each, $(uname -srm), $(nproc) CPUs; cgroups: $layout."
 echo
-if make_disk 2>"$tmp/why"; then
-	settle "$tmp/disk"
-	measure_launches "On a new disk in memory"
-else
-	[ "${WHALEBOX_MUST_WORK-}" != 1 ] || die "$(cat "$tmp/why")"
-	echo "Not measured on a new disk in memory: $(cat "$tmp/why")"
-fi
+mkdir "$tmp/memory"
+mount -t tmpfs -o mode=755 tmpfs "$tmp/memory"
+settle "$tmp/memory/all"
+measure_launches "In memory"
+awk -F '\t' -v OFS='\t' '{ print $1, $3, $2, $4 }' "$tmp/drawn" |
+	draw contenders "A start of /bin/true: median, and 10th to 90th percentile"
 echo
-mkdir "$tmp/here"
+echo "### What each chapter costs"
+echo
+measure_stages
+echo
+echo "### Where the time of a start goes"
+echo
+echo "The medians of $rounds runs with \`--explain\`, whose words cost some of it."
+echo
+measure_budget
+draw budget "Where the time of a start goes, by chapter" <"$tmp/budget"
+echo
 settle "$tmp/here"
 measure_launches "On this machine's disk (TMPDIR=DIR: on another)"
 rmdir /sys/fs/cgroup/whalebox-min       # minimal's; whalebox removes its own
@@ -266,3 +370,5 @@ echo "The killed got SIGKILL at a random moment of their first" \
     "$((within / 1000)) ms."
 echo
 measure_leftovers
+echo
+echo "Drawn: build/bench/contenders.svg, build/bench/budget.svg"
