@@ -1344,8 +1344,12 @@ static void become_box_root(void) {
  *
  * Interfaces, addresses, routes, firewall rules, ports, even abstract Unix
  * sockets: CLONE_NEWNET gives the child a set of its own, in which there is a
- * loopback interface, which is down, and nothing else.  network_namespaces(7).
+ * loopback interface, which is down, and nothing else.  The child has it made
+ * itself, by unshare(2), for the kernel takes longer for this namespace than
+ * for all others, and the parent has work to do meanwhile.
+ * network_namespaces(7).
  */
+#include <sched.h>              /* unshare */
 #include <net/if.h>             /* struct ifreq, IFF_UP */
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -1364,13 +1368,22 @@ static const struct option net_options[] = {
     { 0 }
 };
 
+static const struct hint net_hints[] = {
+    { "unshare", EPERM, .fix = "only root may make a network namespace without "
+      "chapter 5's users" },
+    { "unshare", ENOSPC, .fix = "sysctl -w user.max_net_namespaces=15000" },
+    { 0 }
+};
+
+/* Before the clone: the box is born with our network, and makes its own. */
+static void postpone_network(void) {
+    box.clone.flags &= ~(__u64)CLONE_NEWNET;
+}
+
 /* In the child: once lo is up, 127.0.0.1 answers.  Any socket will do to name
  * the stack whose interface is meant.  netdevice(7). */
 static void bring_up_loopback(void) {
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-
-    if (!(box.flags & CLONE_NEWNET))
-        return;
 
     step(6, "socket(AF_INET)", NULL);
     int socket_fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -1414,10 +1427,15 @@ static void open_stack(void) {
     write_setting("ping_group_range", text("0 %llu", groups - 1));
 }
 
-/* In the child: have its stack ready for use. */
-static void prepare_stack(void) {
+/* In the child, first of all: leave the host's network for one of its own.  Its
+ * user namespace, in which nobody has a name as yet, owns that: it may. */
+static void make_network(void) {
+    if (!(box.flags & CLONE_NEWNET))
+        return;
+
+    step(6, "unshare(CLONE_NEWNET)", "unshare --net");
+    must(unshare(CLONE_NEWNET));
     bring_up_loopback();
-    open_stack();
 }
 #endif /* WITH_NET */
 
@@ -5960,9 +5978,21 @@ static void move_in(void) {
     become_command();
 }
 
-static void child(void) {
+#if WITH_NET || WITH_GATE
+/* What the child does before it closes the box. */
+static void begin_child(void) {
+#if WITH_NET
+    make_network();             /* while the parent does its part */
+#endif
 #if WITH_GATE
     start_child();              /* wait at the gate, be the box's root */
+#endif
+}
+#endif
+
+static void child(void) {
+#if WITH_NET || WITH_GATE
+    begin_child();
 #endif
     die_with_parent();
 #if WITH_CGROUP
@@ -5972,7 +6002,7 @@ static void child(void) {
     set_hostname();             /* in its UTS namespace */
 #endif
 #if WITH_NET
-    prepare_stack();
+    open_stack();               /* it takes the ids that are mapped by now */
 #endif
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
@@ -6031,7 +6061,8 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 #if WITH_NET
     [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
-            .options = net_options },
+            .before = postpone_network, .options = net_options,
+            .hints = net_hints },
 #endif
 #if WITH_CGROUP
     [7] = { .flag = CLONE_NEWCGROUP, .before = make_cgroup,

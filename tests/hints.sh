@@ -103,6 +103,8 @@ process_hints|exec|EACCES|box /etc/passwd
 mount_hints|mount(proc|EPERM|run unshare --user --map-root-user --mount sh -c "mount -t tmpfs none /proc/sys && exec \"\$WHALEBOX\" /bin/true"
 mount_hints||EPERM|stage 4 && inject mount EPERM /bin/true
 user_hints|new||as_ranger /bin/true
+net_hints|unshare|EPERM|inject unshare EPERM /bin/true
+net_hints|unshare|ENOSPC|run unshare --user --map-root-user sh -c "echo 0 >/proc/sys/user/max_net_namespaces && exec \"\$WHALEBOX\" /bin/true"
 limit_hints|write(cpuset||elsewhere: tests/doctor.sh
 limit_hints|||elsewhere: tests/hosts.sh
 limit_hints|write(cgroup|EBUSY|elsewhere: tests/doctor.sh

@@ -15,7 +15,7 @@ it 'gives the box a network namespace of its own' '
 	want_status 0 &&
 	differ "$before" "$out" &&
 	same "$before" "$(readlink /proc/self/ns/net)"
-' 'Which flag of clone gives a process a network stack of its own?'
+' 'Which flag, of clone or of unshare, gives a process a network stack of its own?'
 
 it 'has no interface but lo' '
 	box /bin/cat /proc/self/net/dev &&
@@ -66,6 +66,14 @@ it 'refuses a --network that is none' '
 	want_status 125 &&
 	want_err "hint: --network"
 ' 'A value that means nothing is an error, never a guess.'
+
+it 'says once why it cannot have one' '
+	run unshare --user --map-root-user sh -c "
+		echo 0 >/proc/sys/user/max_net_namespaces && exec \"\$WHALEBOX\" /bin/true" &&
+	want_status 125 &&
+	want_err "No space left on device" &&
+	same 1 "$(grep -c "^whalebox:" err)"
+' 'The child ends where it fails, and the parent has nothing to add.'
 
 it 'leaves no namespace behind' '
 	snapshot &&
