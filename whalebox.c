@@ -3615,6 +3615,28 @@ enum { AUFS_CTL_WBR_FD = 0x40084102 };  /* no header of the kernel has it */
 #define NO SAY(SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL SAY(SECCOMP_RET_ERRNO | ENOSYS)
 
+/* Add the tests for those refused calls whose number is LOW or more, and below
+ * HIGH, to the filter at TO.  Any other number goes past them by the first or
+ * the second jump.  Returns where the filter goes on. */
+static struct sock_filter *add_refused(struct sock_filter *to, unsigned int low,
+                                       unsigned int high) {
+    struct sock_filter *next = to + 2;
+
+    for (size_t i = 0; i < LENGTH(refused); i++) {
+        unsigned int number = (unsigned int)refused[i];
+        if (number < low || number >= high)
+            continue;
+        *next++ = (struct sock_filter)WHEN(BPF_JEQ, number);
+        *next++ = (struct sock_filter)NO;
+    }
+
+    unsigned char count = (unsigned char)(next - to - 2);
+    to[0] = (struct sock_filter)IF(BPF_JGE, low, (unsigned char)(count + 1));
+    to[1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, high,
+                                         count, 0);
+    return next;
+}
+
 /*
  * In the child: have the kernel run the filter from now on, for this process
  * and all that come of it.  What is newer than our list "is not there", and
@@ -3645,15 +3667,18 @@ static void filter_system_calls(void) {
             WHEN(BPF_JEQ, AF_VSOCK), NO,        /* the hypervisor */
         SAY(SECCOMP_RET_ALLOW),
     };
-    struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + LENGTH(last)];
+    enum { PARTS = 8, NUMBERS = 64 };   /* so many numbers in each */
+    _Static_assert(PARTS * NUMBERS > NEWEST, "each call is in a part");
+    struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + 2 * PARTS +
+                            LENGTH(last)];
     struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
     struct sock_filter *next = code + LENGTH(first);
 
+    /* Each call goes through the filter, and once, when it is set, each number
+     * that there is: so a number is compared with few others. */
     memcpy(code, first, sizeof(first));
-    for (size_t i = 0; i < LENGTH(refused); i++) {
-        *next++ = (struct sock_filter)WHEN(BPF_JEQ, (unsigned int)refused[i]);
-        *next++ = (struct sock_filter)NO;
-    }
+    for (unsigned int part = 0; part < PARTS; part++)
+        next = add_refused(next, part * NUMBERS, (part + 1) * NUMBERS);
     memcpy(next, last, sizeof(last));
 
     step(10, text("seccomp(SECCOMP_SET_MODE_FILTER, %zu tests)",
