@@ -2065,6 +2065,7 @@ static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
     int is_device;                      /* its file system has no other ids */
+    int has_mounts;                     /* the copy is of those in it, too */
     char path[PATH_MAX];                /* resolved */
 } trees[64], *rootfs;
 static int tree_count;                  /* how many are taken */
@@ -2277,11 +2278,26 @@ static void idmap_folders(void) {
     }
 }
 
-/* In the child: copy those mounts that root has not copied for us. */
+/* In the child: copy those mounts that root has not copied for us.  A user may
+ * not leave out what is mounted in a folder, which could uncover something: if
+ * there is such a thing (EINVAL), it is copied, too. */
 static void copy_folders(void) {
-    for (struct tree *t = trees; t < trees + tree_count; t++)
-        if (t->fd < 0)
-            t->fd = clone_tree(t->path, t->flags);
+    for (struct tree *t = trees; t < trees + tree_count; t++) {
+        if (t->fd >= 0)
+            continue;
+
+        step(8, text("open_tree(%s, OPEN_TREE_CLONE)", t->path), NULL);
+        t->fd = (int)syscall(SYS_open_tree, AT_FDCWD, t->path, t->flags |
+                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (t->fd >= 0)
+            continue;
+#if WITH_VOLUMES || !WITH_LAYERS
+        t->has_mounts = errno == EINVAL;
+#endif
+        if (!t->has_mounts)
+            die();
+        t->fd = clone_tree(t->path, AT_RECURSIVE);
+    }
 }
 
 /* In the child: attach TREE at the folder TO. */
@@ -2330,8 +2346,8 @@ static void attach_rootfs(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV };
 
     step(8, text("mount_setattr(%s, MOUNT_ATTR_NODEV)", rootfs->path), NULL);
-    must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH, &attr,
-                 sizeof(attr)));
+    must(syscall(SYS_mount_setattr, rootfs->fd, "", AT_EMPTY_PATH |
+                 (rootfs->has_mounts ? AT_RECURSIVE : 0), &attr, sizeof(attr)));
     attach_folder(rootfs, "/tmp");
 
     step(8, "chdir(/tmp)", "cd /tmp");
@@ -3273,6 +3289,11 @@ static const char *layers_options(void) {
                 box.flags & CLONE_NEWUSER ? ",userxattr" : "");
 }
 
+#if WITH_VOLUMES
+static void sketch_root(void);          /* of a root with mounts in it */
+static void fill_root(void);
+#endif
+
 /* In the child: gather the layers on a small file system in memory, by plain
  * names, so that none with a ':' or ',' is taken for an option, and stack them.
  * "." is the new root from now. */
@@ -3288,7 +3309,11 @@ static void mount_layers(void) {
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
 
-    attach_folder(rootfs, "lower");
+    if (!rootfs->has_mounts)
+        attach_folder(rootfs, "lower");
+#if WITH_VOLUMES
+    sketch_root();
+#endif
     fill_init_layer();
 
     /* The box's folder was found by its path: is it the one that we made? */
@@ -3300,6 +3325,9 @@ static void mount_layers(void) {
     step(9, text("mount(%s, merged, \"%s\")", storage, options),
          text("mount -t %s -o %s %s merged", storage, options, storage));
     must(mount(storage, "merged", storage, MS_NODEV, options));
+#if WITH_VOLUMES
+    fill_root();
+#endif
     step(9, "chdir(merged)", NULL);
     must(chdir("merged"));
 }
@@ -4081,6 +4109,110 @@ static void mount_volumes(void) {
         else
             mount_tmpfs(&opt.volumes[i]);
 }
+
+#if WITH_LAYERS
+/* --- A root with mounts in it, for a user ---------------------------------
+ *
+ * Overlay takes no folder with mounts in it from whoever may not take these
+ * away, as a user may not in "/", where something always is mounted.  So that
+ * root is put together: the union is of a sketch of it, links and empty
+ * folders; and each folder is filled by a union of its own.
+ */
+
+/* In the child: make in "lower" what NAME is in the folder DIR_FD: a link, or
+ * an empty folder.  Returns 0, to go on. */
+static int sketch_entry(int dir_fd, const char *name) {
+    const char *copy = text("lower/%s", name);
+    char target[PATH_MAX] = "";
+    struct stat st;
+
+    step(11, text("symlink, mkdir(%s)", copy), NULL);
+    if (readlinkat(dir_fd, name, target, sizeof(target) - 1) > 0)
+        must(symlink(target, copy));
+    else if (fstatat(dir_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+        must(mkdir(copy, 0755));
+    return 0;
+}
+
+/* In the child: fill the folder NAME of the union with that of the rootfs,
+ * DIR_FD.  What is a mount itself stays out, as it does for root; one with a
+ * mount further down is shown as it is, read-only, or, like /tmp, where all may
+ * write, stays empty.  Returns 0, to go on. */
+static int fill_folder(int dir_fd, const char *name) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    const char *from = text("whole/%s", name);
+    const char *to = text("merged/%s", name);
+    const char *upper = text("box/upper/%s", name);
+    const char *work = text("box/works/%s", name);
+    const char *init = strcmp(name, "etc") == 0 ? "init/etc:" : "";
+    struct stat top, st;
+    unsigned long flags = MS_NODEV;
+
+    if (opt.read_only)
+        flags |= MS_RDONLY;
+    if (fstat(dir_fd, &top) < 0 ||
+        fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISDIR(st.st_mode) || st.st_dev != top.st_dev)
+        return 0;
+
+    /* They are there if the box was started before. */
+    mkdir(upper, 0755);
+    chmod(upper, st.st_mode & 07777);   /* as the folder's will be */
+    mkdir(work, 0755);
+    const char *options = text("lowerdir=%s%s,upperdir=%s,workdir=%s%s,"
+                               "userxattr", init, from, upper, work,
+                               box.is_kept ? "" : ",volatile");
+    step(11, text("mount(overlay, %s, \"%s\")", to, options), NULL);
+    if (!strpbrk(name, ":,\\") &&
+        mount("overlay", to, "overlay", flags, options) == 0)
+        return 0;
+    if (st.st_mode & S_ISVTX) {
+        chmod(to, 01777);
+        return 0;
+    }
+
+    int tree_fd = clone_tree(from, AT_RECURSIVE);
+    step(8, text("mount_setattr(%s, MOUNT_ATTR_RDONLY)", from), NULL);
+    must(syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH | AT_RECURSIVE,
+                 &attr, sizeof(attr)));
+    step(8, text("openat(%s)", to), NULL);
+    attach_tree(tree_fd, from, must(openat(AT_FDCWD, to, O_PATH | O_CLOEXEC)),
+                to);
+    return 0;
+}
+
+/* In the child: call TASK for each entry of that root. */
+static void for_each_in_root(int (*task)(int dir_fd, const char *name)) {
+    step(11, "openat(whole)", NULL);
+    int dir_fd = must(openat(AT_FDCWD, "whole", FOLDER));
+    if (for_each(dir_fd, 1, task) < 0) {
+        step(11, "getdents64(whole)", "ls whole");
+        die();
+    }
+    close(dir_fd);
+}
+
+/* In the child, where the layers are gathered: put the sketch of a root with
+ * mounts in it in the place of the rootfs. */
+static void sketch_root(void) {
+    if (!rootfs->has_mounts)
+        return;
+
+    step(11, "mkdir(whole)", NULL);
+    must(mkdir("whole", 0755));
+    attach_folder(rootfs, "whole");
+    for_each_in_root(sketch_entry);
+}
+
+/* In the child, the layers being stacked: fill in what the sketch left out. */
+static void fill_root(void) {
+    if (!rootfs->has_mounts)
+        return;
+
+    mkdir("box/works", 0755);           /* it is there after a start */
+    for_each_in_root(fill_folder);
+}
+#endif
 
 /* --- The box's users --------------------------------------------------- */
 

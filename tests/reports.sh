@@ -86,6 +86,39 @@ it 'tells the truth of a box whose init /proc hides' '
 	want_err "/proc hides the init of one" && want_err "hint: mount -o remount,hidepid=0 /proc"
 '
 
+# In "/" something is always mounted, and what is in these mounts stays out.
+it 'shows a user the root of the host, which stays as it is' '
+	home && as_user "$WHALEBOX" --rootfs / /bin/sh -c "id -u
+	    echo x >/usr/new && echo y >/etc/new && echo z >/tmp/new && echo written
+	    cat /etc/hostname /usr/new; ls -d /proc/self/exe" &&
+	want_status 0 && want_no_err && want_line 0 && want_line written && want_line x &&
+	want_no_line "$(hostname)" && [ ! -e /usr/new ] && [ ! -e /etc/new ] &&
+	[ ! -e /tmp/new ] && same "" "$(ls -A home/containers)" &&
+	as_user "$WHALEBOX" --read-only --rootfs / /bin/sh -c "echo x >/usr/new" &&
+	differ 0 "$status" && want_err "Read-only" &&
+	as_user "$WHALEBOX" --name "kept$$" --rootfs / /bin/sh -c "cat /etc/new; echo kept >/etc/new" &&
+	as_user "$WHALEBOX" start "kept$$" && want_status 0 &&
+	logged() {
+		as_user "$WHALEBOX" logs "kept$$" && same kept "$out"
+	} && soon logged && as_user "$WHALEBOX" rm -f "kept$$" && want_status 0 &&
+	same "" "$(ls -A home/containers)"
+'
+
+it 'shows as it is, read-only, what has a mount further down' '
+	home && cp -R "$WHALEBOX_ROOTFS" tree && mkdir -p tree/a/b tree/c && echo word >tree/a/file &&
+	chown -R 1000:1000 tree && cat >split <<-"END" &&
+		mount --bind tree tree && mount -t tmpfs tmpfs tree/a/b && mount -t tmpfs tmpfs tree/c &&
+		: >tree/c/hidden && exec "$@"
+	END
+	as_user() {
+		run unshare --mount sh split setpriv --reuid 1000 --regid 1000 --clear-groups \
+		    --inh-caps=-all env WHALEBOX_HOME="$PWD/home" "$@"
+	} &&
+	as_user "$WHALEBOX" --rootfs tree /bin/sh -c "cat /a/file; ls /c; echo x >/a/file
+	    echo x >/etc/passwd && echo written" && want_status 0 &&
+	want_out "word${newline}written" && want_err "Read-only"
+'
+
 it 'lets all users of the box ping, and listen on any port' '
 	box -u nobody /bin/sh -c "busybox httpd -p 127.0.0.1:80 -h /etc &&
 	    cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range" &&
