@@ -1122,7 +1122,7 @@ static void choose_free_range(struct ids *kind) {
         range->start = theirs.start + theirs.count;
         if (range->start > UINT_MAX - WHOLE_RANGE)
             refuse(text("give root a line in %s", kind->grants.file),
-                   "no %d ids in a row are nobody's", WHOLE_RANGE);
+                   "no %d ids are nobody's", WHOLE_RANGE);
     }
 }
 
@@ -1142,8 +1142,8 @@ static void choose_granted_range(struct ids *kind, unsigned int own_id) {
 /* Why root's boxes have other ids than they would have; and what keeps those
  * that they have for them. */
 static const char *describe_rival(const struct ids *kind) {
-    return text("boxes would have ids that \"%s\" has: they have those from "
-                "%llu on", kind->rival, kind->range.start);
+    return text("boxes would have ids that \"%s\" has: they begin at %llu",
+                kind->rival, kind->range.start);
 }
 
 static const char *fix_rival(const struct ids *kind) {
@@ -2473,10 +2473,10 @@ static const struct hint layer_hints[] = {
       "5.11: as root, --userns host" },
     { "mount(overlay", EINVAL, .fix = "the upper layer cannot be on overlay "
       "(as in docker) or NFS: put WHALEBOX_HOME on a disk" },
-    { "mount(aufs", EPERM, .fix = "aufs is for root with --userns host, unless "
-      "root has loaded it so: modprobe aufs allow_userns=1" },
-    { "mount(aufs", EINVAL, .fix = "a layer is itself on overlay or aufs, or "
-      "lies in another: see dmesg" },
+    { "mount(aufs", EPERM, .fix = "root: --userns host, or modprobe aufs "
+      "allow_userns=1" },
+    { "mount(aufs", EINVAL, .fix = "a layer is on overlay or aufs, or in "
+      "another: see dmesg" },
     { "mount", ENODEV, .fix = "this kernel has no such file system: modprobe "
       "it, or choose the other --storage" },
     { "mkdir", 0, .fix = "name a folder of yours: WHALEBOX_HOME=DIR" },
@@ -3176,7 +3176,7 @@ static void choose_storage(void) {
     step(9, "mount(aufs)", NULL);
     if (is_aufs() && host_root && (box.flags & CLONE_NEWUSER))
         refuse("--userns host, or --storage overlay",
-               "aufs cannot have other ids in a box than outside");
+               "aufs cannot have other ids in a box");
 }
 
 /* Before the clone: the box's folder, with its own layer in it.  Boxes whose

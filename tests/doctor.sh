@@ -165,7 +165,7 @@ if is_root; then
 	it 'names the way to aufs, for root, before anything is made' '
 		snapshot && printf "nodev\taufs\n" >known && run unshare --mount sh -c "
 			mount --bind known /proc/filesystems && \"\$WHALEBOX\" doctor" &&
-		want_status 1 && want_line "chapter  9: aufs cannot have other ids in a box than outside" &&
+		want_status 1 && want_line "chapter  9: aufs cannot have other ids in a box" &&
 		want_line "            hint: --userns host, or --storage overlay" &&
 		want_match "storage is aufs, in " &&
 		box --storage aufs /bin/true && want_status 125 && want_out "" &&
