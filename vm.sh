@@ -118,10 +118,11 @@ END
 	export APT_CONFIG="$PWD/$place/apt/conf"
 }
 
-# The packages of what find_tools looks for, of busybox, of musl and of the
-# kernel's headers.
-foreign_packages="bash bsdutils busybox-static coreutils dash iproute2
-	linux-libc-dev mount musl-dev procps psmisc strace uidmap util-linux"
+# The packages of what find_tools looks for, which come with those they depend on;
+# and those of busybox, of musl and of the kernel's headers, which need no others.
+foreign_tools="bash bsdutils coreutils dash iproute2 mount procps psmisc strace
+	uidmap util-linux"
+foreign_files="busybox-static linux-libc-dev musl-dev"
 
 fetch_foreign() {
 	command -v apt-get >/dev/null ||
@@ -130,12 +131,16 @@ fetch_foreign() {
 	apt-get -qq update >&2
 	rm -rf "$place/root.new"
 	mkdir "$place/root.new"
-	# shellcheck disable=SC2086  # a list of names
-	apt-get -qq -o APT::Sandbox::User="$(id -un)" --no-install-recommends \
-	    --download-only install $foreign_packages >&2 ||
-		die "cannot fetch packages for $arch" \
-		    "they are Debian's: does /etc/apt name a place that has them?"
-	for package in "$place"/apt/cache/archives/*.deb; do
+	archives=$place/apt/cache/archives
+	# shellcheck disable=SC2086  # lists of names
+	{
+		apt-get -qq -o APT::Sandbox::User="$(id -un)" --no-install-recommends \
+		    --download-only install $foreign_tools >&2 &&
+		( cd "$archives" && apt-get -qq -o APT::Sandbox::User="$(id -un)" \
+		    download $foreign_files >&2 )
+	} || die "cannot fetch packages for $arch" \
+	    "they are Debian's: does /etc/apt name a place that has them?"
+	for package in "$archives"/*.deb; do
 		dpkg-deb -x "$package" "$place/root.new"
 	done
 	mv "$place/root.new" "$place/root"
@@ -278,7 +283,8 @@ check_own() {
 	done
 }
 
-# copy_programs DIR: what find_tools found, and the shared libraries they need.
+# copy_programs DIR: what find_tools found, and the shared libraries it takes. DIR is
+# a whole path.
 copy_programs() {
 	for tool in $tools; do
 		name=$(basename "$tool")
@@ -286,7 +292,9 @@ copy_programs() {
 		cp -L "$tool" "$1/usr/bin/$name"
 	done
 	if [ -n "$foreign" ]; then
-		( cd "$foreign" && cp -R --parents lib usr/lib/"$kind" "$1" )
+		# Those of the packages: ldd would have to run the programs.
+		( cd "$foreign" &&
+		  cp -P --parents lib/ld-* lib/"$kind"/*.so* usr/lib/"$kind"/*.so* "$1" )
 		return
 	fi
 	plugins=$(find /usr/lib -type d -name xtables)    # iptables dlopens these

@@ -243,8 +243,8 @@ if is_root && [ -n "$top" ]; then
 		group=/whalebox/$b && visit $b /bin/cat /proc/self/cgroup &&
 		want_line 0::/ && visit $b /bin/sleep 0.01 && want_status 0 &&
 		for error in EACCES ENOENT EPERM EMFILE; do
-			run strace -f -qq -o calls -P "$top$group" -e trace=open,openat \
-			    -e inject=open,openat:error=$error \
+			run strace -f -qq -o calls -P "$top$group" -e trace=?open,openat \
+			    -e inject=?open,openat:error=$error \
 			    "$WHALEBOX" exec $b /bin/echo ran &&
 			grep -q INJECTED calls && want_status 125 && want_out "" &&
 			want_err "chapter 7: open($top$group)" || exit
