@@ -37,7 +37,7 @@ for library in ../tools/lib/ld-*; do
 done
 if [ "$1" = range ]; then
 	# What is set-user-ID root looks for its libraries here alone.
-	mkdir lib usr/bin
+	mkdir -p lib usr/bin
 	cp ../tools/lib/* lib
 	cp ../tools/range/* usr/bin
 	chmod 4755 usr/bin/newuidmap usr/bin/newgidmap
