@@ -124,7 +124,8 @@ class Terminal:
         return False
 
     def wait_calm(self):
-        """Waits until the machine hardly ever wants to run, or for 10 seconds."""
+        """Waits until the machine wants to run half of the time at most, which it
+        always does while it works, or for 10 seconds."""
         end = time.monotonic() + 10
         time.sleep(0.3)
         while time.monotonic() < end:
@@ -132,7 +133,7 @@ class Terminal:
             while len(looks) < 10:
                 looks.append(self.busy())
                 time.sleep(0.05)
-            if sum(looks) <= 2:
+            if sum(looks) <= 5:
                 break
         while self.read(0):
             pass
