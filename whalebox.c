@@ -2404,14 +2404,18 @@ static void mount_dev(void) {
     }
 }
 
-/* In the child: /sys, and in it the box's own cgroup, to look at only.  If it
- * has none, an empty folder covers those that the host's /sys shows. */
+/* In the child: /sys, and in it the box's own cgroup, to look at only. */
 static void mount_sys(void) {
     mount_fresh("sysfs", "sys", CLONE_NEWNET, SAFE | MS_RDONLY, "");
+
+    /* The host's /sys shows the host's cgroups: an empty folder covers them.
+     * The box's go on top, since no file system is mounted over itself. */
+    int hosts = (box.flags & (CLONE_NEWNET | CLONE_NEWCGROUP)) !=
+                (CLONE_NEWNET | CLONE_NEWCGROUP);
+    if (hosts && access("sys/fs/cgroup", F_OK) == 0)
+        mount_fresh("tmpfs", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
     if (box.flags & CLONE_NEWCGROUP)
         mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
-    else if (access("sys/fs/cgroup", F_OK) == 0)
-        mount_fresh("tmpfs", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
 }
 
 /* In the child: make "." the root.  The old root comes to lie on top of it, so
