@@ -180,6 +180,13 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/* All may listen on any port, and ping. */
+static void open_stack(void)
+{
+	write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+	write_file("/proc/sys/net/ipv4/ping_group_range", "0 65535");
+}
+
 /*
  * A small tmpfs in which the layers meet: the box's own files, the rootfs, and
  * the box's folder. Over them the overlay. Ends in the new root.
@@ -345,6 +352,7 @@ static void child(int ready, int rootfs, int scratch, int has_cgroup,
 		must(unshare(CLONE_NEWCGROUP));
 	must(sethostname(name, sizeof name - 1));
 	loopback_up();
+	open_stack();
 	mount_layers(rootfs, scratch);
 	mount_kernel_views(has_cgroup);
 	mount_dev();
