@@ -60,14 +60,20 @@ cgroups() {
 	awk '/ - cgroup2 / { print $5 }' /proc/self/mountinfo
 }
 
+# What is left of the cgroups of a run.
+drop_cgroups() {
+	for m in $cgroups; do
+		[ ! -d "$m/$group" ] || find "$m/$group" -depth -type d -exec rmdir {} +
+	done
+}
+
 # apart FOLDER TEST...: with WHALEBOX of that folder.
 apart() {
 	place=$1
 	shift
 	group=mutant.${place##*/}
-	trap 'for m in $(cgroups); do
-		[ ! -d "$m/$group" ] || find "$m/$group" -depth -type d -exec rmdir {} +
-	done' EXIT
+	trap drop_cgroups EXIT
+	trap 'exit 130' HUP INT TERM
 	cgroups=$(cgroups)
 	export cgroups group
 	# shellcheck disable=SC2016 # the other shell's
@@ -83,6 +89,9 @@ apart() {
 		mkdir "$0/scratch/home" &&
 		export WHALEBOX_HOME="$0/scratch/home" TMPDIR="$0/scratch" &&
 		exec sh "$@"' "$place" "$@"
+	apart_status=$?
+	drop_cgroups
+	return $apart_status
 }
 
 # passes CHECK: with the program as it is; it is run once.
