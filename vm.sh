@@ -562,7 +562,9 @@ case $accel in
 tcg) accel=tcg,thread=multi ;;
 kvm)
 	[ -z "$foreign" ] || die "kvm runs no other kind of processor: VM_ACCEL=tcg"
-	cpu=host ;;
+	cpu=host
+	# Arm's interrupt controllers differ, and this one has to be the machine's.
+	[ "$arch" != arm64 ] || machine="$machine,gic-version=host" ;;
 *) die "VM_ACCEL=$accel: tcg or kvm" ;;
 esac
 [ -n "$foreign" ] || [ -x whalebox ] || die "there is no ./whalebox" "run make first"
