@@ -3815,8 +3815,7 @@ static void add_variable(const struct option *o, const char *value) {
 static void add_env_file(const struct option *o, const char *value) {
     step(11, text("read(%s)", value), NULL);
     char *rest = try_to_read(AT_FDCWD, value);
-    if (!rest)
-        die();
+    require(rest != NULL, errno);
     require(strlen(rest) < MOST_READ - 2, EFBIG);       /* or some is missing */
 
     char *line;
@@ -4282,11 +4281,11 @@ static size_t find_groups(const char *word, gid_t into[MOST_GROUPS]) {
         if (!strstr(members, text(",%s,", name)) ||
             parse_number(field[2], 0, UINT_MAX - 1, &id) < 0)
             continue;
-        if (count == MOST_GROUPS)
+        if (count < MOST_GROUPS)
+            into[count++] = (gid_t)id;
+        else
             refuse("name one: -u USER:GROUP", "%s is in more than %d groups",
                    name, MOST_GROUPS);
-        into[count] = (gid_t)id;
-        count++;
     }
     return count;
 }
