@@ -208,7 +208,14 @@ class Machine:
         raise Ended("no way out")
 
     def stop(self):
+        """Switches it off, by the shell's end, so that vm.sh can clear up."""
         if self.terminal:
+            try:
+                self.terminal.type("exit\r")
+                while self.terminal.read(10):
+                    pass
+            except (Ended, OSError):
+                pass
             self.terminal.close()
             self.terminal = None
 
