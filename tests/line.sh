@@ -105,8 +105,10 @@ it 'says which chapter a joined letter belongs to' '
 	run "$project/build/whalebox-0" -it /bin/true && want_status 125 &&
 	want_err "-i belongs to chapter 12" && run "$project/build/whalebox-11" -ti /bin/true &&
 	want_err "-t belongs to chapter 12" &&
-	run "$project/build/whalebox-0" run true && want_status 0 &&
-	run "$project/build/whalebox-0" run nothing && want_status 127 &&
+	run env PATH=/usr/bin:/bin "$project/build/whalebox-0" run true &&
+	want_status 0 &&
+	run env PATH=/usr/bin:/bin "$project/build/whalebox-0" run nothing &&
+	want_status 127 &&
 	run "$project/build/whalebox-12" container ls && want_status 125 &&
 	want_err "container belongs to chapter 13"
 '
