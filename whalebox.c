@@ -7068,8 +7068,12 @@ static void skip_lines(int fd, int next_fd, unsigned long long lines) {
 static int is_same_open(int one_fd, int other_fd) {
     struct stat one, other;
 
-    return fstat(one_fd, &one) == 0 && fstat(other_fd, &other) == 0 &&
-           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    if (one_fd < 0 || other_fd < 0)
+        return 0;
+    step(13, "fstat(log)", NULL);
+    must(fstat(one_fd, &one));
+    must(fstat(other_fd, &other));
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 /* The file NAME in the folder DIR_FD, to be read: a descriptor, or -1 if there

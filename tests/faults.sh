@@ -383,6 +383,10 @@ it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	done &&
 	unread "$folder" EIO ps -a && want_status 125 &&
 	want_err "whalebox: chapter 13: getdents64(" &&
+	for n in $(seq 12); do
+		run "$project/build/tests/strike" 0 fstat "$n" EPERM "$WHALEBOX" logs one &&
+		{ [ "$status" = 125 ] || want_out said; } || exit
+	done &&
 	box logs one && want_out said && box rm one && want_status 0
 '
 

@@ -74,10 +74,9 @@ traced() {
 	esac
 }
 
-# strace cannot tell the child from the parent, but it can join it alone: while
-# the child waits for the parent, and the parent has been stopped in the first
-# close after its clone, which is that of the child's end of the gate.
-traced_child() {
+# hold_child: begin the run, as $job, with its $parent stopped and its $child
+# waiting for it.
+hold_child() {
 	with_probe timeout -k 1 "$HANGS" strace -qq -o /dev/null -e trace=close \
 	    -e "inject=close:signal=STOP:when=$held_close" &
 	job=$!
@@ -87,6 +86,18 @@ traced_child() {
 		parent=$(pgrep -n -P "$(pgrep -n -P "$(pgrep -P $job)")") &&
 		    child=$(pgrep -P "$parent")
 	done 2>/dev/null
+	[ -n "$child" ] || { wait $job; false; }
+}
+
+# strace cannot tell the child from the parent, but it can join it alone: while
+# the child waits for the parent, and the parent has been stopped in the first
+# close after its clone, which is that of the child's end of the gate.
+traced_child() {
+	for try in 1 2 3; do
+		! hold_child || break
+		end_all                 # it took too long on a busy machine
+	done
+	began=$(date +%s)               # of the run, for strike
 	timeout -k 1 "$HANGS" strace -qq -b execve -p "$child" "$@" &
 	tracer=$!
 	until grep -q '^TracerPid:.*[1-9]' "/proc/$child/status"; do
@@ -119,7 +130,7 @@ prepare() {
 		cat good.err
 		return 1
 	fi
-	began=$(date +%s)
+	prepared=$(date +%s)
 	# Before chapter 5 the child waits for nothing.
 	case $tool,$stage in
 	whalebox,[0-4] | bwrap,*)
@@ -130,7 +141,7 @@ prepare() {
 				  /^clone3\(/ { print closes + 1; exit }' trace) &&
 		list_points child ;;
 	esac || return 1
-	HANGS=$((5 + $(date +%s) - began))      # four runs, or two
+	HANGS=$((5 + $(date +%s) - prepared))   # four runs, or two
 	keep_wanted points
 }
 
