@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs: host
+# needs: host root
 # console.sh: a transcript that is not what a reader sees fails.  The machine that
 # the page is typed at is a shell on this one here.
 . "$(dirname "$0")/lib.sh"

@@ -170,9 +170,13 @@ on_bare() {
 			: >"dev/$device" && mount --bind "/dev/$device" "dev/$device" || exit
 		done && eval "$1" && pivot_root . old && umount -l old &&
 		mount -t proc proc proc && unset WHALEBOX_HOME &&
-		exec /whalebox --rootfs /rootfs /bin/echo box
+		exec /whalebox $2 --rootfs /rootfs /bin/echo box
 	END
-	run unshare --mount --pid --fork sh bare "$1"
+	# Linux shows tmpfs under other ids from 6.3 on.
+	on_bare_users=
+	uname -r | awk -F. '{ exit $1 * 100 + $2 < 603 }' ||
+		on_bare_users='--userns host'
+	run unshare --mount --pid --fork sh bare "$1" "$on_bare_users"
 }
 
 it 'says what a host lacks: /tmp, or a device' '
