@@ -251,7 +251,8 @@ struct hint {
 #endif
 };
 
-/* A chapter as the parent sees it.  What the child does stands in child(). */
+/* A chapter as the parent sees it: what it has no use for is 0.  What the child
+ * does stands in child(). */
 struct chapter {
     unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
 #if WITH_USER || WITH_NET
@@ -277,7 +278,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1];
 static const char *who = "parent";      /* which process this is */
 static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
-static int undone;                      /* what we made is gone, or not ours */
+static int undone;                      /* undo() has begun, or is not for us */
 static void undo(void);
 #if WITH_CGROUP || WITH_DOCTOR
 static int has_text(const char *file, const char *words);
@@ -297,7 +298,7 @@ static int write_all(int fd, const char *bytes, size_t length);
 #endif
 
 /* vprintf into memory that lasts as long as we do.  Nothing is ever freed: a
- * run takes a hundred steps, and ends. */
+ * run takes so many steps, and ends. */
 static char *vtext(const char *format, va_list args) {
     char *result;
 
@@ -360,8 +361,8 @@ PRINTF(2) static _Noreturn void refuse(const char *fix, const char *fmt, ...) {
 }
 
 /* Say what is done next: the system call as C has it, and what does the same in
- * a shell, or NULL.  Every call that can fail has its step, so that an error
- * names the call that failed; --explain prints it. */
+ * a shell, or NULL.  Every call whose failure ends us has its step, so that an
+ * error names the call that failed; --explain prints it. */
 static void take_step(int chapter, const char *call, const char *shell) {
     now.chapter = chapter;
     now.call = call;
@@ -437,7 +438,7 @@ static const struct option process_options[] = {
     { 'h', "help", NULL, "print this, and end", .set = set_help },
     { 0, "version", NULL, "print the version", .set = set_version },
 #if WITH_NAME
-    { 0, "name", "NAME", "call it so: letters, digits; later _ . -, too",
+    { 0, "name", "NAME", "its name: letters, digits, then _ . - too",
       .set = set_name, .into = &opt.name },
 #endif
     { 0, "explain", NULL, "tell each step",
@@ -463,9 +464,10 @@ static void close_files(void) {
     must(syscall(SYS_close_range, 3U, ~0U, 0));
 }
 
-/* Have signals wait until wait_for_box() asks for them: one that came between
- * its looks would be lost otherwise.  Those that the caller ignores, as
- * nohup(1) has it, stay ignored, and are not passed on.  sigprocmask(2). */
+/* Have signals wait until wait_for_box() asks for them: until then one would be
+ * lost, or end us on the spot, with nothing taken away.  Those that the caller
+ * ignores, as nohup(1) has it, stay ignored here and are not passed on; the
+ * command begins with all of them as they are by default.  sigprocmask(2). */
 static void hold_signals(void) {
     static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
         SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
@@ -485,7 +487,8 @@ static void hold_signals(void) {
 }
 
 /* A pipe to which only the parent can write.  When the parent dies, however it
- * dies, the kernel closes its end, and the child's hangs up. */
+ * dies, the kernel closes that end, and poll(2) shows a hang-up at the other.
+ */
 static int lifeline_fds[2];
 
 /* One process becomes two, and the second calls MAIN_OF_CHILD, which does not
@@ -499,19 +502,21 @@ static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
     step(0, text("clone3(0x%llx)", args->flags), "unshare --fork");
     pid_t pid = must(syscall(SYS_clone3, args, sizeof(*args)));
     if (pid == 0) {
-        /* Here is the child: in new namespaces, with the host's files. */
+        /* Here is the child: in the namespaces that the flags asked for, and
+         * with the host's files. */
         who = "child";
         close(lifeline_fds[1]);         /* or it would never hang up */
         main_of_child();
     }
-    close(lifeline_fds[0]);             /* the child's end */
+    close(lifeline_fds[0]);             /* the child's end; ours stays open */
     return pid;
 }
 
-/* In the child: if the parent dies, the kernel is to kill us.  A parent that
- * died before we asked for that has hung up.  PR_SET_PDEATHSIG. */
+/* In the child: if the parent dies, the kernel is to kill us.  If it died
+ * before we asked for that, no signal comes, but the pipe has hung up, which
+ * poll(2) tells without being asked for it.  PR_SET_PDEATHSIG. */
 static void die_with_parent(void) {
-    struct pollfd lifeline = { .fd = lifeline_fds[0] }; /* events: hang-up */
+    struct pollfd lifeline = { .fd = lifeline_fds[0] };
 
     step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(lifeline)",
          "unshare --kill-child");
@@ -550,9 +555,9 @@ static int is_stop(int sig) {
     return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
 }
 
-/* Stop, as SIG stops a process that does not hold it.  The signal waits, being
- * blocked, until it is let through: then we sleep.  The kernel drops it in a
- * group that no shell could continue. */
+/* Stop, as SIG would have stopped us if we did not block it.  It waits until it
+ * is let through: then we sleep.  In a process group that no shell is left to
+ * continue the kernel drops it, and we go on at once. */
 static void stop_ourselves(int sig) {
     sigset_t one = { 0 };
 
@@ -562,14 +567,16 @@ static void stop_ourselves(int sig) {
     sigprocmask(SIG_BLOCK, &one, NULL);
 }
 
-/* Pass on a signal that was sent to us.  The box is in our own group, so what
- * the terminal sends (SI_KERNEL) has reached it already, and must not come
- * twice.  SIGHUP is another matter: that goes to the leader of a session. */
+/* Pass on a signal that was sent to us.  The box is in our own process group,
+ * so what the terminal sends (SI_KERNEL) has reached it already, and must not
+ * come twice.  But the SIGHUP of a closed terminal goes to the leader of a
+ * session, and the SIGALRM of an alarm(2) to who set it: these two may be for
+ * us alone. */
 static void pass_on(const siginfo_t *info) {
     int sig = info->si_signo;
 
-    /* The box may be immune to ^Z, as PID 1 of a tree is, but nobody is to a
-     * SIGSTOP from outside.  So we stop it, and then ourselves. */
+    /* The box may be immune to ^Z, as the first process of a tree is, but not
+     * to a SIGSTOP from out here.  So we stop it, and then ourselves. */
     if (is_stop(sig)) {
         kill(box.pid, SIGSTOP);
         stop_ourselves(sig);
@@ -577,7 +584,8 @@ static void pass_on(const siginfo_t *info) {
         return;
     }
 
-    if (sig == SIGHUP || (sig != SIGCHLD && info->si_code != SI_KERNEL))
+    if (sig == SIGHUP || sig == SIGALRM ||
+        (sig != SIGCHLD && info->si_code != SI_KERNEL))
         kill(box.pid, sig);
 }
 
@@ -7690,7 +7698,9 @@ PRINTF(1) static void print(const char *format, ...) {
     int result = put(1, vtext(format, args));
     va_end(args);
     if (result < 0) {
+        int error = errno;              /* the step may be told, and set it */
         step(0, "write(standard output)", NULL);
+        errno = error;
         die();
     }
 }
@@ -7863,7 +7873,7 @@ static const struct option *find_option(const char *word) {
 static const struct option *need_option(const char *word) {
     const struct option *o = find_option(word);
 
-    /* "-name" would be letters, if there were an -n. */
+    /* Somebody wrote "-name" for "--name". */
     if (word[1] != '-' && find_option(text("-%s", word)))
         refuse(text("-%s", word), "there is no option %s", word);
     if (o)

@@ -113,4 +113,10 @@ it 'says which chapter a joined letter belongs to' '
 	want_err "container belongs to chapter 13"
 '
 
+# An alarm(2) outlives execve(2), and is for whoever set it alone.
+it 'passes on an alarm that its caller set' '
+	run perl -e "alarm 1; exec @ARGV" "$project/build/whalebox-0" run sleep 30 &&
+	want_status 142
+'
+
 finish

@@ -86,7 +86,7 @@ hold_child() {
 		parent=$(pgrep -n -P "$(pgrep -n -P "$(pgrep -P $job)")") &&
 		    child=$(pgrep -P "$parent")
 	done 2>/dev/null
-	[ -n "$child" ] || { wait $job; false; }
+	[ -n "$child" ] || { wait "$job"; false; }
 }
 
 # strace cannot tell the child from the parent, but it can join it alone: while
