@@ -774,7 +774,7 @@ TOOL void require(int holds, int error) {
     die();
 }
 
-enum { MOST_READ = 1 << 18 };           /* bytes: mounts can be many */
+enum { MOST_READ = 1 << 20 };           /* bytes: mounts can be many */
 
 /* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
  * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
@@ -801,6 +801,10 @@ static char *try_to_read(int dir_fd, const char *file) {
     errno = error;
     if (count < 0)
         return NULL;
+    if (total == sizeof(buffer) - 1) {
+        errno = EFBIG;                  /* or some of it would be missing */
+        return NULL;
+    }
 
     buffer[0] = '\n';
     buffer[total] = '\0';
@@ -900,7 +904,7 @@ TOOL int parse_number(const char *s, unsigned long long low,
 
     for (*into = 0; *s >= '0' && *s <= '9'; s++) {
         unsigned int digit = (unsigned int)(*s - '0');
-        if (*into > (high - digit) / 10)
+        if (digit > high || *into > (high - digit) / 10)
             return -1;                  /* it would pass HIGH */
         *into = *into * 10 + digit;
     }
@@ -1714,7 +1718,7 @@ static const struct hint limit_hints[] = {
     { "write(cgroup", EBUSY, .fix = "a cgroup with processes in it hands "
       "nothing down: mkdir a leaf in it, and echo PID > leaf/cgroup.procs" },
     { "write(cgroup", ENOENT, .fix = "not in its cgroup.controllers: the "
-      "cgroup above must hand it down, in its cgroup.subtree_control" },
+      "cgroup above must hand it down" },
     { "", ENODEV, .fix = "mount -t cgroup2 none /sys/fs/cgroup" },
     { "", EACCES, .fix = "no cgroup is delegated to you: run as root, or "
       "systemd-run --user --scope -p Delegate=yes whalebox ..." },
@@ -1862,7 +1866,11 @@ static void open_boxes(void) {
         if (mkdirat(base_fd, "whalebox", 0711) < 0 && errno != EEXIST)
             return;
         boxes_fd = openat(base_fd, "whalebox", FOLDER);
-        if (boxes_fd >= 0 && flock(boxes_fd, LOCK_EX) == 0 &&
+        if (boxes_fd < 0 && errno == ENOENT)
+            continue;                   /* it was removed just now */
+        if (boxes_fd < 0)
+            return;
+        if (flock(boxes_fd, LOCK_EX) == 0 &&
             is_same_file(boxes_fd, base_fd, "whalebox"))
             return;
         close(boxes_fd);
@@ -2092,7 +2100,7 @@ static const struct hint root_hints[] = {
       "left: boot from a disk, or switch_root to one" },
     { "mount_setattr", EINVAL, .fix = "this file system cannot show files "
       "under other ids (overlay, proc, FUSE, NFS, tmpfs before Linux 6.3): "
-      "take a folder without it, on ext4, xfs or btrfs, or --userns host" },
+      "use ext4, xfs or btrfs, or --userns host" },
     { "fcntl", EINVAL, .fix = "too few open files allowed: ulimit -n 256" },
     { 0 }
 };
@@ -2999,7 +3007,9 @@ static int try_to_remove(int dir_fd, const char *name, int seconds) {
  * its SECONDS are over.  Returns 0, or -1, having said why: then its mark is
  * still there, and a later run tries. */
 static int remove_box(int dir_fd, const char *name, int seconds) {
-    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
+    const char *call = text("unlinkat(%s)", name);
+
+    step(9, call, text("rm -rf %s/%s", home, name));
     for (int tries = 0; tries < 3; tries++) {
         if (try_to_remove(dir_fd, name, seconds) == 0)
             return 0;
@@ -3007,6 +3017,8 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
             break;
     }
 
+    now.chapter = 9;                    /* a helper's steps came after ours */
+    now.call = call;
     complain();
     return -1;
 }
@@ -3185,10 +3197,11 @@ static void choose_storage(void) {
 
     /* The folders of root's box are shown under its ids by their mounts, and of
      * these aufs knows nothing: it would write under ids that are nobody's. */
-    step(9, "mount(aufs)", NULL);
-    if (is_aufs() && host_root && (box.flags & CLONE_NEWUSER))
+    if (is_aufs() && host_root && (box.flags & CLONE_NEWUSER)) {
+        step(9, "mount(aufs)", NULL);
         refuse("--userns host, or --storage overlay",
                "aufs cannot have other ids in a box");
+    }
 }
 
 /* Before the clone: the box's folder, with its own layer in it.  Boxes whose
@@ -3824,7 +3837,6 @@ static void add_env_file(const struct option *o, const char *value) {
     step(11, text("read(%s)", value), NULL);
     char *rest = try_to_read(AT_FDCWD, value);
     require(rest != NULL, errno);
-    require(strlen(rest) < MOST_READ - 2, EFBIG);       /* or some is missing */
 
     char *line;
     while ((line = strsep(&rest, "\n"))) {

@@ -128,7 +128,7 @@ F=crlf${newline}FROM_CALLER=x${newline}G=\"q\"${newline}HOME=/h" &&
 		printf "A=b\n%s\n" "$bad" >wrong && box --env-file wrong /bin/true &&
 		want_status 125 && want_out "" && want_err "wrong: no name" &&
 		want_err "hint: --env-file" || exit
-	done && head -c 300000 /dev/zero | tr "\\0" "#" >big &&
+	done && head -c 2000000 /dev/zero | tr "\\0" "#" >big &&
 	box --env-file big /bin/true && want_status 125 &&
 	want_err "read(big): File too large" && for bad in nowhere . ""; do
 		box --env-file "$bad" /bin/true && want_status 125 && want_out "" &&
