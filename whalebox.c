@@ -2295,8 +2295,8 @@ static void idmap_folders(void) {
 }
 
 /* In the child: copy those mounts that root has not copied for us.  A user may
- * not leave out what is mounted in a folder, which could uncover something: if
- * there is such a thing (EINVAL), it is copied, too. */
+ * not leave out what is mounted in a folder, which could uncover something:
+ * EINVAL. */
 static void copy_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count; t++) {
         if (t->fd >= 0)
@@ -2305,14 +2305,14 @@ static void copy_folders(void) {
         step(8, text("open_tree(%s, OPEN_TREE_CLONE)", t->path), NULL);
         t->fd = (int)syscall(SYS_open_tree, AT_FDCWD, t->path, t->flags |
                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-        if (t->fd >= 0)
-            continue;
 #if WITH_VOLUMES || !WITH_LAYERS
-        t->has_mounts = errno == EINVAL;
+        /* What is mounted there is copied, too. */
+        if (t->fd < 0 && errno == EINVAL) {
+            t->has_mounts = 1;
+            t->fd = clone_tree(t->path, AT_RECURSIVE);
+        }
 #endif
-        if (!t->has_mounts)
-            die();
-        t->fd = clone_tree(t->path, AT_RECURSIVE);
+        must(t->fd);
     }
 }
 
