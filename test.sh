@@ -347,12 +347,12 @@ halves() {
 		[ $# -gt 0 ] || scripts | sed 's/^/# due /'
 		build
 		# The VMs run beside all this.
-		{ machine user "$@"; typed; } >"$scratch/vm-user" 2>&1 &
 		machine root "$@" >"$scratch/vm-root" 2>&1 &
-		foreign "$@" >"$scratch/vm-arm64" 2>&1 &
+		machine user "$@" >"$scratch/vm-user" 2>&1 &
+		{ foreign "$@"; typed; } >"$scratch/vm-others" 2>&1 &
 		host
 		wait
-		cat "$scratch/vm-root" "$scratch/vm-user" "$scratch/vm-arm64"
+		cat "$scratch/vm-root" "$scratch/vm-user" "$scratch/vm-others"
 		;;
 	host)   build; host ;;
 	vm)     shift; build; vm "$@" ;;

@@ -86,7 +86,16 @@ hold_child() {
 		parent=$(pgrep -n -P "$(pgrep -n -P "$(pgrep -P $job)")") &&
 		    child=$(pgrep -P "$parent")
 	done 2>/dev/null
-	[ -n "$child" ] || { wait "$job"; false; }
+	[ -n "$child" ]
+}
+
+# join_child OPTION...: strace looks at the child, with these options.
+join_child() {
+	timeout -k 1 "$HANGS" strace -qq -b execve -p "$child" "$@" &
+	tracer=$!
+	until grep -q '^TracerPid:.*[1-9]' "/proc/$child/status"; do
+		kill -0 $tracer || return
+	done 2>/dev/null
 }
 
 # strace cannot tell the child from the parent, but it can join it alone: while
@@ -94,20 +103,18 @@ hold_child() {
 # close after its clone, which is that of the child's end of the gate.
 traced_child() {
 	for try in 1 2 3; do
-		! hold_child || break
-		end_all                 # it took too long on a busy machine
+		began=$(date +%s)               # of the run, for strike
+		! { hold_child && join_child "$@"; } || break
+		# It took too long on a busy machine: once more, from a clean state.
+		end_all
+		wait "$job"
+		good_run next
 	done
-	began=$(date +%s)               # of the run, for strike
-	timeout -k 1 "$HANGS" strace -qq -b execve -p "$child" "$@" &
-	tracer=$!
-	until grep -q '^TracerPid:.*[1-9]' "/proc/$child/status"; do
-		kill -0 $tracer || break
-	done 2>/dev/null
 	# It may not yet have come to its stop.
 	while kill -CONT "$parent"; do
 		sleep 0.01
 	done 2>/dev/null
-	wait $job
+	wait "$job"
 }
 
 # prepare TOOL [OPTION...]: everything that is the same at each point, and the
