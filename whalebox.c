@@ -2306,14 +2306,18 @@ static void copy_folders(void) {
         t->fd = (int)syscall(SYS_open_tree, AT_FDCWD, t->path, t->flags |
                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 #if WITH_VOLUMES || !WITH_LAYERS
-        /* What is mounted there is copied, too. */
-        if (t->fd < 0 && errno == EINVAL) {
-            t->has_mounts = 1;
-            t->fd = clone_tree(t->path, AT_RECURSIVE);
-        }
+        t->has_mounts = t->fd < 0 && errno == EINVAL;
+        if (t->has_mounts)
+            continue;                   /* it is copied below, as a whole */
 #endif
         must(t->fd);
     }
+
+#if WITH_VOLUMES || !WITH_LAYERS
+    for (struct tree *t = trees; t < trees + tree_count; t++)
+        if (t->has_mounts)
+            t->fd = clone_tree(t->path, AT_RECURSIVE);
+#endif
 }
 
 /* In the child: attach TREE at the folder TO. */
