@@ -145,11 +145,14 @@ static char **read_command(const char *file)
 /* 0 to count - 1 in random order. */
 static void shuffle(int *order, int count)
 {
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < count; i++)
+		order[i] = i;
+	for (int i = count - 1; i > 0; i--) {
 		int other = rand() % (i + 1);
+		int kept = order[i];
 
 		order[i] = order[other];
-		order[other] = i;
+		order[other] = kept;
 	}
 }
 
