@@ -161,7 +161,7 @@ static void race(long rounds, int count, char **files)
 	enum { MOST = 50 };
 	char **commands[MOST];
 	long times[MOST];
-	int order[MOST];
+	int order[MOST] = { 0 };
 
 	if (count > MOST)
 		die("race");
