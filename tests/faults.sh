@@ -211,8 +211,8 @@ it 'removes a folder 5,000 levels deep, and one of mode 0' '
 	box /bin/sh -c "
 		mkdir -p /closed/inner && touch /closed/inner/file &&
 		chmod 0 /closed/inner /closed &&
-		levels=\$(printf %02000d 0 | sed \"s|00|d/|g\") &&
-		for i in 1 2 3 4 5; do
+		levels=\$(printf %0200d 0 | sed \"s|00|d/|g\") &&
+		for i in \$(seq 50); do
 			mkdir -p \$levels && cd -P \$levels || exit
 		done &&
 		echo made" &&

@@ -110,7 +110,7 @@ it 'gives it a terminal with -t' '
 ' 'The relay of chapter 12 reads your input. Unless what?'
 
 it 'passes on what it reads and prints, and its words as they are' '
-	begin && seq 100000 >wanted && visit one /bin/cat <wanted &&
+	begin && seq 30000 >wanted && visit one /bin/cat <wanted &&
 	want_status 0 && cmp wanted out &&
 	visit one /bin/sh -c "printf \"<%s>\" \"\$@\"; echo oops >&2" sh \
 	    "a  b" "" "*" -t && printf "<a  b><><*><-t>" >wanted &&
