@@ -50,7 +50,7 @@ script() {
 	shift 2
 	rm -rf "${scratch:?}/home"
 	WHALEBOX=$project/$script_binary WHALEBOX_HOME=$scratch/home \
-	    WHALEBOX_WHERE="$script_where: " timeout -k 5 880 sh "$@"
+	    WHALEBOX_WHERE="$script_where: " timeout -k 5 1800 sh "$@"
 	script_status=$?
 	[ $script_status -le 1 ] ||
 		echo "not ok - $script_where: runs to its end: $script_status"
@@ -243,15 +243,15 @@ machine() {
 	*)    VM_CPUS=2 ;;
 	esac
 	export VM_CPUS
-	VM_TIMEOUT=1300 nice ./vm.sh "./test.sh inside$(quote "$@")"
+	VM_TIMEOUT=3000 nice ./vm.sh "./test.sh inside$(quote "$@")"
 	vm_status=$?
 	[ $vm_status -le 1 ] || echo "not ok - vm $1: runs to its end: $vm_status"
 }
 
 # typed: the transcripts of the book, in a VM that they are typed at.
 typed() {
-	WHALEBOX_WHERE='vm: ' LIMIT=120 VM_CPUS=2 VM_TIMEOUT=1300 \
-	    nice timeout -k 5 1300 sh tests/prose.sh transcripts
+	WHALEBOX_WHERE='vm: ' LIMIT=120 VM_CPUS=2 VM_TIMEOUT=3000 \
+	    nice timeout -k 5 3000 sh tests/prose.sh transcripts
 	typed_status=$?
 	[ $typed_status -le 1 ] || echo "not ok - vm: runs to its end: $typed_status"
 }
