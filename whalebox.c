@@ -1238,7 +1238,7 @@ static void answer_as_box(int is_over) {
     }
 
     /* With this bit the capabilities outlast the change of user. */
-    step(5, "prctl(PR_GET_SECUREBITS, PR_SET_SECUREBITS)", NULL);
+    step(5, "prctl(PR_SET_SECUREBITS)", NULL);
     bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
     must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
 
@@ -1540,6 +1540,46 @@ TOOL int for_each(int dir_fd, int files,
     }
 }
 
+/* A mount, as a line of /proc/self/mountinfo tells of it: which folder of its
+ * file system it shows, as that line has it, and where. */
+struct mounted {
+    char *folder, *place;
+    int is_cgroup2;                     /* that is of this type */
+};
+
+/* Make PATH, as /proc has written it, a path again, and return it: a blank, a
+ * tab, a new line and a backslash stand there as \040, \011, \012 and \134. */
+TOOL char *unescape(char *path) {
+    char *to = path;
+
+    for (const char *from = path; *from; from++) {
+        int byte = *from;
+        if (byte == '\\') {             /* three digits, of three bits each */
+            byte = (from[1] & 7) << 6 | (from[2] & 7) << 3 | (from[3] & 7);
+            from += 3;
+        }
+        *to++ = (char)byte;
+    }
+    *to = '\0';
+    return path;
+}
+
+/* Take a line from *REST, of /proc/self/mountinfo: its fields 4 and 5 are those
+ * paths.  Returns 0 at the end.  proc(5). */
+TOOL int next_mount(char **rest, struct mounted *mounted) {
+    char *line = strsep(rest, "\n");
+
+    for (int field = 1; field <= 5; field++) {
+        mounted->folder = mounted->place;       /* the field before */
+        mounted->place = strsep(&line, " ");
+    }
+    if (!line)
+        return 0;
+    unescape(mounted->place);
+    mounted->is_cgroup2 = strstr(line, " - cgroup2 ") != NULL;
+    return 1;
+}
+
 /* A whalebox shows that it lives by a lock on its box's folders, which the
  * kernel drops when the process ends, in whatever way.  The locks of fcntl(2),
  * unlike flock(2)'s, do not go on to children, which may outlive us.  A folder
@@ -1725,30 +1765,45 @@ static const struct hint limit_hints[] = {
     { 0 }
 };
 
-/* Where cgroup v2 is mounted, or NULL: where systemd mounts it, alone or beside
- * v1, or else where the list of mounts says, which may be long.  Of several
- * mounts the last counts: it may hide those before it.  statfs(2). */
-static const char *find_cgroup2(void) {
-    static const char *const usual[] = { "/sys/fs/cgroup",
-                                         "/sys/fs/cgroup/unified" };
+static const char *cgroup2_path;        /* see find_cgroup2() */
+
+/* Take PATH for the place of cgroup v2 if one is to be seen there.  Returns
+ * whether it can be written to: if not, a better one may follow.  statfs(2). */
+static int take_cgroup2(const char *path) {
     struct statfs fs;
 
-    for (size_t i = 0; i < LENGTH(usual); i++)
-        if (statfs(usual[i], &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
-            return usual[i];
+    if (statfs(path, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+        return 0;
+    cgroup2_path = text("%s", path);
+    return !(fs.f_flags & MS_RDONLY);
+}
 
-    char *mounts = read_file(AT_FDCWD, "/proc/self/mounts");
-    char *next = mounts, *last = NULL;
+/* Where cgroup v2 is mounted, or NULL: where systemd mounts it, alone or beside
+ * v1, or else where the list of mounts says, which may be long. */
+static const char *find_cgroup2(void) {
+    struct mounted mounted;
 
-    while ((next = strstr(next, " cgroup2 "))) {
-        last = next;
-        next++;
-    }
-    if (!last)
-        return NULL;
+    cgroup2_path = NULL;
+    if (take_cgroup2("/sys/fs/cgroup") ||
+        take_cgroup2("/sys/fs/cgroup/unified"))
+        return cgroup2_path;
 
-    *last = '\0';                       /* ends the mount point */
-    return text("%s", strrchr(mounts, ' ') + 1);
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
+    while (next_mount(&rest, &mounted))
+        if (mounted.is_cgroup2 && take_cgroup2(mounted.place))
+            break;
+    return cgroup2_path;
+}
+
+/* The cgroup of v2 in FILE, which is /proc/N/cgroup: the path in its line that
+ * is 0::PATH, or "".  proc(5). */
+static const char *read_cgroup(const char *file) {
+    const char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/");
+
+    if (!line)
+        return "";
+    line += strlen("\n0::");
+    return text("%.*s", (int)strcspn(line, "\n"), line);
 }
 
 /* Set base_path to where boxes get their cgroups: for root the mount of type
@@ -1761,14 +1816,8 @@ static int find_base(void) {
         return -1;
     }
 
-    char *path = text("%s", top);
-    char *own = NULL;
-    if (!host_root)
-        own = strstr(read_file(AT_FDCWD, "/proc/self/cgroup"), "0::/");
-    if (own) {
-        own += strlen("0::");           /* the line of v2: 0::PATH */
-        path = text("%s%.*s", top, (int)strcspn(own, "\n"), own);
-    }
+    char *path = text("%s%s", top,
+                      host_root ? "" : read_cgroup("/proc/self/cgroup"));
 
     /* As long as a cgroup is ours, the one above it may be, too. */
     while (strlen(path) >= strlen(top) &&
@@ -2244,27 +2293,24 @@ static int is_within(const char *place, const char *path) {
 
 /* The change ATTR cannot be made to the copy TREE, since one of the mounts in
  * it does not allow that.  All is changed or nothing, so each is tried alone,
- * to name the one that is in the way.  proc(5), field 5 of mountinfo. */
+ * to name the one that is in the way. */
 static _Noreturn void die_of_mount(const struct tree *tree,
                                    const struct mount_attr *attr,
                                    const char *change) {
     int error = errno;
     const char *path = tree->path;
-    char *rest = text("%s", read_file(AT_FDCWD, "/proc/self/mountinfo"));
-    char *line;
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
+    struct mounted mounted;
 
-    while ((line = strsep(&rest, "\n")) && tree->flags) {
-        const char *place = NULL;
-        for (int field = 1; field <= 5; field++)
-            place = strsep(&line, " ");
-        if (!place || !is_within(place, tree->path))
+    while (tree->flags && next_mount(&rest, &mounted)) {
+        if (!is_within(mounted.place, tree->path))
             continue;
 
-        int fd = (int)syscall(SYS_open_tree, AT_FDCWD, place,
+        int fd = (int)syscall(SYS_open_tree, AT_FDCWD, mounted.place,
                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, attr,
                                sizeof(*attr)) < 0)
-            path = place;
+            path = mounted.place;
         close(fd);
     }
 
@@ -3071,7 +3117,7 @@ static void check_owner(int dir_fd, const char *path, mode_t closed) {
     step(9, text("fstat(%s)", path), text("stat %s", path));
     must(fstat(dir_fd, &st));
     if (st.st_uid != getuid())
-        refuse("name a folder of your own: WHALEBOX_HOME=DIR",
+        refuse("name a folder of yours: WHALEBOX_HOME=DIR",
                "%s belongs to user %u, and not to you", path, st.st_uid);
 
     if (st.st_mode & S_ISVTX)
@@ -6044,23 +6090,18 @@ static int ends_with(const char *path, const char *end) {
 }
 
 /* Which folder of its file system the mount at TOP shows: one further down in a
- * container, say, and "" for the whole of it.  It is field 4 of a line of
- * /proc/self/mountinfo, and the mount's own place is field 5.  proc(5). */
+ * container, say, and "" for the whole of it. */
 static const char *mounted_folder(const char *top) {
     char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
     char *found = NULL;
-    char *line;
+    struct mounted mounted;
 
-    while ((line = strsep(&rest, "\n"))) {
-        char *field[5] = { NULL };
-        for (size_t i = 0; i < LENGTH(field) && line; i++)
-            field[i] = strsep(&line, " ");
-        if (field[4] && strcmp(field[4], top) == 0)
-            found = field[3];           /* the last one hides those before */
-    }
+    while (next_mount(&rest, &mounted))
+        if (strcmp(mounted.place, top) == 0)
+            found = mounted.folder;     /* the last one hides those before */
     if (!found || strcmp(found, "/") == 0)
         return "";
-    return text("%s", found);
+    return text("%s", unescape(found));
 }
 
 /* Open the folder PATH of the cgroup file system, from where we see that, as
@@ -6070,7 +6111,7 @@ static void open_box_cgroup(const char *path, const char *pid) {
     const char *top = find_cgroup2();
     require(top != NULL, ENODEV);
     const char *above = mounted_folder(top);
-    require(strncmp(path, above, strlen(above)) == 0, ENODEV);
+    require(is_within(path, above), ENODEV);
     path += strlen(above);
 
     step(7, text("open(%s%s)", top, path), NULL);
@@ -6088,15 +6129,9 @@ static void open_box_cgroup(const char *path, const char *pid) {
  */
 static void find_box_cgroup(const char *pid) {
     const char *file = text("/proc/%s/cgroup", pid);
-    const char *path = "";
 
     step(7, text("read(%s)", file), NULL);
-    char *line = strstr(read_file(AT_FDCWD, file) - 1, "\n0::/");       /* v2 */
-    if (line) {
-        line += strlen("\n0::");
-        path = text("%.*s", (int)strcspn(line, "\n"), line);
-    }
-
+    const char *path = read_cgroup(file);
     if (ends_with(path, text("/whalebox/%s", box.name)))
         open_box_cgroup(path, pid);
     else
@@ -7419,6 +7454,9 @@ static void note_failure(const char *why, const char *fix) {
         return;
 
     finding->failed = now.chapter;
+#if WITH_DETACH
+    why = visible(why);
+#endif
     if (fix)
         why = text("%s\n            hint: %s", why, fix);
     snprintf(finding->why, sizeof(finding->why), "%s", why);
@@ -7498,8 +7536,12 @@ PRINTF(1) TOOL void print_fact(const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    print("            %s\n", vtext(format, args));
+    const char *fact = vtext(format, args);
     va_end(args);
+#if WITH_DETACH
+    fact = visible(fact);
+#endif
+    print("            %s\n", fact);
 }
 
 #if WITH_USER

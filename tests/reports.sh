@@ -50,6 +50,14 @@ it 'names the mount that keeps a folder from being a volume' '
 	want_status 0
 '
 
+# Where /proc writes a blank as "\040".
+it '... whatever that is called' '
+	odd=$(printf "a b\tc\134d\ne") && mkdir -p "data/$odd" && export odd &&
+	run unshare --mount sh -c "mount -t proc proc \"data/\$odd\" &&
+	    \"\$WHALEBOX\" -v \"\$PWD/data:/data\" /bin/true" && want_status 125 &&
+	want_err "mount_setattr($PWD/data/a b\\x09c\\d\\x0ae, MOUNT_ATTR_IDMAP)"
+'
+
 it 'has devices as volumes' '
 	box -v /dev/zero:/zero -v /dev/null:/dev/mynull /bin/sh -c \
 	    "head -c 3 /zero | wc -c; echo gone >/dev/mynull; stat -c %F /zero" &&
@@ -200,6 +208,27 @@ it 'says that there are no user namespaces in a chroot' '
 	want_err "mount(/, MS_REC|MS_PRIVATE): Invalid argument" &&
 	want_err "hint: the root is no mount, as in a chroot"
 '
+
+if [ -n "$(mounts_of cgroup2)" ]; then
+	# A tmpfs hides the usual one; the last of the others is read-only.
+	it 'finds a cgroup v2 that can be seen and written to, whatever it is called' '
+		top=$(mounts_of cgroup2 | tail -n 1) && odd=$(printf "a b\tc\134d\ne") &&
+		export top odd name="one$$" && within="$top/$name b\\c" && export within &&
+		mkdir "$within" && trap "rmdir \"\$within\"" EXIT &&
+		cat >look <<-"END" &&
+			mkdir "$odd" last && mount --bind "$within" "$odd" &&
+			mount --bind "$within" last && mount -o remount,bind,ro last &&
+			mount -t tmpfs hides "$top" && "$WHALEBOX" doctor | grep "cgroup v2 .*, at"
+			"$WHALEBOX" -d --name "$name" /bin/sleep 1000 &&
+			grep "^0::" "/proc/$("$WHALEBOX" inspect "$name" pid)/cgroup"
+			"$WHALEBOX" exec "$name" /bin/cat /sys/fs/cgroup/cgroup.procs
+			"$WHALEBOX" rm -f "$name"
+		END
+		run unshare --mount sh look && want_status 0 && want_no_err &&
+		want_match "^0::.*/$name b\\\\c/whalebox/$name\$" && want_line 1 &&
+		want_match "at $PWD/a b\\\\x09c\\\\d\\\\x0ae" && [ ! -d "$within/whalebox" ]
+	'
+fi
 
 if has_cgroup2; then
 	it 'shows the limit of a box that has the network of the host' '
