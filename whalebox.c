@@ -2724,10 +2724,12 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
         return UNKNOWN;                 /* this is no box's folder */
     if (strcmp(mark.boot, boot_id()) != 0)
         return NOBODY;                  /* nobody outlives a boot */
-    if (mark.is_shared || mark.pid_namespace != pid_namespace())
-        return UNKNOWN;                 /* it cannot be told from here */
+    if (mark.is_shared)
+        return UNKNOWN;                 /* others may outlive the first */
     if (mark.pid == 0)
         return NOBODY;                  /* a child at the gate ends by itself */
+    if (mark.pid_namespace != pid_namespace())
+        return UNKNOWN;                 /* it cannot be told from here */
 
     *pidfd = (int)syscall(SYS_pidfd_open, (pid_t)mark.pid, 0);
     if (*pidfd < 0 && errno == ESRCH)
@@ -5251,6 +5253,7 @@ static int log_fd = -1;                 /* the file log */
 static int turn_fd = -1;                /* a folder: it is ours to act on */
 static int making_fd;                   /* the folder upper: it is being made */
 static int supervisor_pidfd = -1;       /* who supervises: find_status() */
+static int is_elsewhere;                /* its numbers are not ours: the same */
 enum { MOST_RECORD = 16 << 20 };        /* bytes: no command line has as many */
 static char no_record[2];
 static char *found_record = no_record;  /* one that was read: lines, each ended
@@ -5560,8 +5563,9 @@ static void keep_room(void) {
     close(fd);
 }
 
-/* At exit(3), when all else is done: record how the box ended, if it is to
- * stay, which the mode of its folder tells.  See keep_box(). */
+/* At exit(3), when all else is done: record how the box ended, and that nobody
+ * is in it, if it is to stay, which the mode of its folder tells.  See
+ * keep_box(). */
 static void record_end(void) {
     struct stat st;
 
@@ -5569,8 +5573,14 @@ static void record_end(void) {
         return;
     step(13, text("fstat(%s)", box.name), NULL);
     must(fstat(folder_fd, &st));
-    if (st.st_mode & S_ISVTX)
-        write_record("exited", text("%d", exit_status(box.status)));
+    if (!(st.st_mode & S_ISVTX))
+        return;
+    write_record("exited", text("%d", exit_status(box.status)));
+
+    /* With its first process all others of its PID namespace have ended.  Where
+     * another one looks, as in another container, that tells it. */
+    if (box.flags & CLONE_NEWPID)
+        write_mark(folder_fd, "0", 0);
 }
 
 /* The value of KEY in the record that was read, or NULL. */
@@ -6433,7 +6443,8 @@ static int run_box(char **argv) {
 static const struct option *need_option(const char *word);
 
 /* The supervisor of the box in DIR_FD, who has a lock on it: a pidfd, or -1.
- * It may end while we look and another get its number, so look twice. */
+ * It may end while we look and another get its number, so look twice.  One that
+ * is not in our PID namespace has no number here. */
 static int open_supervisor(int dir_fd) {
     struct flock lock = { .l_type = F_WRLCK };
     struct flock again = { .l_type = F_WRLCK };
@@ -6441,6 +6452,8 @@ static int open_supervisor(int dir_fd) {
     step(13, "fcntl(F_GETLK), pidfd_open()", NULL);
     must(fcntl(dir_fd, F_GETLK, &lock));        /* who would be in our way? */
     if (lock.l_type == F_UNLCK)         /* nobody has one */
+        return -1;
+    if (lock.l_pid == 0)                /* nobody whom we see */
         return -1;
 
     int pidfd = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
@@ -6478,16 +6491,18 @@ static int open_box_process(void) {
     return -1;
 }
 
-/* Has the folder DIR_FD of the box NAME a mark?  A mark that cannot be read
- * says nothing of the box, so we leave then. */
+/* Has the folder DIR_FD of the box NAME a mark?  Sets is_elsewhere.  One that
+ * cannot be read says nothing of the box, so we leave then. */
 static int has_mark(int dir_fd, const char *name) {
     struct mark mark;
 
     step(13, text("read(%s/box)", name), NULL);
-    if (read_mark(dir_fd, &mark) == 0)
-        return 1;
-    require(errno == ENOENT, errno);
-    return 0;
+    if (read_mark(dir_fd, &mark) < 0) {
+        require(errno == ENOENT, errno);
+        return 0;
+    }
+    is_elsewhere = mark.pid_namespace != pid_namespace();
+    return 1;
 }
 
 /* The status of the folder NAME, which has no good record.  With a bad one, or
@@ -6504,10 +6519,10 @@ static const char *status_without_record(int dir_fd, const char *name,
 
 /* The status of the box NAME, whose folder is DIR_FD: "running"; "exited";
  * "dead", if its record says that it runs, and it has no supervisor; "corrupt";
- * or "" for no box.  Sets supervisor_pidfd, and reads the record.  This only
- * looks: a box that outlives its dead supervisor, as a change of user lets it,
- * is ended by the command that acts on it.  A folder that has a record and no
- * mark is not ours to act on. */
+ * or "" for no box.  Sets supervisor_pidfd and is_elsewhere, and reads the
+ * record.  This only looks: a box that outlives its dead supervisor, as a
+ * change of user lets it, is ended by the command that acts on it.  A folder
+ * that has a record and no mark is not ours to act on. */
 static const char *find_status(int dir_fd, const char *name) {
     struct stat st;
 
@@ -6525,7 +6540,8 @@ static const char *find_status(int dir_fd, const char *name) {
     }
 
     const char *status = value_of("status");
-    if (strcmp(status, "running") != 0 || supervisor_pidfd >= 0)
+    if (strcmp(status, "running") != 0 || supervisor_pidfd >= 0 ||
+        (is_elsewhere && !is_abandoned(dir_fd)))
         return status;
     if (is_kept)
         return "dead";
@@ -6651,6 +6667,22 @@ static const char *need_status(int dir_fd, const char *name) {
     return status;
 }
 
+/* Refuse to act on the box NAME, which is as STATUS says, if it runs and its
+ * processes have their numbers in another PID namespace, as when two containers
+ * share a home. */
+static void need_here(const char *name, const char *status) {
+    if (is_elsewhere && strcmp(status, "running") == 0)
+        refuse("do it where that was started",
+               "%s runs in another PID namespace", name);
+}
+
+/* Refuse to act on the box NAME, since somebody may live in it. */
+static _Noreturn void refuse_unknown(const char *name) {
+    refuse(text("do it where that was started, or, if all there has ended: "
+                "rm -r %s/%s", home, name),
+           "it cannot be told from here whether somebody lives in %s", name);
+}
+
 /* Ask the box to end, through its supervisor, which passes the signal on, or,
  * if that is dead, itself; after SECONDS kill it; and if its supervisor still
  * does not end, that. */
@@ -6686,8 +6718,13 @@ static unsigned long long stop_seconds = 10;    /* before it is killed */
 static void stop_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
     const char *status = need_status(dir_fd, name);
+    int is_dead = strcmp(status, "dead") == 0;
+    int resident_pidfd;
 
-    if (supervisor_pidfd >= 0 || strcmp(status, "dead") == 0) {
+    need_here(name, status);
+    if (is_dead && find_resident(dir_fd, &resident_pidfd) == UNKNOWN)
+        refuse_unknown(name);
+    if (supervisor_pidfd >= 0 || is_dead) {
         flock(turn_fd, LOCK_UN);
         end_box((int)stop_seconds);
     }
@@ -6737,9 +6774,11 @@ static int sent_signal = SIGKILL;       /* kill -s */
  * It need not end by it. */
 static void kill_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
+    const char *status = need_status(dir_fd, name);
     int process_fd = -1;
 
-    if (strcmp(need_status(dir_fd, name), "running") == 0)
+    need_here(name, status);
+    if (strcmp(status, "running") == 0)
         process_fd = open_box_process();
     if (process_fd < 0)
         refuse_stopped(name);
@@ -6764,6 +6803,7 @@ static _Noreturn void wait_for_end(const char *name) {
     int dir_fd = open_box(name, 0);
     const char *status = need_status(dir_fd, name);
 
+    need_here(name, status);
     while (supervisor_pidfd >= 0 && strcmp(status, "running") == 0) {
         while (!ends(supervisor_pidfd, 3600))
             ;
@@ -6805,12 +6845,19 @@ static void refuse_to_remove(int dir_fd, const char *name, int has_exited) {
                "there", name);
 }
 
+/* See to it that nobody lives in the folder DIR_FD of the box NAME, which has
+ * no whalebox any more. */
+static void empty_folder(int dir_fd, const char *name) {
+    step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
+    if (!end_resident(dir_fd))
+        refuse_unknown(name);
+}
+
 /* Remove the folder DIR_FD of the box NAME, in which nobody may live.  The
  * moment from which the box is no more is when it loses the sticky bit: if we
  * are killed then, a later run's sweep goes on. */
 static void remove_folder_of(int dir_fd, const char *name) {
-    step(13, "pidfd_send_signal(SIGKILL)", "kill -KILL");
-    require(end_resident(dir_fd), EBUSY);
+    empty_folder(dir_fd, name);
 
     step(13, text("fchmod(%s, ~S_ISVTX), unlinkat(config)", name), NULL);
     must(fchmod(dir_fd, 0755));
@@ -6826,6 +6873,7 @@ static void remove_one(const char *name) {
     const char *status = find_status(dir_fd, name);
     int has_exited = strcmp(status, "exited") == 0;
 
+    need_here(name, status);
     refuse_to_remove(dir_fd, name, has_exited);
 
     /* A supervisor that has recorded the end is about to end by itself. */
@@ -6927,8 +6975,7 @@ static void start_box(const char *name) {
      * resident of the box may have outlived it. */
     if (!ends(supervisor_pidfd, 10))
         refuse("try again", "%s has not ended yet", name);
-    if (!end_resident(dir_fd))
-        refuse(text("whalebox stop %s", name), "somebody lives in %s", name);
+    empty_folder(dir_fd, name);
     run_again(name);
 }
 
@@ -6965,7 +7012,7 @@ static void print_box(const char *name, const char *status) {
     }
 
     const char *pid = "-";
-    if (strcmp(status, "running") == 0)
+    if (strcmp(status, "running") == 0 && !is_elsewhere)
         pid = value_of("pid");
     if (strcmp(status, "exited") == 0)
         status = text("exited (%s)", value_of("exit_code"));
@@ -7183,6 +7230,7 @@ static void print_log(const char *name, int is_followed,
         /* Looked for before the read: if there is no supervisor now, nothing is
          * written after that; and to a file that has a next one, neither. */
         close(supervisor_pidfd);
+        int has_ended = is_abandoned(dir_fd);
         supervisor_pidfd = open_supervisor(dir_fd);
         int next_fd = open_next_log(dir_fd, fd);
         print_rest(fd);
@@ -7190,7 +7238,7 @@ static void print_log(const char *name, int is_followed,
         if (next_fd >= 0) {
             close(fd);
             fd = next_fd;
-        } else if (is_followed && supervisor_pidfd >= 0) {
+        } else if (is_followed && !has_ended) {
             struct pollfd end = { .fd = supervisor_pidfd, .events = POLLIN };
             poll(&end, 1, 100);         /* ms */
         } else {
@@ -7289,7 +7337,9 @@ static int visit_box(const char *name, char **argv) {
     int dir_fd = open_box(name, 0);
 
     wait_until_made(dir_fd, name);
-    if (strcmp(need_status(dir_fd, name), "running") != 0)
+    const char *status = need_status(dir_fd, name);
+    need_here(name, status);
+    if (strcmp(status, "running") != 0)
         refuse_stopped(name);
     opt = (struct options){ .explain = asked.explain };
     set_recorded();

@@ -74,6 +74,29 @@ it 'refuses a /proc of other processes' '
 	done
 '
 
+# The numbers in their records are other processes' here.
+it 'acts on no box of another PID namespace, but on one in which nobody can live' '
+	apart="unshare --mount --pid --fork --kill-child --mount-proc" &&
+	running && trap "\"$WHALEBOX\" rm -f one$$ >last 2>&1; rm -r \"$WHALEBOX_HOME/containers/dead$$\"" EXIT &&
+	run $apart sh -c "\"\$WHALEBOX\" -d --name dead$$ /bin/sleep 1000
+	    \"\$WHALEBOX\" --name over$$ /bin/sh -c \"echo >>/file; wc -l </file\"" &&
+	want_status 0 && box ps -a && want_match "^dead$$ +- +dead " &&
+	for command in start stop rm "rm -f"; do
+		box $command "dead$$" && want_status 125 && want_out "" &&
+		want_err "it cannot be told from here whether somebody lives in dead$$" &&
+		want_err "hint: do it where that was started, or, if all there has ended: rm -r /" || exit
+	done &&
+	box start "over$$" && want_status 0 && logged() { box logs "over$$" && [ "$out" = 2 ]; } &&
+	soon logged && run $apart "$WHALEBOX" wait "over$$" && want_out 0 &&
+	run $apart "$WHALEBOX" rm "over$$" && want_status 0 && want_no_err && box ps &&
+	want_match "^one$$ +[0-9]+ +running " && run $apart "$WHALEBOX" ps &&
+	want_match "^one$$ +- +running " && run $apart "$WHALEBOX" inspect one$$ status &&
+	want_out running && for command in exec stop kill wait "rm -f"; do
+		run $apart "$WHALEBOX" $command one$$ $([ "$command" != exec ] || echo /bin/true) &&
+		want_status 125 && want_out "" && want_err "one$$ runs in another PID namespace" || exit
+	done && box exec "one$$" /bin/echo lives && want_out lives
+'
+
 it 'tells the truth of a box whose init /proc hides' '
 	home && cat >look <<-"END" &&
 		mount -o remount,hidepid=2 /proc && exec setpriv --reuid 1000 --regid 1000 \
