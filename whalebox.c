@@ -776,21 +776,13 @@ TOOL void require(int holds, int error) {
 
 enum { MOST_READ = 1 << 20 };           /* bytes: mounts can be many */
 
-/* All of FILE (below DIR_FD, or AT_FDCWD) as a string that is good until the
- * next call, with a '\n' just before it: so "\n" begins every line.  NULL with
- * errno if it cannot be read. */
-static char *try_to_read(int dir_fd, const char *file) {
+/* All that FD has to give, closing it, as a string that is good until the next
+ * call, with a '\n' just before it: so "\n" begins every line.  NULL with errno
+ * if it cannot be read. */
+static char *read_all(int fd) {
     static char buffer[MOST_READ];
     size_t total = 1;                   /* bytes of it in use */
     ssize_t count;
-
-    /* No symbolic link in a folder of ours is meant to be followed. */
-    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-    if (dir_fd != AT_FDCWD)
-        flags |= O_NOFOLLOW;
-    int fd = openat(dir_fd, file, flags);
-    if (fd < 0)
-        return NULL;
 
     /* /proc gives a page at a time. */
     while ((count = read(fd, buffer + total, sizeof(buffer) - 1 - total)) > 0)
@@ -809,6 +801,20 @@ static char *try_to_read(int dir_fd, const char *file) {
     buffer[0] = '\n';
     buffer[total] = '\0';
     return buffer + 1;
+}
+
+/* The same of FILE, below DIR_FD or AT_FDCWD, without waiting for anybody who
+ * might write it. */
+static char *try_to_read(int dir_fd, const char *file) {
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+
+    /* No symbolic link in a folder of ours is meant to be followed. */
+    if (dir_fd != AT_FDCWD)
+        flags |= O_NOFOLLOW;
+    int fd = openat(dir_fd, file, flags);
+    if (fd < 0)
+        return NULL;
+    return read_all(fd);
 }
 
 /* The same; "" if there is no FILE.  One that cannot be read is fatal: taken
@@ -3884,16 +3890,22 @@ static void add_variable(const struct option *o, const char *value) {
 }
 
 /* --env-file FILE: a variable a line, as -e has it, but -e counts more.  Empty
- * lines and those that begin with a '#' are skipped. */
+ * lines and those that begin with a '#' are skipped.  FILE may be a pipe, whose
+ * writer is waited for. */
 static void add_env_file(const struct option *o, const char *value) {
+    step(11, text("open(%s)", value), NULL);
+    int fd = must(open(value, O_RDONLY | O_CLOEXEC));
     step(11, text("read(%s)", value), NULL);
-    char *rest = try_to_read(AT_FDCWD, value);
+    char *rest = read_all(fd);
     require(rest != NULL, errno);
 
+    /* A file of Windows' may have a mark at its start, and other line ends. */
+    if (strncmp(rest, "\xef\xbb\xbf", 3) == 0)
+        rest += 3;
     char *line;
     while ((line = strsep(&rest, "\n"))) {
         line += strspn(line, " \t");
-        line[strcspn(line, "\r")] = '\0';        /* a file of Windows' */
+        line[strcspn(line, "\r")] = '\0';
         if (*line == '\0' || *line == '#')
             continue;
         if (strcspn(line, "=") == 0 ||
@@ -7471,9 +7483,14 @@ static int is_chroot(void) {
 TOOL const char *find_host_cause(int error) {
     const struct hint *h = causes;
 
-    if (error == ENOENT && strncmp(now.call, "execve", 6) == 0 &&
-        access(box.argv[0], F_OK) == 0)
-        return describe_interpreter(box.argv[0]);
+    /* A name alone was looked up along PATH. */
+    if (error == ENOENT && strncmp(now.call, "execv", 5) == 0) {
+        const char *file = box.argv[0];
+        if (!strchr(file, '/'))
+            file = find_program(file);
+        if (file && access(file, F_OK) == 0)
+            return describe_interpreter(file);
+    }
     if (error == EPERM && strncmp(now.call, "clone3", 6) == 0 && is_chroot())
         return "in a chroot there are no user namespaces: leave it, and name "
                "its folder by --rootfs";
@@ -7924,7 +7941,7 @@ static const struct { const char *words, *fix; } foreign_words[] = {
       "the host's" },
     { "--restart", "have systemd run it in the foreground, with Restart=" },
     { "--entrypoint --pull image images build commit pull push tag save load "
-      "import export history login",
+      "import export history login rmi",
       "images come with chapter 15; until then --rootfs DIR" },
     { "attach", "whalebox logs -f NAME, or whalebox exec -t NAME /bin/sh" },
     { "create", "whalebox run makes a box and runs it" },
@@ -7933,6 +7950,7 @@ static const struct { const char *words, *fix; } foreign_words[] = {
     { "remove delete", "whalebox rm NAME" },
     { "info", "whalebox doctor" },
     { "version", "whalebox --version" },
+    { "help", "whalebox --help" },
 };
 
 /* What other tools' KEY, " -c " or " build ", is here; or NULL. */

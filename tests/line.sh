@@ -25,6 +25,9 @@ it 'runs a program by its bare name, looked up in the box' '
 	box run -e PATH=/own plain && want_status 126 && want_err "execvp(plain)" &&
 	box run nothing && want_status 127 && want_out "" &&
 	want_err "execvp(nothing): No such file" && want_err "hint: no folder of" &&
+	printf "#!/gone\n" >root/own/lost && chmod 755 root/own/lost &&
+	box run -e PATH=/bin:/own lost && want_status 127 && want_err "execvp(lost)" &&
+	want_err "hint: the file is there; what runs it is not: /gone" &&
 	box run /nothing && want_status 127 && want_err "execve(/nothing)" &&
 	what="no command to run" && hint=whalebox && refuses run && refuses run "" &&
 	refuses run --rm && what="there is no option --nope" hint="see --help" &&
@@ -96,9 +99,33 @@ attach whalebox logs -f
 restart whalebox stop
 ls whalebox ps
 remove whalebox rm
+rmi images come with chapter 15
+help whalebox --help
 sh a program is named by its path
 buil a program is named by its path
 END
+'
+
+# These stand in --help.
+it 'takes no line of --help for the name of what it is about' '
+	for words in "ps [-a]" "ps [-a] [-q]" "logs [-f] [-n LINES] NAME" "rm [-f]"; do
+		what="there is no command $words" hint="a program is" && refuses "$words" || exit
+	done && for words in "--name NAME" "--memory SIZE" "--read-only " "--rm  x"; do
+		what="there is no option $words" hint="see --help" &&
+		refuses "$words" x /bin/true || exit
+	done
+'
+
+# Whether there are limits here or not.
+it 'takes sizes in capitals' '
+	for size in 64M 1G 65536K 67108864B 64m 1g 65536k 67108864b 67108864; do
+		box -m "$size" /bin/true && same "" "$(grep -e "--memory" err)" &&
+		box --rm --name "$b" --log-max "$size" /bin/true && want_status 0 || exit
+	done && for size in 64T 64MB 64Mi M 1.5G -1M "64 M" 64MM; do
+		what="--memory: not \"$size\"" hint="--memory SIZE" && refuses -m "$size" /bin/true &&
+		what="--log-max: not \"$size\"" hint="--log-max SIZE" &&
+		refuses --log-max "$size" /bin/true || exit
+	done
 '
 
 it 'says which chapter a joined letter belongs to' '

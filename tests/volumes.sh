@@ -119,7 +119,9 @@ it 'takes variables from a file, and -e counts more' '
 	printf "%s\n" "# A=comment" "" "A=one" "B=two = three # four" "  C=c" "D=" \
 	    "FROM_CALLER" "WB_UNSET$$" "E=first" "A=last" "F=crlf" "G=\"q\"" >file &&
 	sed -i "s/crlf/&\r/" file && printf "E=other\nHOME=/h" >second &&
-	export FROM_CALLER=x &&
+	export FROM_CALLER=x && sed -i "1s/^/$(printf "\357\273\277")/" second &&
+	{ sleep 0.2; echo P=piped; } | run "$WHALEBOX" --env-file /dev/stdin \
+	    /bin/sh -c "echo \$P" && want_out piped && want_no_err &&
 	box -e B=given --env-file file -e E --env-file=second /bin/sh -c \
 	    "env | grep -E \"^([A-G]|FROM_CALLER|HOME|WB.*)=\" | sort" && want_status 0 &&
 	want_out "A=last${newline}B=given${newline}C=c${newline}D=${newline}E=other
@@ -132,7 +134,7 @@ F=crlf${newline}FROM_CALLER=x${newline}G=\"q\"${newline}HOME=/h" &&
 	box --env-file big /bin/true && want_status 125 &&
 	want_err "read(big): File too large" && for bad in nowhere . ""; do
 		box --env-file "$bad" /bin/true && want_status 125 && want_out "" &&
-		want_err "read($bad)" || exit
+		want_err "($bad): " || exit
 	done
 '
 
