@@ -28,12 +28,16 @@ table='
     list      dead      all
     read      serving   all
     follow    ended     all
+    last      serving   all
+    await     ending    all
+    signal    serving   all
     inspect   serving   all
 '
 
 box=$box_name.box
 other=$box_name.other                   # it has ended, and nobody touches it
 ends='echo one; echo two; exit 7'
+soon_ends='echo one; echo two; sleep 0.3; exit 7'
 serves='trap "exit 7" TERM; echo one; echo two; sleep 1000 & wait'
 
 # The words of a command, in $words, to be set as "$@" by eval.
@@ -48,6 +52,9 @@ words_of_command() {
 	list)    echo 'ps -a' ;;
 	read)    echo 'logs "$box"' ;;
 	follow)  echo 'logs -f "$box"' ;;
+	last)    echo 'logs -n 1 "$box"' ;;
+	await)   echo 'wait "$box"' ;;
+	signal)  echo 'kill -s TERM "$box"' ;;
 	inspect) echo 'inspect "$box"' ;;
 	esac
 }
@@ -116,6 +123,10 @@ have() {
 			within has_ended
 		}
 		;;
+	# It ends while the command waits, if that is quick enough.
+	ending)
+		no_box &&
+		"$WHALEBOX" -d --name "$box" /bin/sh -c "$soon_ends" "$box" >made ;;
 	serving)
 		serves_now || {
 			no_box &&
@@ -161,6 +172,7 @@ is_done() {
 			    has_log 'one\ntwo\none\ntwo\n'; } ||
 			{ [ "$process" -gt 1 ] && is_known_dead; }
 		} ;;
+	signal) same_text "$box" && within has_ended ;;
 	stop)   same_text "$box" && within is_over && recorded status=exited &&
 		{ recorded exit_code=7 || recorded exit_code=137; } ;;
 	remove | destroy)
@@ -300,7 +312,7 @@ strike_command() {
 	fi
 	is_unharmed "$command" || bad 'destroys something'
 	case $command in
-	visit | list | read | follow | inspect)
+	visit | list | read | follow | last | inspect)
 		have_still "$kind" || bad 'destroys something' ;;
 	*)
 		cleaned_up || { bad 'leaves something'; end_all; } ;;
