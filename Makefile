@@ -116,6 +116,18 @@ vm:                             ## boot a throw-away VM: a shell, or CMD='...' (
 	@./busybox-rootfs.sh
 	@./vm.sh $${CMD:+"$$CMD"}
 
+# The program of tutorial/first, step by step, as it stands on that page.
+FIRST := $(addprefix $(BUILD)/step-,1 2 3 4 5 6)
+.SECONDARY: $(FIRST:%=%.c)
+$(FIRST:%=%.c): $(BUILD)/step-%.c: tutorial/first/README.md tests/first.awk | $(BUILD)
+	@awk -v step=$* -f tests/first.awk $< >$@
+
+$(FIRST): %: %.c
+	$(CC) -static -Wall -Wextra -Werror -o $@ $<
+
+.PHONY: first
+first: $(FIRST)                 ## build the six steps of the first hour
+
 .PHONY: test
 test:                           ## run all the tests, here and in the VM
 	@./install.sh test

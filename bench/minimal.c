@@ -3,7 +3,7 @@
  *
  * The box of whalebox's chapters 0 to 9, as root makes it by default, and
  * the system calls that box needs: no option, no message, no check that
- * could mend anything. A step that fails ends the program with status 125.
+ * could fix anything. A step that fails ends the program with status 125.
  * What whalebox costs beyond this is what its checks, its words and its
  * choices cost. With -DWITH_LOCKS the box is locked as well, as chapter 10 has
  * it: that is the floor of all chapters.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # needs:
 # doctor.sh: on a host that lacks something, whalebox names the step, the error
-# and what mends it: when asked with `doctor`, and when a run fails for want of
+# and what fixes it: when asked with `doctor`, and when a run fails for want of
 # it.  What can be taken away here is; strace feigns the rest.  Hosts that are
 # of another kind from boot on are in tests/hosts.sh.
 . "$(dirname "$0")/lib.sh"
@@ -126,12 +126,12 @@ restrict() {
 	restricted='unshare --mount sh restrict'
 }
 
-# Here strace feigns what cannot be had: CHAPTER;CALL;ERROR;WORDS;MEND, a line each.
+# Here strace feigns what cannot be had: CHAPTER;CALL;ERROR;WORDS;FIX, a line each.
 feign_each() {
-	while IFS=';' read -r chapter call error words mend; do
-		it "tells what mends $call) with $error" '
+	while IFS=';' read -r chapter call error words fix; do
+		it "tells what fixes $call) with $error" '
 			feign "$call" "$error" &&
-			ails "$chapter" "$words" "$mend" $feigned "$WHALEBOX"
+			ails "$chapter" "$words" "$fix" $feigned "$WHALEBOX"
 		'
 	done
 }

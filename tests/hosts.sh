@@ -1,7 +1,7 @@
 #!/bin/sh
 # needs: compiler
 # hosts.sh: whalebox on hosts that are of another kind from boot on, each a VM:
-# what works there, and what mends the rest.  tests/doctor.sh has other hosts.
+# what works there, and what fixes the rest.  tests/doctor.sh has other hosts.
 . "$(dirname "$0")/lib.sh"
 LIMIT=120
 
