@@ -16,7 +16,8 @@
 # No line is cited by its number.
 #
 # Options: where code calls whalebox, its commands and its options up to the
-# box's command, which has a / in it, are in `whalebox --help`.
+# box's command, which has a / in it, are in `whalebox --help`; but not where the
+# answer is that there is no such thing.
 
 function fault(text) {
 	print FILENAME ":" (paragraph == "" ? FNR : first) ": " text
@@ -111,13 +112,18 @@ FNR == 1 { references = 0; quote = "" }
 }
 /^ *```/ {
 	fenced = 0
+	check_call(typed)
+	typed = ""
 	if (language == "c") check_quote()
 	quote = ""
 	next
 }
 fenced {
 	fence = fence $0 "\n"
-	if (language ~ /^(sh|console)$/) check_call($0)
+	if (language ~ /^(sh|console)$/) {
+		if (!/^whalebox: there is no (option|command) /) check_call(typed)
+		typed = $0
+	}
 	next
 }
 
