@@ -146,9 +146,17 @@ LABS := $(STAGES:%=$(BUILD)/lab-%.c)
 $(LABS): $(BUILD)/lab-%.c: $(SRC) tests/lab.awk Makefile | $(BUILD)
 	@awk -v chapter=$* -v switch=$(call switch,$*) -f tests/lab.awk $(SRC) >$@
 
+# The same of one part of a long one, PART, with no others: tests/parts has them.
+LAB_TEXT := $(BUILD)/lab-$(N)$(PART:%=-part-%).c
+part_names = $(shell sed -n 's/^$(N) $(known_part) [0-9]* //p' tests/parts)
+known_part = $(call known,$(PART),$(shell sed -n 's/^$(N) \([0-9]*\) .*/\1/p' tests/parts),PART)
+$(BUILD)/lab-$(N)-part-$(PART).c: $(SRC) tests/lab.awk tests/parts Makefile | $(BUILD)
+	@awk -v chapter=$(N) -v switch=$(call switch,$(N)) -v only=" $(part_names) " \
+	    -f tests/lab.awk $(SRC) >$@
+
 # lab/.pristine is what was handed out: a file that differs is a student's work.
 .PHONY: lab
-lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n's functions empty
+lab: $(LAB_TEXT)                        ## write lab/whalebox.c, chapter N=n's functions empty (PART=k: a part of them)
 	@mkdir -p lab
 	@if [ -e lab/whalebox.c ] && [ -z "$(FORCE)" ] && \
 	    ! cmp -s lab/whalebox.c lab/.pristine; then \
@@ -157,7 +165,7 @@ lab: $(BUILD)/lab-$(N).c                ## write lab/whalebox.c, chapter N=n's f
 	fi
 	@cp $< lab/whalebox.c
 	@cp $< lab/.pristine
-	@echo "In lab/whalebox.c chapter $(N) does nothing: look for TODO."
+	@echo "In lab/whalebox.c $(PART:%=part % of )chapter $(N) does nothing: look for TODO."
 	@echo "Build it and see how far you are: ./test.sh lab $(N)"
 
 .PHONY: clean

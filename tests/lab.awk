@@ -1,7 +1,9 @@
 # lab.awk: whalebox.c with the bodies of one chapter's functions taken out, for
 # a student to write anew.
 #
-#	awk -v chapter=1 -v switch=UTS -f tests/lab.awk whalebox.c
+#	awk -v chapter=1 -v switch=UTS [-v only=" NAME NAME "] -f tests/lab.awk whalebox.c
+#
+# With only, no other functions are taken than those: a part of the lab.
 #
 # All else stays: comments, declarations, tables, and the calls.  A section is
 # what stands between `#if WITH_<switch>` and its #endif, in no other #if; the
@@ -25,6 +27,10 @@ BEGIN {
 	guards[13] = "fork_supervisor"
 	harms[13] = "a box with -d would keep you waiting"
 	guard = guards[chapter]
+	if (only) {
+		due = split(only, names, " ")
+		if (index(only, " " guard " ") == 0) guard = ""
+	}
 }
 
 skipped && /^}/ { print_todo(); skipped = 0 }
@@ -78,7 +84,7 @@ function is_taken(code) {
 	parameters = substr(code, index(code, name "(") + length(name))
 	if (chapter == 0)
 		return index(plain, " " name " ") > 0 && depth == 0
-	return ours && !tools
+	return ours && !tools && (!only || index(only, " " name " ") > 0)
 }
 
 # A body that compiles.  What it returns says that nothing was done: that all
@@ -87,7 +93,7 @@ function print_todo() {
 	print "    /* TODO: write this function's body. */"
 	if (name == guard) {
 		guarded = 1
-		print "    /* Until then this is the end, for else"
+		print "    /* Until then this is the end, or else"
 		print "     * " harms[chapter] ". */"
 		print "    dprintf(2, \"whalebox: " name "() is still to be written\\n\");"
 		print "    _exit(125);"
@@ -121,7 +127,7 @@ function is_question() {
 
 END {
 	if (taken < due || (guard && !guarded)) {
-		print "lab.awk: chapter " chapter " is not what it was" > "/dev/stderr"
+		print "lab.awk: chapter " chapter " has not all that is to be taken" > "/dev/stderr"
 		exit 1
 	}
 }

@@ -103,6 +103,27 @@ it 'takes nothing but the bodies of functions out of a lab' '
 	done
 '
 
+# The functions that a lab has taken out, whole or in parts.
+taken() {
+	awk '/TODO: write/ { print head } /^[a-z].*\(/ { head = $0 }' "$@" | sort
+}
+
+it 'has each function of a long lab in one part, and the steps to write it in' '
+	cp -R "$project/Makefile" "$project/whalebox.c" "$project/tests" . && mkdir build &&
+	for n in $(grep -v "^#" tests/parts | cut -d" " -f1 | uniq); do
+		parts=$(grep "^$n " tests/parts | cut -d" " -f2) &&
+		for part in $parts; do
+			run make -s lab "N=$n" "PART=$part" FORCE=1 && want_status 0 &&
+			want_match "part $part of chapter $n" || exit 1
+		done &&
+		taken build/lab-"$n"-part-*.c >parts && taken "$project/build/lab-$n.c" >whole &&
+		diff -u whole parts &&
+		"$project/test.sh" lab "$n" order | sed -n "s/^\([0-9]*\). (\([0-9]*\) min.*/\1 \2/p" >steps &&
+		same "$(grep "^$n " tests/parts | cut -d" " -f2,3)" "$(cat steps)" || exit 1
+	done &&
+	run make lab N=13 PART=9 && want_status 2 && want_err "One of: 1 2 3 4 5"
+'
+
 it 'grades a lab' '
 	LIMIT=120 &&
 	run env PATIENCE=2 "$project/test.sh" lab 0 "$project/build/lab-0.c" &&
