@@ -377,7 +377,7 @@ make_tree() {
 	./busybox-rootfs.sh "$project/rootfs"
 	cp -RlP --preserve=mode "$place/vm/base" "$1"    # links, not copies: nothing here writes to them
 	mkdir "$1/whalebox"
-	( cd "$project" && for file in * build/whalebox-* build/step-? build/tests/* ${VM_FILES:-}; do
+	( cd "$project" && for file in * build/whalebox-* build/step-* build/tests/* ${VM_FILES:-}; do
 		case $file in
 		build | *"*") continue ;;    # the latter: there is none
 		esac
