@@ -6783,7 +6783,8 @@ static int find_signal(const char *word) {
 static int sent_signal = SIGKILL;       /* kill -s */
 
 /* whalebox kill: send a signal to the box's first process, and to that alone.
- * It need not end by it. */
+ * It need not end by it, but for SIGKILL: then its end is waited for, and what
+ * its supervisor has to do then, so that it can be removed at once. */
 static void kill_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
     const char *status = need_status(dir_fd, name);
@@ -6798,6 +6799,11 @@ static void kill_box(const char *name) {
     step(13, text("pidfd_send_signal(%d)", sent_signal),
          text("kill -%d", sent_signal));
     must(syscall(SYS_pidfd_send_signal, process_fd, sent_signal, NULL, 0));
+    if (sent_signal != SIGKILL)
+        return;
+    flock(turn_fd, LOCK_UN);
+    require(ends(process_fd, 10), ETIMEDOUT);
+    ends(supervisor_pidfd, 10);         /* one that is stopped does not */
 }
 
 static int kill_main(int argc, char **argv) {

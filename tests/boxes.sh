@@ -450,7 +450,8 @@ it 'sends the first process any signal, by number or name' '
 	done && kill -0 "$pid" && box kill -s 15 "$b" && soon ended && is exit_code 7 &&
 	box kill "$b" && want_status 125 && want_err "$b is not running" &&
 	want_out "" && box start "$b" && box kill "$b.none" "$b" && want_status 125 &&
-	want_out "$b" && soon ended && is exit_code 137 && removed
+	want_out "$b" && is status exited && is exit_code 137 && box start "$b" &&
+	box kill "$b" && box rm "$b" && want_out "$b" && all_gone
 '
 
 it 'waits for the end of boxes, and prints their exit statuses in order' '
