@@ -119,7 +119,10 @@ it 'has each function of a long lab in one part, and the steps to write it in' '
 		taken build/lab-"$n"-part-*.c >parts && taken "$project/build/lab-$n.c" >whole &&
 		diff -u whole parts &&
 		"$project/test.sh" lab "$n" order | sed -n "s/^\([0-9]*\). (\([0-9]*\) min.*/\1 \2/p" >steps &&
-		same "$(grep "^$n " tests/parts | cut -d" " -f2,3)" "$(cat steps)" || exit 1
+		same "$(grep "^$n " tests/parts | cut -d" " -f2,3)" "$(cat steps)" &&
+		hours=$(awk "{ sum += \$2 } END { print int(sum / 60 + 0.5) }" steps) &&
+		grep -Fq "It takes about $hours hours, in" "$project/tutorial/$(printf %02d "$n")"-*/README.md ||
+			{ echo "chapter $n: it takes about $hours hours"; exit 1; }
 	done &&
 	run make lab N=13 PART=9 && want_status 2 && want_err "One of: 1 2 3 4 5"
 '
