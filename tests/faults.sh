@@ -467,7 +467,9 @@ print_figures
 # What a box is furnished with, as chapter 11 has it.
 data=$scratch/data
 mkdir "$data"
-furnished="-v $data:/data -w /tmp -e A=B --read-only"
+furnished="-v $data:/data --tmpfs /mnt:size=1m -w /tmp -e A=B
+    --env-file $scratch/variables --read-only"
+echo C=D >"$scratch/variables"
 ! is_root || furnished="$furnished -u guest"
 
 # Under emulation, only to find out what there is to sweep would take minutes.
