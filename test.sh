@@ -125,7 +125,7 @@ switch_of() {
 
 build() {
 	WHALEBOX_WHERE='host: ' it 'builds every stage, WITHOUT, ONLY, lab and chapter' '
-		LIMIT=300 &&
+		LIMIT=900 &&
 		run make -C "$project" -j2 whalebox stages labs chapters probes first &&
 		want_status 0 && want_no_err &&
 		run "$project/busybox-rootfs.sh" "$project/rootfs" &&
