@@ -89,6 +89,12 @@
 #ifndef WITH_NAME                               /* boxes have names */
 #define WITH_NAME (WITH_UTS || WITH_TOOLS)
 #endif
+#ifndef WITH_NAMESPACES                         /* of chapters 1 and up */
+#define WITH_NAMESPACES (WITH_NAME || WITH_IPC || WITH_PID || WITH_MOUNT)
+#endif
+#ifndef WITH_AFTER                              /* of chapters 7 and up */
+#define WITH_AFTER (WITH_CGROUP || WITH_LAYERS || WITH_TTY)
+#endif
 #ifndef WITH_DOCTOR                             /* the command doctor */
 #define WITH_DOCTOR WITH_LOCKS
 #endif
@@ -108,25 +114,46 @@
 #error "layers, volumes and terminals are mounted in a private root"
 #endif
 
-#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS      /* for chapters 7 and up */
-#include <dirent.h>             /* struct dirent, as getdents64 fills it */
-#include <limits.h>             /* PATH_MAX */
-#include <sched.h>              /* unshare, setns */
-#include <sys/file.h>           /* flock */
-#include <sys/ioctl.h>
-#include <sys/mman.h>           /* memory that processes share */
+/* Headers that several chapters need.  What one alone needs stands with it. */
+#if WITH_MOUNT || WITH_CGROUP
 #include <sys/mount.h>          /* mount and its MS_ flags */
-#include <sys/socket.h>
+#endif
+#if WITH_TOOLS
+#include <limits.h>             /* PATH_MAX, UINT_MAX */
 #include <sys/stat.h>
+#endif
+#if WITH_USER || WITH_VOLUMES
+#include <linux/securebits.h>   /* SECBIT_NO_SETUID_FIXUP */
+#endif
+#if WITH_NET || WITH_CGROUP || WITH_LOCKS || WITH_TTY
+#include <sched.h>              /* unshare, setns */
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#endif
+#if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
+#include <dirent.h>             /* struct dirent, as getdents64 fills it */
+#include <time.h>
+#include <sys/file.h>           /* flock */
+#include <sys/vfs.h>            /* statfs */
+#include <linux/magic.h>        /* which file system it is */
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if WITH_ROOT || WITH_LOCKS
 #include <sys/sysmacros.h>      /* makedev */
 #include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
 #include <linux/openat2.h>      /* struct open_how */
-#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#if WITH_TTY || WITH_DOCTOR
+#include <sys/mman.h>           /* memory that processes share */
+#endif
+#if WITH_TTY || WITH_DETACH
+#include <sys/signalfd.h>       /* signals that poll(2) can wait for */
 #endif
 
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
+#define NORETURN __attribute__((noreturn))      /* _Noreturn, for a pointer */
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define LAST_CHAPTER 14
+#define LAST_CHAPTER 14         /* of the tutorial: chapters[] has room */
 
 #if WITH_VOLUMES
 /* What -v asks for, or --tmpfs: then it has no source. */
@@ -210,13 +237,13 @@ static struct box {
 #if WITH_CGROUP
     int cgroup;                 /* the cgroup it is born in, or -1 */
 #endif
-#if WITH_LAYERS
-    int is_kept;                /* its folder stays when it ends */
-    int has_folder;             /* a run before made its folder */
-#endif
 #if WITH_TTY
     int has_terminal;           /* it gets a terminal of its own */
     int is_on_terminal;         /* which is open, as streams 0 to 2 */
+#endif
+#if WITH_DETACH
+    int is_kept;                /* its folder stays when it ends */
+    int has_folder;             /* a run before made its folder */
 #endif
 } box = {
     .clone.exit_signal = SIGCHLD,       /* what we are sent when it ends */
@@ -246,7 +273,7 @@ struct hint {
     const char *call;
     int error;                  /* errno; 0: any */
     const char *fix;
-#if WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
     const char *file, *has;     /* FILE must have this text; NULL: no matter */
 #endif
 };
@@ -254,20 +281,23 @@ struct hint {
 /* A chapter as the parent sees it: what it has no use for is 0.  What the child
  * does stands in child(). */
 struct chapter {
+#if WITH_NAMESPACES
     unsigned long flag;         /* CLONE_NEW*: a namespace of its own, or 0 */
+#endif
 #if WITH_USER || WITH_NET
     const int *is_shared;       /* the option that leaves FLAG out, or NULL */
 #endif
+#if WITH_TOOLS
     void (*before)(void);       /* before the clone */
+#endif
 #if WITH_GATE
     void (*at_gate)(void);      /* while the child waits at the gate */
 #endif
+#if WITH_AFTER
     void (*after)(void);        /* on every way out: take away what was made */
+#endif
     const struct option *options;       /* the last has no name */
     const struct hint *hints;           /* the last has no call */
-#if WITH_USER || WITH_DOCTOR
-    const char *(*find_cause)(int error);       /* a fix, for any step */
-#endif
 #if WITH_COMMANDS
     const struct command *commands;     /* the last has no name */
 #endif
@@ -278,15 +308,12 @@ static const struct chapter chapters[LAST_CHAPTER + 1];
 static const char *who = "parent";      /* which process this is */
 static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
-static int undone;                      /* undo() has begun, or is not for us */
 static void undo(void);
-#if WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
 static int has_text(const char *file, const char *words);
 #endif
-#if WITH_USER || WITH_DOCTOR
-static const char *find_cause(int error);
-#endif
 #if WITH_DOCTOR
+static const char *find_host_cause(int error);
 static void note_step(int chapter);
 static void note_failure(const char *why, const char *fix);
 #endif
@@ -294,7 +321,6 @@ static void note_failure(const char *why, const char *fix);
 static int told_fd = 2;                 /* where we speak: standard error */
 static int refusal_fd = -1;             /* a pipe: a byte for a failure */
 static char *visible(const char *from);
-static int write_all(int fd, const char *bytes, size_t length);
 #endif
 
 /* vprintf into memory that lasts as long as we do.  Nothing is ever freed: a
@@ -317,14 +343,30 @@ PRINTF(1) static char *text(const char *format, ...) {
     return result;
 }
 
-/* Write ALL to FD, in one piece where that can be, so that it is not mixed with
- * what others write there.  Returns 0, or -1 with errno. */
+/* Write all LENGTH bytes, in one piece where that can be, so that they are not
+ * mixed with what others write there.  A pipe may take a part of them, or, if
+ * somebody who shares it has made it non-blocking, none for now: that is no
+ * error, but a reason to wait.  Returns 0, or -1 with errno. */
+static int write_all(int fd, const char *bytes, size_t length) {
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EAGAIN)
+            return -1;
+        if (written < 0) {
+            poll(&room, 1, -1);         /* for as long as it takes */
+            continue;
+        }
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+/* The same for a string. */
 static int put(int fd, const char *all) {
-#if WITH_DETACH
     return write_all(fd, all, strlen(all));
-#else
-    return write(fd, all, strlen(all)) < 0 ? -1 : 0;
-#endif
 }
 
 /* Tell LINE on standard error. */
@@ -385,7 +427,7 @@ static int is_about(const struct hint *h, int error) {
         return 0;
     if (h->error != 0 && h->error != error)
         return 0;
-#if WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
     if (h->file)
         return has_text(h->file, h->has);
 #endif
@@ -401,9 +443,9 @@ static _Noreturn void die(void) {
         if (!fix && is_about(h, error))
             fix = h->fix;
 
-#if WITH_USER || WITH_DOCTOR
+#if WITH_DOCTOR
     /* What is wrong with the host is wrong for every step. */
-    const char *host_fix = find_cause(error);
+    const char *host_fix = find_host_cause(error);
     if (host_fix)
         fix = host_fix;
 #endif
@@ -446,8 +488,14 @@ static const struct option process_options[] = {
     { 0 }
 };
 static const struct hint process_hints[] = {
+#if WITH_NAMESPACES
     { "clone3", EPERM, .fix = "only root may make these namespaces without "
       "chapter 5's; in docker, use --privileged" },
+#endif
+#if WITH_USER
+    { "clone3", ENOSPC, "sysctl -w user.max_user_namespaces=15000",
+      "/proc/sys/user/max_user_namespaces", "\n0\n" },
+#endif
     { "execve", ENOENT, .fix = "the path is looked up in the box; if it is "
       "there, its #! interpreter or its loader is not" },
     { "execvp", ENOENT, .fix = "no folder of the box's PATH has it" },
@@ -495,7 +543,8 @@ static int lifeline_fds[2];
  * return.  Without flags clone3 is fork(2); each CLONE_NEW* gives the child a
  * new namespace.  Returns the child's number, which is its own until we have
  * waited for it.  clone(2). */
-static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
+static pid_t clone_child(struct clone_args *args,
+                         NORETURN void (*main_of_child)(void)) {
     step(0, "pipe2(lifeline, O_CLOEXEC)", NULL);
     must(pipe2(lifeline_fds, O_CLOEXEC));       /* not for the command */
 
@@ -669,8 +718,7 @@ static void name_box(void) {
 
     step(0, "getrandom(64 bits)", NULL);
     must(getentropy(&bits, sizeof(bits)));
-    if (!box.id)
-        box.id = text("%012llx", bits >> 16);
+    box.id = text("%012llx", bits >> 16);
     box.name = box.id;
     if (opt.name)
         box.name = opt.name;
@@ -730,8 +778,6 @@ static void set_hostname(void) {
  * others.  Under systemd all are, so the child first cuts itself off.
  * mount_namespaces(7), proc(5).
  */
-#include <sys/mount.h>
-
 enum { SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC };   /* nothing to misuse */
 
 static const struct hint mount_hints[] = {
@@ -760,7 +806,6 @@ static void mount_proc(const char *place) {
 #if WITH_TOOLS
 /* --- Tools of the chapters from 5 on ---------------------------------------
  */
-#include <sys/stat.h>
 
 #define TOOL static __attribute__((unused))     /* not used at every stage */
 
@@ -825,7 +870,7 @@ TOOL char *read_file(int dir_fd, const char *file) {
 
     if (all)
         return all;
-    if (errno != ENOENT && errno != ESRCH && !undone) {
+    if (errno != ENOENT && errno != ESRCH) {
         step(now.chapter, text("read(%s)", file), NULL);
         die();
     }
@@ -839,20 +884,6 @@ TOOL int has_text(const char *file, const char *words) {
     return all && strstr(all - 1, words) != NULL;
 }
 
-#if WITH_USER || WITH_DOCTOR
-/* What on this host may have made the step fail with ERROR, whichever chapter's
- * it was: the fix for that, or NULL. */
-static const char *find_cause(int error) {
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-        const char *fix = NULL;
-        if (chapters[n].find_cause)
-            fix = chapters[n].find_cause(error);
-        if (fix)
-            return fix;
-    }
-    return NULL;
-}
-#endif
 
 /* open(2) takes the lowest number that is free.  Were one of the standard
  * streams closed, a file of ours would become it, and be written to. */
@@ -879,7 +910,6 @@ static void find_host_root(void) {
         host_root = strstr(read_file(AT_FDCWD, "/proc/self/uid_map"),
                            "4294967295") != NULL;
 }
-
 
 /* Where the program NAME is, along PATH, or NULL. */
 TOOL const char *find_program(const char *name) {
@@ -961,10 +991,10 @@ static void wait_at_gate(void) {
 }
 
 /* Let the child at the gate go on.  If it is dead (EPIPE), that is no error
- * here: waiting for it tells why.  The second letter is for a child of its. */
+ * here: waiting for it tells why. */
 static void open_gate(void) {
     step(0, "write(lifeline)", NULL);
-    if (write(lifeline_fds[1], "go", 2) < 0 && errno != EPIPE)
+    if (write(lifeline_fds[1], "", 1) < 0 && errno != EPIPE)
         die();
 }
 
@@ -1004,9 +1034,6 @@ static void start_child(void) {
  *
  * To map 0 to 0, as many do, is to rename nothing.  user_namespaces(7).
  */
-#include <limits.h>              /* UINT_MAX */
-#include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
-
 static const struct option user_options[] = {
     { 0, "userns", "host", "share the host's users: root is root",
       .set = set_host, .into = &opt.host_users },
@@ -1017,13 +1044,6 @@ static const struct hint user_hints[] = {
     { 0 }
 };
 
-/* What is to be done where the host forbids user namespaces, or NULL. */
-static const char *find_user_cause(int error) {
-    if (strncmp(now.call, "clone3", 6) == 0 && error == ENOSPC &&
-        has_text("/proc/sys/user/max_user_namespaces", "\n0\n"))
-        return "sysctl -w user.max_user_namespaces=15000";
-    return NULL;
-}
 
 /* --- Tools: which ids a box may have ----------------------------------------
  */
@@ -1224,33 +1244,37 @@ static void choose_ids(void) {
 /* --- The maps -------------------------------------------------------------
  */
 
-/* Before the clone, and with IS_OVER after it: for the clone alone, root's
- * effective user is the one that the box's root is going to be.  The kernel
- * charges what is taken in a user namespace, such as inotify instances, POSIX
- * queues and pending signals, to the user who made that namespace, too, and
- * host root is to run out of nothing that a box takes.  capabilities(7). */
-static void answer_as_box(int is_over) {
-    static unsigned long bits;          /* the securebits as they were */
+static unsigned long own_securebits;    /* as they were before the clone */
+
+/* Before the clone: for that alone, root's effective user is the one that the
+ * box's root is going to be.  The kernel charges what is taken in a user
+ * namespace, such as inotify instances, POSIX queues and pending signals, to
+ * the user who made that namespace, too, and host root is to run out of nothing
+ * that a box takes.  capabilities(7). */
+static void answer_as_box(void) {
+    unsigned int id = (unsigned int)uids.range.start;
 
     if (!host_root || !(box.flags & CLONE_NEWUSER))
         return;
 
-    if (is_over) {
-        step(5, "setresuid(-1, 0, -1)", NULL);
-        must(syscall(SYS_setresuid, -1, 0, -1));
-        step(5, "prctl(PR_SET_SECUREBITS)", NULL);
-        must(prctl(PR_SET_SECUREBITS, bits));
-        return;
-    }
-
     /* With this bit the capabilities outlast the change of user. */
     step(5, "prctl(PR_SET_SECUREBITS)", NULL);
-    bits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
-    must(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP));
+    own_securebits = (unsigned long)must(prctl(PR_GET_SECUREBITS));
+    must(prctl(PR_SET_SECUREBITS, own_securebits | SECBIT_NO_SETUID_FIXUP));
 
-    unsigned int id = (unsigned int)uids.range.start;
     step(5, text("setresuid(-1, %u, -1)", id), NULL);
     must(syscall(SYS_setresuid, -1, id, -1));
+}
+
+/* After the clone: be host root again. */
+static void answer_as_root(void) {
+    if (!host_root || !(box.flags & CLONE_NEWUSER))
+        return;
+
+    step(5, "setresuid(-1, 0, -1)", NULL);
+    must(syscall(SYS_setresuid, -1, 0, -1));
+    step(5, "prctl(PR_SET_SECUREBITS)", NULL);
+    must(prctl(PR_SET_SECUREBITS, own_securebits));
 }
 
 /* Is the child still alive, 100 milliseconds from now?  If it is not, that is
@@ -1282,25 +1306,26 @@ static void run_map_tool(char *tool, unsigned int id,
     char *count = text("%llu", range->count);
     char *argv[] = { tool, text("%d", box.pid), "0", own, "1",
                      "1", start, count, NULL };
+    int status;
 
     /* The tool runs outside the box, with the caller's rights.  vfork(2) is
      * cheap, and enough: the copy does nothing but exec. */
-    step(5, "vfork()", NULL);
+    step(5, "vfork(), waitpid()", text("%s %d 0 %s 1 1 %s %s", tool, box.pid,
+                                       own, start, count));
     pid_t helper = must(vfork());
     if (helper == 0) {
         execvp(tool, argv);             /* along PATH */
         _exit(failure);
     }
-
-    step(5, text("waitpid(%d)", helper), NULL);
-    int status;
     must(waitpid(helper, &status, 0));
 
     /* The tool has said itself what it did not like. */
-
-    step(5, text("%s(%d, 0 %s 1, 1 %s %s)", tool, box.pid, own, start, count),
-         tool);
-    require(status == 0 || !is_child_alive(), EPERM);
+    if (status != 0 && is_child_alive()) {
+        step(5, text("%s(%d, 0 %s 1, 1 %s %s)", tool, box.pid, own, start,
+                     count), NULL);
+        errno = EPERM;
+        die();
+    }
 }
 
 /* Root may map any id: box 0 is the first of a range that nobody else has. */
@@ -1367,10 +1392,7 @@ static void become_box_root(void) {
  * for all others, and the parent has work to do meanwhile.
  * network_namespaces(7).
  */
-#include <sched.h>              /* unshare */
 #include <net/if.h>             /* struct ifreq, IFF_UP */
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 /* "host", or "none", which is what it is without. */
 static void set_network(const struct option *o, const char *value) {
@@ -1460,7 +1482,6 @@ static void make_network(void) {
 #if WITH_CGROUP || WITH_ROOT || WITH_LOCKS
 /* --- Tools of the chapters from 7 on: sizes, and folders of folders ---------
  */
-#include <time.h>               /* until when a look is enough */
 
 TOOL void set_number(const struct option *o, const char *value) {
     if (parse_number(value, o->low, o->high, o->into) < 0)
@@ -1718,9 +1739,6 @@ TOOL int is_same_file(int fd, int dir_fd, const char *name) {
  *       NAME          memory.max, pids.max ...               to a user
  * cgroups(7), and the kernel's admin-guide/cgroup-v2.
  */
-#include <linux/magic.h>         /* which file system it is */
-#include <sys/vfs.h>             /* statfs */
-
 static const char *base_path = "";      /* the folder above "whalebox", or "" */
 static int base_fd = -1;                /* the same, opened */
 static int boxes_fd = -1;               /* the folder "whalebox" in it */
@@ -2027,43 +2045,41 @@ static void drop_dead_cgroup(const char *name) {
 }
 #endif
 
-/* How often the kernel has killed in the box for want of memory: without the
- * controller, never. */
-static long long count_kills(void) {
-    char *events = "";
+/* The FILE of the box's cgroup, its lines as one.  "" if it cannot be read, as
+ * without a controller. */
+static const char *read_as_line(const char *file) {
+    const char *all = try_to_read(box.cgroup, file);
+    char *line = text("%s", all ? all : "");
+    char *end = line;
 
-    if (box.cgroup >= 0)
-        events = strstr(read_file(box.cgroup, "memory.events"), "oom_kill ");
-    if (!events || *events == '\0')
-        return 0;
-    return atoll(events + strlen("oom_kill "));
-}
-
-/* Say so if it has done so more often than BEFORE.  memory.events has a line
- * for each kind, told in one line. */
-static void tell_out_of_memory(long long before) {
-    if (count_kills() <= before)
-        return;
-
-    char *limit = text("%s", read_file(box.cgroup, "memory.max"));
-    char *events = text("%s", read_file(box.cgroup, "memory.events"));
-    limit[strcspn(limit, "\n")] = '\0';
-    char *end = events;                 /* of a line */
     while ((end = strchr(end, '\n')))
         *end = end[1] ? ' ' : '\0';
-    tell(text("whalebox: chapter 7: out of memory at %s bytes: %s", limit,
-              events));
+    return line;
+}
+
+/* How often the kernel has killed in the box for want of memory. */
+static long long count_kills(void) {
+    const char *kills = strstr(read_as_line("memory.events"), "oom_kill ");
+
+    return kills ? atoll(kills + strlen("oom_kill ")) : 0;
+}
+
+/* It has: say at which limit, and how often it came so far. */
+static void tell_out_of_memory(void) {
+    tell(text("whalebox: chapter 7: out of memory at %s bytes: %s",
+              read_as_line("memory.max"), read_as_line("memory.events")));
     tell("  hint: what does not fit is killed, for no swap stands behind a "
          "limit; -m gives more");
 }
 
-/* After the end: remove the box's cgroup, and the folder of all boxes, which
- * fails if others are in it.  Without boxes_fd it was not we who made them. */
+/* After the end: remove the box's cgroup, if we made one, and the folder of all
+ * boxes, which stays as long as others are in it. */
 static void drop_cgroup(void) {
     if (box.cgroup < 0 || boxes_fd < 0)
         return;
 
-    tell_out_of_memory(0);
+    if (count_kills() > 0)
+        tell_out_of_memory();
     remove_cgroup(boxes_fd, box.name);
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
@@ -2127,18 +2143,19 @@ TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
  * pivot_root(2); which mounts a box has is the OCI runtime specification's.
  */
 
-#include <linux/magic.h>         /* which file system it is */
-#include <sys/vfs.h>             /* fstatfs */
-
 /* The host's folders for the box.  Root copies their mounts before the clone:
  * the way to them may be closed to the user that the child becomes. */
 static struct tree {
     int fd;                             /* the copy, or -1 */
     unsigned int flags;                 /* AT_RECURSIVE: what is below, too */
+#if WITH_VOLUMES
     int is_device;                      /* its file system has no other ids */
+#endif
+#if WITH_VOLUMES || !WITH_LAYERS
     int has_mounts;                     /* the copy is of those in it, too */
+#endif
     char path[PATH_MAX];                /* resolved */
-} trees[64], *rootfs;
+} trees[64], *rootfs;                   /* more than a box can ask for */
 static int tree_count;                  /* how many are taken */
 
 static const struct option root_options[] = {
@@ -2266,7 +2283,6 @@ static void mount_root_proc(void) {
 static struct tree *open_folder(const char *name, unsigned int flags) {
     struct tree *tree = &trees[tree_count];
     const char *path = name;
-    struct stat st;
 
     tree_count++;
     tree->flags = flags;
@@ -2275,9 +2291,6 @@ static struct tree *open_folder(const char *name, unsigned int flags) {
 
     step(8, text("open(%s)", name), text("ls %s", name));
     int fd = must(open(path, O_PATH | O_CLOEXEC));
-    step(8, text("fstat(%s)", name), NULL);
-    must(fstat(fd, &st));
-    tree->is_device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
     find_path(fd, name, tree->path);
     close(fd);
 
@@ -2331,8 +2344,13 @@ static void idmap_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
         struct mount_attr attr = { .propagation = MS_PRIVATE };
         const char *change = "MS_PRIVATE";
+        int is_mapped = box.userns >= 0;
 
-        if (box.userns >= 0 && !t->is_device) {
+#if WITH_VOLUMES
+        if (t->is_device)
+            is_mapped = 0;
+#endif
+        if (is_mapped) {
             attr.attr_set = MOUNT_ATTR_IDMAP;
             attr.userns_fd = (__u64)box.userns;
             change = "MOUNT_ATTR_IDMAP";
@@ -2364,8 +2382,8 @@ static void copy_folders(void) {
 #endif
         must(t->fd);
     }
-
 #if WITH_VOLUMES || !WITH_LAYERS
+
     for (struct tree *t = trees; t < trees + tree_count; t++)
         if (t->has_mounts)
             t->fd = clone_tree(t->path, AT_RECURSIVE);
@@ -2529,7 +2547,6 @@ static void pivot_to_rootfs(void) {
  *
  * The kernel's filesystems/overlayfs; aufs(5), which some kernels have.
  */
-#include <time.h>                /* when to give up */
 #include <linux/fs.h>            /* RENAME_NOREPLACE */
 
 static const char *storage;             /* what stacks the layers */
@@ -2538,6 +2555,12 @@ static int containers_fd = -1;          /* the same, opened */
 static int folder_fd = -1;              /* this box's, with upper and work */
 static unsigned long long first_start;  /* its first process's start_time() */
 static struct tree *layers;             /* the same folder, to be mounted */
+static const char *sync_option = ",volatile";   /* overlay need not sync */
+#if WITH_DETACH
+static int is_to_stay(int dir_fd);
+static void sync_mark(int fd);
+#endif
+
 static const struct option layer_options[] = {
     { 0, "storage", "overlay|aufs",
       "how to stack layers; aufs, for root, with --userns host",
@@ -2617,30 +2640,32 @@ static unsigned long long pid_namespace(void) {
 
 /* A mark is one line, "PID START BOOT NAMESPACE": the box's first process, by
  * its number here, its start time, the boot, and the namespace that the number
- * is of.  PID is 0 as long as there is nobody, and "?" in a box that shares our
- * PID namespace, in which others may outlive the first. */
+ * is of.  PID is 0 as long as there is nobody.  NAMESPACE is 0, which none is,
+ * for a box that shares ours: in that, others may outlive the first. */
 struct mark {
-    int is_shared;                      /* "?" */
     unsigned long long pid, start, pid_namespace;
     char boot[64];
 };
 
 /* Write the mark of the box in DIR_FD.  One write in place: a reader finds the
- * old line or the new, and what follows it does not count.  Before a box that
- * is kept goes on, its mark is on the disk: without one the folder would be
- * nobody's after a crash. */
-static void write_mark(int dir_fd, const char *pid, unsigned long long start) {
-    const char *line = text("%s %llu %s %llu\n", pid, start, boot_id(),
-                            pid_namespace());
+ * old line or the new, and what follows it does not count. */
+static void write_mark(int dir_fd, pid_t pid, unsigned long long start) {
+    unsigned long long namespace = 0;
 
-    step(9, text("openat, write(%s/box), fsync", box.name),
-         text("echo %s... >box", pid));
+    if (box.flags & CLONE_NEWPID)
+        namespace = pid_namespace();
+    const char *line = text("%d %llu %s %llu\n", pid, start, boot_id(),
+                            namespace);
+
+    step(9, text("openat, write(%s/box)", box.name),
+         text("echo %d... >box", pid));
     int fd = must(openat(dir_fd, "box", O_WRONLY | O_CREAT | O_NOFOLLOW |
                          O_CLOEXEC, 0600));
     ssize_t written = must(pwrite(fd, line, strlen(line), 0));
     require(written == (ssize_t)strlen(line), ENOSPC);
-    if (box.is_kept)
-        must(fsync(fd));
+#if WITH_DETACH
+    sync_mark(fd);
+#endif
     close(fd);
 }
 
@@ -2696,9 +2721,6 @@ static int read_mark(int dir_fd, struct mark *mark) {
         return -1;
 
     strcpy(mark->boot, boot);
-    mark->is_shared = strcmp(pid, "?") == 0;
-    if (mark->is_shared)
-        return 0;
     return parse_number(pid, 0, INT_MAX, &mark->pid);
 }
 
@@ -2730,8 +2752,6 @@ static enum residence find_resident(int dir_fd, int *pidfd) {
         return UNKNOWN;                 /* this is no box's folder */
     if (strcmp(mark.boot, boot_id()) != 0)
         return NOBODY;                  /* nobody outlives a boot */
-    if (mark.is_shared)
-        return UNKNOWN;                 /* others may outlive the first */
     if (mark.pid == 0)
         return NOBODY;                  /* a child at the gate ends by itself */
     if (mark.pid_namespace != pid_namespace())
@@ -2779,15 +2799,10 @@ static int end_resident(int dir_fd) {
 
 /* The child is at the gate, and goes on only when its box's mark names it. */
 static void name_resident(void) {
-    const char *pid = "?";
-
     step(9, text("read(/proc/%d/stat)", box.pid), NULL);
     first_start = start_time(box.pid);
     require(first_start != 0, errno);
-
-    if (box.flags & CLONE_NEWPID)
-        pid = text("%d", box.pid);
-    write_mark(folder_fd, pid, first_start);
+    write_mark(folder_fd, box.pid, first_start);
 }
 
 /* --- Removing what a box wrote ---------------------------------------------
@@ -2937,7 +2952,7 @@ static int leftover_fd, leftover_seconds;       /* for clear_folder() */
 
 /* In a helper: root of a user namespace that is mapped as the box's was.  Its
  * exit status tells clear_by_helper() how it went. */
-static void clear_as_box_root(void) {
+static _Noreturn void clear_as_box_root(void) {
     start_child();
     die_with_parent();
     if (clear_folder(leftover_fd, leftover_seconds) == 0)
@@ -3084,7 +3099,7 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
 /* Is the box's folder DIR_FD to be removed by us?  Its whalebox has to be dead,
  * and nobody else at it: we take a lock, so that no two remove it at once, and
  * look again, since it may have changed hands, or lost its name, before that.
- * A folder with the sticky bit is to be kept. */
+ */
 static int is_to_be_swept(int dir_fd) {
     struct stat st;
 
@@ -3092,8 +3107,11 @@ static int is_to_be_swept(int dir_fd) {
         return 0;
     if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0 || !is_abandoned(dir_fd))
         return 0;
-    return fstat(dir_fd, &st) == 0 && st.st_nlink > 0 &&
-           !(st.st_mode & S_ISVTX);
+#if WITH_DETACH
+    if (is_to_stay(dir_fd))
+        return 0;
+#endif
+    return fstat(dir_fd, &st) == 0 && st.st_nlink > 0;
 }
 
 /* Remove the box NAME below PARENT_FD if its whalebox is dead, and end what is
@@ -3129,7 +3147,7 @@ static void check_owner(int dir_fd, const char *path, mode_t closed) {
                "%s belongs to user %u, and not to you", path, st.st_uid);
 
     if (st.st_mode & S_ISVTX)
-        closed &= 055;
+        closed &= 055;                  /* all but w */
     if (st.st_mode & closed)
         refuse(text("chmod %s %s", closed & 055 ? "700" : "go-w", path),
                "%s is open to others (mode %03o)", path, st.st_mode & 07777);
@@ -3207,6 +3225,13 @@ static void hold_folder(const char *name) {
  * one is removed first.  The mark comes before all else, since a folder that
  * has none is not ours. */
 static void make_folder(void) {
+#if WITH_DETACH
+    if (box.has_folder) {               /* a run before has made it */
+        hold_folder(box.name);
+        return;
+    }
+
+#endif
     step(9, "flock(containers)", NULL);
     must(flock(containers_fd, LOCK_EX));
 
@@ -3215,7 +3240,7 @@ static void make_folder(void) {
     must(mkdirat(containers_fd, ".new", 0755));
     hold_folder(".new");
 
-    write_mark(folder_fd, "0", 0);
+    write_mark(folder_fd, 0, 0);
     step(9, "mkdir(upper, work)", NULL);
     must(mkdirat(folder_fd, "upper", 0755));    /* what the box writes */
     must(mkdirat(folder_fd, "work", 0755));     /* overlay's own workshop */
@@ -3269,11 +3294,7 @@ static void make_layers(void) {
     open_containers();
     sweep_box(containers_fd, box.name);
     look_at_some(containers_fd, sweep_box);
-
-    if (box.has_folder)
-        hold_folder(box.name);
-    else
-        make_folder();
+    make_folder();
 
     /* Overlay wants upper and work below one mount.  Aufs hands out its branch
      * by an ioctl, and with it what is above it in its mount: upper alone. */
@@ -3281,15 +3302,14 @@ static void make_layers(void) {
     layers = open_folder(text("%s/%s%s", home, box.name, top), 0);
 }
 
-/* After the end: what the box wrote goes with it, and with that our lock.  A
- * folder with the sticky bit is to be kept. */
+/* After the end: what the box wrote goes with it, and with that our lock. */
 static void drop_layers(void) {
-    struct stat st = { 0 };
-
     if (folder_fd < 0)
         return;
-    if (fstat(folder_fd, &st) == 0 && (st.st_mode & S_ISVTX))
+#if WITH_DETACH
+    if (is_to_stay(folder_fd))
         return;
+#endif
     remove_box(folder_fd, box.name, 60);
 }
 
@@ -3368,12 +3388,11 @@ static const char *layers_options(void) {
         return "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1";
 
     return text("lowerdir=init:lower,upperdir=box/upper,workdir=box/work%s%s",
-                box.is_kept ? "" : ",volatile",
-                box.flags & CLONE_NEWUSER ? ",userxattr" : "");
+                sync_option, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
 }
 
 #if WITH_VOLUMES
-static void sketch_root(void);          /* of a root with mounts in it */
+static void attach_or_sketch(void);     /* a root with mounts in it */
 static void fill_root(void);
 #endif
 
@@ -3392,10 +3411,10 @@ static void mount_layers(void) {
     for (size_t i = 0; i < LENGTH(parts); i++)
         must(mkdir(parts[i], 0755));
 
-    if (!rootfs->has_mounts)
-        attach_folder(rootfs, "lower");
 #if WITH_VOLUMES
-    sketch_root();
+    attach_or_sketch();                 /* if mounts are in it */
+#else
+    attach_folder(rootfs, "lower");
 #endif
     fill_init_layer();
 
@@ -3780,8 +3799,8 @@ static void filter_system_calls(void) {
     };
     enum { PARTS = 8, NUMBERS = 64 };   /* so many numbers in each */
     _Static_assert(PARTS * NUMBERS > NEWEST, "each call is in a part");
-    struct sock_filter code[LENGTH(first) + 2 * LENGTH(refused) + 2 * PARTS +
-                            LENGTH(last)];
+    struct sock_filter code[LENGTH(first) + LENGTH(last) +
+                            2 * (LENGTH(refused) + PARTS)];
     struct sock_fprog program = { LENGTH(code), code }; /* 4,096 at most */
     struct sock_filter *next = code + LENGTH(first);
 
@@ -3844,10 +3863,6 @@ static void lock_box(void) {
  * process of the box does, so there is never a moment at which the box's folder
  * is removed and a volume still in it.
  */
-#include <linux/magic.h>         /* which file system it is */
-#include <linux/securebits.h>    /* SECBIT_NO_SETUID_FIXUP */
-#include <sys/vfs.h>             /* fstatfs */
-
 static char **own_argv, **own_environ;  /* what the kernel shows of us */
 
 /* Set the variable in the string NAME=VALUE, which is of this ORIGIN.  One of
@@ -4022,6 +4037,18 @@ static const struct hint volume_hints[] = {
 
 /* --- Volumes ----------------------------------------------------------- */
 
+/* Before the clone: is the source of the volume V, of which root has a copy, a
+ * device?  What its file system is then, devtmpfs, say, shows no other ids. */
+static void note_device(const struct volume *v) {
+    struct stat st;
+
+    if (v->tree->fd < 0)
+        return;
+    step(11, text("fstat(%s)", v->source), NULL);
+    must(fstat(v->tree->fd, &st));
+    v->tree->is_device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+}
+
 /*
  * Before the clone: take the sources, to be idmapped with the other folders.  A
  * missing one becomes a folder, as docker has it, with the one above it there.
@@ -4037,6 +4064,7 @@ static void open_volumes(void) {
         if (access(v->source, F_OK) < 0)
             must(mkdir(v->source, 0755));
         v->tree = open_folder(v->source, AT_RECURSIVE);
+        note_device(v);
     }
 }
 
@@ -4248,7 +4276,7 @@ static int fill_folder(int dir_fd, const char *name) {
     mkdir(work, 0755);
     const char *options = text("lowerdir=%s%s,upperdir=%s,workdir=%s%s,"
                                "userxattr", init, from, upper, work,
-                               box.is_kept ? "" : ",volatile");
+                               sync_option);
     step(11, text("mount(overlay, %s, \"%s\")", to, options), NULL);
     if (!strpbrk(name, ":,\\") &&
         mount("overlay", to, "overlay", flags, options) == 0)
@@ -4279,11 +4307,13 @@ static void for_each_in_root(int (*task)(int dir_fd, const char *name)) {
     close(dir_fd);
 }
 
-/* In the child, where the layers are gathered: put the sketch of a root with
- * mounts in it in the place of the rootfs. */
-static void sketch_root(void) {
-    if (!rootfs->has_mounts)
+/* In the child, where the layers are gathered: attach the rootfs, or, if mounts
+ * are in it, put its sketch in its place. */
+static void attach_or_sketch(void) {
+    if (!rootfs->has_mounts) {
+        attach_folder(rootfs, "lower");
         return;
+    }
 
     step(11, "mkdir(whole)", NULL);
     must(mkdir("whole", 0755));
@@ -4648,10 +4678,7 @@ static _Noreturn void become_init(void) {
  *
  * setsid(2), pty(7), termios(3), cmsg(3).
  */
-#include <sys/mman.h>            /* memory that the relay shares with us */
-#include <sys/signalfd.h>        /* signals that poll(2) can wait for */
 #include <termios.h>             /* a terminal's modes */
-#include <time.h>                /* when a key was struck */
 
 enum { RELAY_FD = 3 };                  /* the relay's end of the socket */
 enum { END_OF_INPUT = 4 };              /* ^D */
@@ -5252,10 +5279,8 @@ PRINTF(1) static void print(const char *format, ...);
  * it started, for numbers are used again.  The commands, which look at that,
  * come near the end.  setsid(2), pidfd_open(2), proc(5).
  */
-#include <sys/signalfd.h>       /* signals, to be polled for */
-#include <time.h>               /* when */
-
 static char directory[PATH_MAX];        /* the caller's, for relative paths */
+static const char *first_id;            /* of a box that is started again */
 static long long created, started;      /* seconds since 1970 */
 static int launcher_fd = -1;            /* a pipe: a byte when the box runs */
 static int refusal_fds[2];              /* a pipe: a byte for a failure */
@@ -5376,26 +5401,6 @@ static char *visible(const char *from) {
     return result;
 }
 
-/* Write all LENGTH bytes.  A pipe may take a part of them, or, if somebody who
- * shares it has made it non-blocking, none for now: that is no error, but a
- * reason to wait.  Returns 0, or -1 with errno. */
-static int write_all(int fd, const char *bytes, size_t length) {
-    struct pollfd room = { .fd = fd, .events = POLLOUT };
-
-    while (length > 0) {
-        ssize_t written = write(fd, bytes, length);
-        if (written < 0 && errno != EAGAIN)
-            return -1;
-        if (written < 0) {
-            poll(&room, 1, -1);         /* for as long as it takes */
-            continue;
-        }
-        bytes += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
 /* --- The record -------------------------------------------------------- */
 
 /* The options that were given, in order; the last has no option. */
@@ -5435,8 +5440,8 @@ static void add(const char *piece) {
             memcpy(larger, draft, draft_length);
         draft = larger;
     }
-    memcpy(draft + draft_length, piece, length);
-    draft_length += length;
+    while (*piece)
+        draft[draft_length++] = *piece++;
 }
 
 /* WORD as the record has it, so that a value is one line and its words stay
@@ -5448,9 +5453,12 @@ static const char *escape_word(const char *word) {
     char *result = get_room(2 * strlen(word) + 1);      /* at most */
     char *to = result;
     for (; *word; word++) {
-        if (*word == '\n' || *word == ' ' || *word == '\\')
+        char letter = *word;
+        if (letter == '\n' || letter == ' ' || letter == '\\')
             *to++ = '\\';
-        *to++ = *word == '\n' ? 'n' : *word;
+        if (letter == '\n')
+            letter = 'n';
+        *to++ = letter;
     }
     *to = '\0';
     return result;
@@ -5575,24 +5583,34 @@ static void keep_room(void) {
     close(fd);
 }
 
-/* At exit(3), when all else is done: record how the box ended, and that nobody
- * is in it, if it is to stay, which the mode of its folder tells.  See
- * keep_box(). */
-static void record_end(void) {
+/* Is the box of the folder DIR_FD to stay when it ends?  The folder's sticky
+ * bit tells: see keep_box().  If it cannot be told, nothing is removed. */
+static int is_to_stay(int dir_fd) {
     struct stat st;
 
-    if (folder_fd < 0)                  /* no box was made */
+    return fstat(dir_fd, &st) < 0 || (st.st_mode & S_ISVTX);
+}
+
+/* Have the mark that was written to FD on the disk before a box that is to stay
+ * goes on: without one the folder would be nobody's after a crash. */
+static void sync_mark(int fd) {
+    if (!box.is_kept)
         return;
-    step(13, text("fstat(%s)", box.name), NULL);
-    must(fstat(folder_fd, &st));
-    if (!(st.st_mode & S_ISVTX))
+    step(13, text("fsync(%s/box)", box.name), NULL);
+    must(fsync(fd));
+}
+
+/* At exit(3), when all else is done: record how the box ended, and that nobody
+ * is in it, if one was made, and is to stay. */
+static void record_end(void) {
+    if (folder_fd < 0 || !is_to_stay(folder_fd))
         return;
     write_record("exited", text("%d", exit_status(box.status)));
 
     /* With its first process all others of its PID namespace have ended.  Where
      * another one looks, as in another container, that tells it. */
     if (box.flags & CLONE_NEWPID)
-        write_mark(folder_fd, "0", 0);
+        write_mark(folder_fd, 0, 0);
 }
 
 /* The value of KEY in the record that was read, or NULL. */
@@ -5911,6 +5929,10 @@ static void prepare_record(void) {
     int is_named = opt.detach || opt.name;
 
     box.is_kept = box.has_folder || (is_named && !opt.remove);
+    if (first_id)
+        box.id = first_id;
+    if (box.is_kept)
+        sync_option = "";
 
     /* The caller's folder may be gone.  That matters to a box which stays, and
      * is to be started from there. */
@@ -5964,7 +5986,6 @@ static void fork_supervisor(void) {
         return;
     }
 
-    undone = 1;                         /* what was made is not ours any more */
     close(ready_fds[1]);                /* or its read would never end */
     wait_until_it_runs(supervisor, ready_fds[0]);
 }
@@ -5990,7 +6011,6 @@ static void fork_supervisor(void) {
  * visitor before it is locked, and may not trace it, nor open what is behind
  * its /proc/N/exe and fd (CVE-2019-5736, CVE-2016-9962).  setns(2), nsenter(1).
  */
-#include <sys/mman.h>           /* memfd_create */
 #include <sys/sendfile.h>       /* to copy a file */
 
 static int host_pidfd = -1;             /* the box's PID 1: see open_host() */
@@ -6014,7 +6034,7 @@ static const struct hint exec_hints[] = {
  * visitor is to be, and there is no moment at which a change of ids opens the
  * visitor to the box.
  */
-static void enter_box(void) {
+static _Noreturn void enter_box(void) {
     struct clone_args args = { .flags = CLONE_PARENT };
 
     wait_at_gate();
@@ -6039,12 +6059,13 @@ static void enter_box(void) {
         _exit(0);
     }
 
-    /* Here is the visitor.  The gate's second letter is for it. */
+    /* Here is the visitor, at the gate in its turn. */
     wait_at_gate();
     hide_process();
     die_with_parent();
     begin_session();
     move_in();
+    become_command();
 }
 
 /* In the place of pass_to_group(): any process in the box may stop a visitor,
@@ -6079,6 +6100,7 @@ static int send_visitor(void) {
     box.pid = clone_child(&args, enter_box);
     close(handback_fds[1]);             /* or the read would never end */
     open_gate();
+    open_gate();                        /* once more, for the visitor */
 
     step(14, "read(handback)", NULL);
     must(read(handback_fds[0], &visitor, sizeof(visitor)));
@@ -6096,8 +6118,8 @@ static int send_visitor(void) {
     }
     undo();                             /* the terminal is the caller's again */
 #if WITH_CGROUP
-    if (result == 128 + SIGKILL)
-        tell_out_of_memory(kills);
+    if (result == 128 + SIGKILL && count_kills() > kills)
+        tell_out_of_memory();
 #endif
     return result;
 }
@@ -6204,7 +6226,8 @@ static void hide_program(void) {
  * away.
  */
 
-/* The last steps of a process that becomes a command in the box. */
+#if WITH_LOCKS || WITH_VOLUMES
+/* The last steps of a process before it becomes a command in the box. */
 static void move_in(void) {
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
@@ -6216,24 +6239,15 @@ static void move_in(void) {
     if (opt.init)
         become_init();          /* and its child the command */
 #endif
-    become_command();
 }
+#endif
 
-#if WITH_NET || WITH_GATE
-/* What the child does before it closes the box. */
-static void begin_child(void) {
+static _Noreturn void child(void) {
 #if WITH_NET
     make_network();             /* while the parent does its part */
 #endif
 #if WITH_GATE
     start_child();              /* wait at the gate, be the box's root */
-#endif
-}
-#endif
-
-static void child(void) {
-#if WITH_NET || WITH_GATE
-    begin_child();
 #endif
     die_with_parent();
 #if WITH_CGROUP
@@ -6271,14 +6285,16 @@ static void child(void) {
     begin_session();            /* on a terminal of the box's own devpts */
     mount_console();            /* which is /dev/console, too */
 #endif
-    move_in();
+#if WITH_LOCKS || WITH_VOLUMES
+    move_in();                  /* what it finds and, last, the locks */
+#endif
+    become_command();
 }
 
 /* === The parent's side of a run ========================================= */
 
 #if WITH_DOCTOR
-static const char *find_host_cause(int error);  /* see the doctor, below */
-static const struct command doctor_commands[2];
+static const struct command doctor_commands[2]; /* see the doctor, below */
 #endif
 static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [0] = { .options = process_options, .hints = process_hints },
@@ -6297,8 +6313,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_USER
     [5] = { .flag = CLONE_NEWUSER, .is_shared = &opt.host_users,
             .before = choose_ids, .at_gate = write_maps,
-            .options = user_options, .hints = user_hints,
-            .find_cause = find_user_cause },
+            .options = user_options, .hints = user_hints },
 #endif
 #if WITH_NET
     [6] = { .flag = CLONE_NEWNET, .is_shared = &opt.host_network,
@@ -6322,7 +6337,7 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #if WITH_LOCKS
     [10] = { .options = lock_options, .hints = lock_hints,
 #if WITH_DOCTOR
-             .commands = doctor_commands, .find_cause = find_host_cause,
+             .commands = doctor_commands,
 #endif
     },
 #endif
@@ -6344,19 +6359,23 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 };
 
+#if WITH_NAMESPACES
 /* The namespaces that the box is to have of its own: CLONE_NEW* flags. */
 static unsigned long own_namespaces(void) {
     unsigned long flags = 0;
 
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-#if WITH_USER || WITH_NET
-        if (chapters[n].is_shared && *chapters[n].is_shared)
-            continue;
-#endif
+    for (size_t n = 0; n < LENGTH(chapters); n++)
         flags |= chapters[n].flag;
-    }
+#if WITH_USER || WITH_NET
+
+    /* But for those that are the host's, as an option asks for. */
+    for (size_t n = 0; n < LENGTH(chapters); n++)
+        if (chapters[n].is_shared && *chapters[n].is_shared)
+            flags &= ~chapters[n].flag;
+#endif
     return flags;
 }
+#endif
 
 /* Make this process a sound place to start from, whatever the caller left. */
 static void prepare_process(void) {
@@ -6384,28 +6403,33 @@ static void prepare_process(void) {
 }
 
 /* Take away what was made, the last thing first, on every way out: the box
- * before all else, since nothing is removed that somebody may still use.  What
- * fails on the way is told, and does not make us begin again. */
+ * before all else, since nothing is removed that somebody may still use. */
 static void undo(void) {
-    if (undone)
-        return;
-    undone = 1;
-
     if (box.pid > 0) {
         kill(box.pid, SIGKILL);
         waitpid(box.pid, NULL, 0);
+        box.pid = 0;
     }
+#if WITH_AFTER
 
-    for (size_t n = LENGTH(chapters); n-- > 0;)
-        if (chapters[n].after)
-            chapters[n].after();        /* takes only what is there */
+    /* Each chapter is asked once, and takes only what is there.  If one of them
+     * fails for good we are called again, and go on with the next. */
+    static size_t left = LENGTH(chapters);
+    while (left > 0) {
+        left--;
+        if (chapters[left].after)
+            chapters[left].after();
+    }
+#endif
 }
 
 /* Run the command ARGV in a box.  Returns the exit status for main(). */
 static int run_box(char **argv) {
     hold_signals();
     box.argv = argv;
+#if WITH_NAMESPACES
     box.clone.flags = own_namespaces();
+#endif
 #if WITH_TOOLS
     box.flags = box.clone.flags;
 #endif
@@ -6417,18 +6441,20 @@ static int run_box(char **argv) {
     if (opt.detach)
         fork_supervisor();              /* another process comes back */
 #endif
+#if WITH_TOOLS
 
     /* Every chapter prepares what the box needs.  Each may refuse, and undo()
      * follows. */
     for (size_t n = 0; n < LENGTH(chapters); n++)
         if (chapters[n].before)
             chapters[n].before();
+#endif
 #if WITH_USER
-    answer_as_box(0);
+    answer_as_box();
 #endif
     box.pid = clone_child(&box.clone, child);
 #if WITH_USER
-    answer_as_box(1);
+    answer_as_root();
 #endif
 
 #if WITH_GATE
@@ -6513,7 +6539,8 @@ static int has_mark(int dir_fd, const char *name) {
         require(errno == ENOENT, errno);
         return 0;
     }
-    is_elsewhere = mark.pid_namespace != pid_namespace();
+    is_elsewhere = mark.pid_namespace != 0 &&
+                   mark.pid_namespace != pid_namespace();
     return 1;
 }
 
@@ -6964,7 +6991,7 @@ static _Noreturn void run_again(const char *name) {
     opt.name = name;
     opt.detach = 1;                     /* whatever it was */
     box.has_folder = 1;
-    box.id = value_of("id");
+    first_id = value_of("id");
     created = atoll(value_of("created"));
 
     /* Find all values first: take_word() shortens them, and then the lines of
@@ -7490,7 +7517,7 @@ TOOL const char *find_host_cause(int error) {
     const struct hint *h = causes;
 
     /* A name alone was looked up along PATH. */
-    if (error == ENOENT && strncmp(now.call, "execv", 5) == 0) {
+    if (box.argv && error == ENOENT && strncmp(now.call, "execv", 5) == 0) {
         const char *file = box.argv[0];
         if (!strchr(file, '/'))
             file = find_program(file);
@@ -7904,11 +7931,11 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [8] = "--rootfs",
     [9] = "--storage",
     [10] = "--cap-add --cap-drop doctor",
-    [11] = "-v --volume --tmpfs -e --env --env-file -w --workdir -u --user "
-           "--read-only --init",
+    [11] = ("-v --volume --tmpfs -e --env --env-file -w --workdir -u --user "
+            "--read-only --init"),
     [12] = "-t --tty -i --interactive",
-    [13] = "-d --detach --rm --log-max ps logs inspect wait "
-           "kill stop start rm container",
+    [13] = ("-d --detach --rm --log-max ps logs inspect wait "
+            "kill stop start rm container"),
     [14] = "exec",
 };
 
@@ -7981,8 +8008,8 @@ static void refuse_foreign(const char *word) {
 }
 #endif
 
-/* Does WORD call the option O?  It is long, "--name" or "--name=web", or begins
- * with a letter, "-d", to which more may be joined. */
+/* Does WORD call the option O?  It is long, "--NAME" or "--NAME=VALUE", or its
+ * letter, "-h", to which more may be joined. */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
@@ -8030,8 +8057,8 @@ static _Noreturn void refuse_option(const struct option *o, const char *word,
     refuse(text("%s  %s", spelt, o->help), "%s: %s", word, why);
 }
 
-/* What follows the option in its own WORD, as in "--name=web", "-m=64m" and
- * "-m64m", or NULL. */
+/* What follows the option in its own WORD, as in "--NAME=VALUE", "-n=VALUE" and
+ * "-nVALUE", or NULL. */
 static const char *value_in(const char *word) {
     const char *equals = strchr(word, '=');
 
@@ -8052,12 +8079,14 @@ static char **parse_options(char **argv) {
         const char *value = value_in(word);
         if (o->value && !value && *argv)
             value = *argv++;            /* the next word */
+#if WITH_TTY || WITH_DETACH
 
-        /* Letters may be joined: "-td" is "-t", and then "-d". */
+        /* Letters may be joined: "-it" is "-i", and then "-t". */
         if (!o->value && value == word + 2) {
             *--argv = text("-%s", value);
             value = NULL;
         }
+#endif
 
         if (o->value && !value)
             refuse_option(o, word, "it needs a value");

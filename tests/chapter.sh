@@ -31,8 +31,9 @@ END
 from() {
 	[ "$chapter" -lt "$1" ] && echo 0 || echo 1
 }
-flags="$flags -DWITH_NAME=$(from 1) -DWITH_GATE=$(from 5) -DWITH_TOOLS=$(from 5)"
-flags="$flags -DWITH_COMMANDS=$(from 13)"
+flags="$flags -DWITH_NAME=$(from 1) -DWITH_NAMESPACES=$(from 1)"
+flags="$flags -DWITH_GATE=$(from 5) -DWITH_TOOLS=$(from 5)"
+flags="$flags -DWITH_AFTER=$(from 7) -DWITH_COMMANDS=$(from 13)"
 # The doctor speaks of all chapters, and so do the names of what a build leaves
 # out, and of what other tools have.
 whole=0

@@ -390,6 +390,25 @@ it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	box logs one && want_out said && box rm one && want_status 0
 '
 
+# The look at whether the folder is still the box's, before it loses its name, is
+# the one thing in a clean-up that ends whalebox if it fails.
+if is_root; then
+	it 'takes away the cgroup though the clean-up of the folder fails for good' '
+		strike=$project/build/tests/strike && box --rm --name one /bin/true &&
+		run "$strike" list calls "$WHALEBOX" --rm --name one /bin/true &&
+		want_status 0 &&
+		look=$(awk "/^0 fstat / { last = \$3 } /^0 renameat / { look = last }
+		    END { print look }" calls) && cat >script <<-END &&
+			"$strike" 0 fstat $look EIO "$WHALEBOX" --rm --name one /bin/true
+			[ \$? -eq 125 ] && ls "$WHALEBOX_HOME/containers" &&
+			find $(mounts_of cgroup2 | head -n 1) -mindepth 1 -type d
+		END
+		apart sh script >out 2>err && same one "$(cat out)" &&
+		want_err "whalebox: chapter 9: fstat, fstatat" &&
+		rm -r "$WHALEBOX_HOME/containers/one"
+	'
+fi
+
 # Whichever write of the supervisor it is that fails: the last but the record
 # of the end is the byte.
 it 'waits for no byte that is lost' '
@@ -488,6 +507,27 @@ vm*) ;;
 		no_bad_end
 	'
 	print_figures
+
+	it "waits until there is room in a pipe, from chapter 0 on" "
+		{ dd if=/dev/zero bs=64k count=1 oflag=nonblock 2>dd.err
+		  $project/build/whalebox-0 --help; echo \$? >code
+		} | { sleep 1; cat; } >shown &&
+		same 0 \"\$(cat code)\" && grep -q \"whalebox failed\" shown
+	"
+
+	# Without a PID namespace the first process does not take the others with it.
+	it "removes no folder of a box that others may live on in" "
+		containers=\$WHALEBOX_HOME/containers && rm -rf \"\$containers\" &&
+		{ $project/build/whalebox-no-PID /bin/sh -c \
+		    \"sleep 300 & echo \\\$!; wait\" >said & } &&
+		soon test -s said && kill -KILL \$! && { wait \$!; true; } &&
+		read -r pid rest <\"\$(echo \"\$containers\"/*/box)\" &&
+		over() { ! kill -0 \"\$pid\" 2>/dev/null; } && soon over &&
+		kill -0 \"\$(cat said)\" && kept=\$(ls \"\$containers\") &&
+		differ \"\" \"\$kept\" && box /bin/true && want_status 0 &&
+		same \"\$kept\" \"\$(ls \"\$containers\")\" &&
+		kill \"\$(cat said)\" && rm -rf \"\${containers:?}\"
+	"
 
 	# The program as it is after some of the chapters.  Before chapter 5 all
 	# other namespaces are for root.

@@ -26,7 +26,7 @@ defining {
 	next
 }
 /^};/ { table = "" }
-table == "" || /\{ 0 \}/ { next }
+table == "" || /^#/ || /\{ 0 \}/ { next }
 
 {
 	gsub(/\/\*.*\*\//, "")

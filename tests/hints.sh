@@ -97,6 +97,7 @@ while IFS='|' read -r table call error provoke; do
 	esac
 done <<'END_OF_ROWS'
 process_hints|clone3|EPERM|inject clone3 EPERM /bin/true
+process_hints|clone3|ENOSPC|run unshare --user --map-root-user sh -c "echo 0 >/proc/sys/user/max_user_namespaces && exec \"\$WHALEBOX\" /bin/true"
 process_hints|execve|ENOENT|box /bin/none
 process_hints|execvp|ENOENT|box run none
 process_hints|exec|EACCES|box /etc/passwd

@@ -1,9 +1,9 @@
 # metrics.awk: what in a C file is too much for a reader at once.
 #
 # Prints each line of over 80 columns, and each function of over 40 lines of
-# code; blank lines and lines of comment alone do not count.  A function goes
-# from the line at the left margin that ends in "{", or is followed by a "{"
-# alone, to its "}".
+# code; blank lines, lines of comment alone and #if lines, which the text of a
+# chapter has not, do not count.  A function goes from the line at the left margin
+# that ends in "{", or is followed by a "{" alone, to its "}".
 
 # The line without its comments.
 function strip(line,   out, at) {
@@ -35,7 +35,7 @@ function strip(line,   out, at) {
 	if (length(wide) > 80) print "line " NR " has " length(wide) " columns"
 
 	code = strip($0)
-	if (code ~ /[^ \t]/) codes++
+	if (code ~ /[^ \t]/ && code !~ /^#/) codes++
 
 	# A signature's first line; a "{" has to come before a ";".
 	if (!start && code ~ /^[a-zA-Z].*\(/ && code !~ /;/) {

@@ -1,11 +1,11 @@
 # prose.awk: what the book says of the source is true.
 #
-#	awk -v source=whalebox.c -v help=FILE -v names=tests/names \
-#	    -f tests/prose.awk FILE.md...
+#	awk -v source=whalebox.c -v quoted=build/chapter-N.c -v help=FILE \
+#	    -v names=tests/names -f tests/prose.awk FILE.md...
 #
-# Quotes: a C fence follows a comment that says which lines of the source it
-# shows: the first match of one expression to the next match of the other, or
-# one line.  They must be equal to the letter.
+# Quotes: a C fence follows a comment that says which lines of the file QUOTED it
+# shows, the source as of that chapter: the first match of one expression to the
+# next match of the other, or one line.  They must be equal to the letter.
 #
 #	<!-- code: /^static void set_hostname/,/^}/ -->
 #	<!-- code: /^#define LAST_CHAPTER/ -->
@@ -25,8 +25,8 @@ function fault(text) {
 }
 
 function read_source(   line) {
+	while ((getline line < quoted) > 0) lines[++total] = line
 	while ((getline line < source) > 0) {
-		lines[++total] = line
 		while (match(line, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
 			known[substr(line, RSTART, RLENGTH - 1)] = 1
 			line = substr(line, RSTART + RLENGTH)
@@ -35,7 +35,7 @@ function read_source(   line) {
 }
 
 # The lines of the source that a quote's comment names, or "".
-function quoted(comment,   range, both, i, text) {
+function find_quote(comment,   range, both, i, text) {
 	range = comment
 	sub(/^<!-- code: *\//, "", range)
 	sub(/\/ *-->.*$/, "", range)
@@ -52,9 +52,10 @@ function quoted(comment,   range, both, i, text) {
 function check_quote(   want) {
 	if (quote == "") fault("a C fence without a comment that says what it quotes")
 	if (quote == "" || quote ~ /code: none/) return
-	want = quoted(quote)
-	if (want == "") fault("not in " source ": " quote)
-	else if (want != fence) fault("not what " source " has for: " quote)
+	want = find_quote(quote)
+	if (want == "") fault("not in the source as of this chapter: " quote)
+	else if (want != fence)
+		fault("not what the source has, as of this chapter, for: " quote)
 }
 
 function check_call(code,   words, count, i, inside, word) {

@@ -14,9 +14,15 @@ cd "$(dirname "$0")/.." || exit 1
 text() {
 	"$WHALEBOX" --help >"$scratch/help" || return 1
 	for file; do
+		# A chapter quotes the text as of that chapter.
+		chapter=$(expr "$file" : 'tutorial/\([0-9]*\)-' | sed 's/^0//')
 		it "$file: quotes, names and options" '
-			awk -v source="$project/whalebox.c" -v help="$scratch/help" \
-			    -v names="$project/tests/names" \
+			case $chapter in
+			"") cp "$project/whalebox.c" quoted.c ;;
+			*)  "$project/tests/chapter.sh" "$chapter" >quoted.c ;;
+			esac &&
+			awk -v source="$project/whalebox.c" -v quoted=quoted.c \
+			    -v help="$scratch/help" -v names="$project/tests/names" \
 			    -f "$project/tests/prose.awk" "$project/$file"
 		'
 	done
