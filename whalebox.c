@@ -2300,43 +2300,11 @@ static struct tree *open_folder(const char *name, unsigned int flags) {
     return tree;
 }
 
-/* Is PLACE the folder PATH, or something in it? */
-static int is_within(const char *place, const char *path) {
-    size_t length = strlen(path);
-
-    if (strcmp(path, "/") == 0)
-        return 1;
-    return strncmp(place, path, length) == 0 &&
-           (place[length] == '/' || place[length] == '\0');
-}
-
-/* The change ATTR cannot be made to the copy TREE, since one of the mounts in
- * it does not allow that.  All is changed or nothing, so each is tried alone,
- * to name the one that is in the way. */
+#if WITH_VOLUMES
 static _Noreturn void die_of_mount(const struct tree *tree,
                                    const struct mount_attr *attr,
-                                   const char *change) {
-    int error = errno;
-    const char *path = tree->path;
-    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
-    struct mounted mounted;
-
-    while (tree->flags && next_mount(&rest, &mounted)) {
-        if (!is_within(mounted.place, tree->path))
-            continue;
-
-        int fd = (int)syscall(SYS_open_tree, AT_FDCWD, mounted.place,
-                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-        if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, attr,
-                               sizeof(*attr)) < 0)
-            path = mounted.place;
-        close(fd);
-    }
-
-    step(8, text("mount_setattr(%s, %s)", path, change), NULL);
-    errno = error;
-    die();
-}
+                                   const char *change);
+#endif
 
 /* The child's ids are mapped: have root's copies show the disk's id N as the
  * box's N.  A copy of a shared mount is shared: end that.  mount_setattr(2). */
@@ -2358,9 +2326,13 @@ static void idmap_folders(void) {
 
         step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
-        if (syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH | t->flags,
-                    &attr, sizeof(attr)) < 0)
-            die_of_mount(t, &attr, change);
+        int result = (int)syscall(SYS_mount_setattr, t->fd, "", AT_EMPTY_PATH |
+                                  t->flags, &attr, sizeof(attr));
+#if WITH_VOLUMES
+        if (result < 0)
+            die_of_mount(t, &attr, change);     /* it names the one */
+#endif
+        must(result);
     }
 }
 
@@ -4036,6 +4008,44 @@ static const struct hint volume_hints[] = {
 };
 
 /* --- Volumes ----------------------------------------------------------- */
+
+/* Is PLACE the folder PATH, or something in it? */
+static int is_within(const char *place, const char *path) {
+    size_t length = strlen(path);
+
+    if (strcmp(path, "/") == 0)
+        return 1;
+    return strncmp(place, path, length) == 0 &&
+           (place[length] == '/' || place[length] == '\0');
+}
+
+/* The change ATTR cannot be made to the copy TREE, since one of the mounts in
+ * it does not allow that.  All is changed or nothing, so each is tried alone,
+ * to name the one that is in the way. */
+static _Noreturn void die_of_mount(const struct tree *tree,
+                                   const struct mount_attr *attr,
+                                   const char *change) {
+    int error = errno;
+    const char *path = tree->path;
+    char *rest = read_file(AT_FDCWD, "/proc/self/mountinfo");
+    struct mounted mounted;
+
+    while (next_mount(&rest, &mounted)) {
+        if (!is_within(mounted.place, tree->path))
+            continue;
+
+        int fd = (int)syscall(SYS_open_tree, AT_FDCWD, mounted.place,
+                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, attr,
+                               sizeof(*attr)) < 0)
+            path = mounted.place;
+        close(fd);
+    }
+
+    step(8, text("mount_setattr(%s, %s)", path, change), NULL);
+    errno = error;
+    die();
+}
 
 /* Before the clone: is the source of the volume V, of which root has a copy, a
  * device?  What its file system is then, devtmpfs, say, shows no other ids. */

@@ -28,7 +28,7 @@ BEGIN {
 	# These take a step only to die, or to complain, at once: after them the
 	# step is still the caller's.
 	split("must require die take_step complain read_file print refuse ends " \
-	      "look_at say_it_runs", names, " ")
+	      "look_at say_it_runs die_of_mount", names, " ")
 	for (i in names) is_silent[names[i]] = 1
 }
 
