@@ -369,11 +369,12 @@ it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	box -d --name one /bin/sh -c "echo said; exit 7" && want_status 0 &&
 	over() { box inspect one status && [ "$out" = exited ]; } && soon over &&
 	folder=$(readlink -f "$WHALEBOX_HOME")/containers && cp "$folder/one/config" whole &&
-	for follow in "" -f; do
+	for follow in "" -f "-n 1"; do
 		unread "$folder/one/log" EIO logs $follow one && want_status 125 &&
 		want_out "" && want_err "whalebox: chapter 13: read(log): " || exit
 	done &&
-	for command in ps "ps -a" "inspect one" "start one" "rm one" "rm -f one"; do
+	for command in ps "ps -a" "inspect one" "start one" "rm one" "rm -f one" \
+	    "wait one" "kill one" "stop one"; do
 		for file in config box; do
 			unread "$folder/one/$file" EIO $command && want_status 125 &&
 			want_err "whalebox: chapter 13: read(one/$file): " &&
