@@ -114,7 +114,6 @@
 #error "layers, volumes and terminals are mounted in a private root"
 #endif
 
-/* Headers that several chapters need.  What one alone needs stands with it. */
 #if WITH_MOUNT || WITH_CGROUP
 #include <sys/mount.h>          /* mount and its MS_ flags */
 #endif
@@ -151,9 +150,8 @@
 #endif
 
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
-#define NORETURN __attribute__((noreturn))      /* _Noreturn, for a pointer */
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define LAST_CHAPTER 14         /* of the tutorial: chapters[] has room */
+#define LAST_CHAPTER 14         /* of the tutorial, in this build or not */
 
 #if WITH_VOLUMES
 /* What -v asks for, or --tmpfs: then it has no source. */
@@ -257,8 +255,8 @@ static struct box {
 
 /* An option of a run. */
 struct option {
-    char letter;                /* 'm', or 0 */
-    const char *name;           /* "memory" */
+    char letter;                /* 'h', or 0 */
+    const char *name;           /* "help" */
     const char *value;          /* what --help calls its value; NULL: a flag */
     const char *help;           /* what it is for */
     void (*set)(const struct option *, const char *value);
@@ -543,8 +541,7 @@ static int lifeline_fds[2];
  * return.  Without flags clone3 is fork(2); each CLONE_NEW* gives the child a
  * new namespace.  Returns the child's number, which is its own until we have
  * waited for it.  clone(2). */
-static pid_t clone_child(struct clone_args *args,
-                         NORETURN void (*main_of_child)(void)) {
+static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
     step(0, "pipe2(lifeline, O_CLOEXEC)", NULL);
     must(pipe2(lifeline_fds, O_CLOEXEC));       /* not for the command */
 
@@ -900,7 +897,8 @@ static void find_host_root(void) {
     step(0, "read(/proc/self/uid_map)", NULL);
     must(access("/proc/self/uid_map", R_OK));
 
-    /* In that of another PID namespace our child's number is another's. */
+    /* In the /proc of another PID namespace the number that our child has is
+     * somebody else's. */
     char own[16] = "";
     step(0, "readlink(/proc/self)", NULL);
     must(readlink("/proc/self", own, sizeof(own) - 1));
@@ -971,7 +969,7 @@ TOOL int write_file(int dir_fd, const char *file, const char *value,
  *
  * The parent cannot prepare all before the clone: what needs the child itself,
  * such as a map of its users, has to wait for it.  So the child waits, too, at
- * the lifeline, until it is sent a word.
+ * the lifeline, until it is sent a byte.
  *
  *   whalebox, the parent                in the host's namespaces, your rights
  *     |  prepares what the box needs
@@ -8019,7 +8017,7 @@ static void refuse_foreign(const char *word) {
 #endif
 
 /* Does WORD call the option O?  It is long, "--NAME" or "--NAME=VALUE", or its
- * letter, "-h", to which more may be joined. */
+ * letter, "-n", to which a value may be joined. */
 static int is_option(const struct option *o, const char *word) {
     size_t length = strcspn(word, "=");
 
