@@ -143,6 +143,7 @@ shielded() {
 
 # What needs a compiler, then this host as root and as an ordinary user.
 host() {
+	export PATIENCE="${PATIENCE:-20}"       # where both processors may be busy
 	for file in $(scripts); do
 		needs "$file" | grep -q compiler || continue
 		met "$file" sources || continue

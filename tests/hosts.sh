@@ -3,7 +3,7 @@
 # hosts.sh: whalebox on hosts that are of another kind from boot on, each a VM:
 # what works there, and what fixes the rest.  tests/doctor.sh has other hosts.
 . "$(dirname "$0")/lib.sh"
-LIMIT=120
+LIMIT=600
 
 # host VARIABLE=VALUE COMMANDS: boots it, and runs them there.
 host() {

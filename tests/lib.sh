@@ -67,7 +67,7 @@
 #                         other whalebox's boxes are in sight, or in the way
 
 our_uid=$(id -u)
-LIMIT=${LIMIT:-30}
+LIMIT=${LIMIT:-60}
 PATIENCE=${PATIENCE:-10}
 newline='
 '
