@@ -6552,25 +6552,29 @@ static int has_mark(int dir_fd, const char *name) {
     return 1;
 }
 
+/* How a box is; and how the commands call that. */
+enum status { NO_BOX, RUNNING, EXITED, DEAD, CORRUPT };
+static const char *const statuses[] = { "", "running", "exited", "dead",
+                                        "corrupt" };
+
 /* The status of the folder NAME, which has no good record.  With a bad one, or
- * if it was to stay (IS_KEPT), it is a box, and "corrupt".  Otherwise it is no
- * box yet, or no more: "". */
-static const char *status_without_record(int dir_fd, const char *name,
+ * if it was to stay (IS_KEPT), it is a box, and corrupt.  Otherwise it is no
+ * box yet, or no more. */
+static enum status status_without_record(int dir_fd, const char *name,
                                          int is_kept) {
     if (is_there(dir_fd, "config"))
-        return "corrupt";
+        return CORRUPT;
     if (is_kept && has_mark(dir_fd, name))
-        return "corrupt";
-    return "";
+        return CORRUPT;
+    return NO_BOX;
 }
 
-/* The status of the box NAME, whose folder is DIR_FD: "running"; "exited";
- * "dead", if its record says that it runs, and it has no supervisor; "corrupt";
- * or "" for no box.  Sets supervisor_pidfd and is_elsewhere, and reads the
- * record.  This only looks: a box that outlives its dead supervisor, as a
- * change of user lets it, is ended by the command that acts on it.  A folder
- * that has a record and no mark is not ours to act on. */
-static const char *find_status(int dir_fd, const char *name) {
+/* The status of the box NAME, whose folder is DIR_FD.  It is dead if its record
+ * says that it runs, and it has no supervisor.  Sets supervisor_pidfd and
+ * is_elsewhere, and reads the record.  This only looks: a box that outlives its
+ * dead supervisor, as a change of user lets it, is ended by the command that
+ * acts on it.  A folder that has a record and no mark is not ours to act on. */
+static enum status find_status(int dir_fd, const char *name) {
     struct stat st;
 
     step(13, text("fstat(%s)", name), NULL);
@@ -6586,13 +6590,13 @@ static const char *find_status(int dir_fd, const char *name) {
         return status_without_record(dir_fd, name, is_kept);
     }
 
-    const char *status = value_of("status");
-    if (strcmp(status, "running") != 0 || supervisor_pidfd >= 0 ||
-        (is_elsewhere && !is_abandoned(dir_fd)))
-        return status;
+    if (strcmp(value_of("status"), "exited") == 0)
+        return EXITED;
+    if (supervisor_pidfd >= 0 || (is_elsewhere && !is_abandoned(dir_fd)))
+        return RUNNING;
     if (is_kept)
-        return "dead";
-    return "";                          /* a later run sweeps it */
+        return DEAD;
+    return NO_BOX;                      /* a later run sweeps it */
 }
 
 /* The command was called in a wrong way: say WHY, and how it is called. */
@@ -6703,12 +6707,12 @@ static int open_box(const char *name, int operation) {
 
 /* How the box NAME is; one whose record is corrupt is refused, as nothing of
  * that is believed, and so is one that is being made, or removed. */
-static const char *need_status(int dir_fd, const char *name) {
-    const char *status = find_status(dir_fd, name);
+static enum status need_status(int dir_fd, const char *name) {
+    enum status status = find_status(dir_fd, name);
 
-    if (*status == '\0')
+    if (status == NO_BOX)
         refuse_name(name);
-    if (strcmp(status, "corrupt") == 0)
+    if (status == CORRUPT)
         refuse(text("remove it: whalebox rm -f %s", name),
                "the record of %s is corrupt", name);
     return status;
@@ -6717,8 +6721,8 @@ static const char *need_status(int dir_fd, const char *name) {
 /* Refuse to act on the box NAME, which is as STATUS says, if it runs and its
  * processes have their numbers in another PID namespace, as when two containers
  * share a home. */
-static void need_here(const char *name, const char *status) {
-    if (is_elsewhere && strcmp(status, "running") == 0)
+static void need_here(const char *name, enum status status) {
+    if (is_elsewhere && status == RUNNING)
         refuse("do it where that was started",
                "%s runs in another PID namespace", name);
 }
@@ -6764,14 +6768,13 @@ static unsigned long long stop_seconds = 10;    /* before it is killed */
  * acting on the box while we wait. */
 static void stop_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
-    const char *status = need_status(dir_fd, name);
-    int is_dead = strcmp(status, "dead") == 0;
+    enum status status = need_status(dir_fd, name);
     int resident_pidfd;
 
     need_here(name, status);
-    if (is_dead && find_resident(dir_fd, &resident_pidfd) == UNKNOWN)
+    if (status == DEAD && find_resident(dir_fd, &resident_pidfd) == UNKNOWN)
         refuse_unknown(name);
-    if (supervisor_pidfd >= 0 || is_dead) {
+    if (supervisor_pidfd >= 0 || status == DEAD) {
         flock(turn_fd, LOCK_UN);
         end_box((int)stop_seconds);
     }
@@ -6822,11 +6825,11 @@ static int sent_signal = SIGKILL;       /* kill -s */
  * its supervisor has to do then, so that it can be removed at once. */
 static void kill_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
-    const char *status = need_status(dir_fd, name);
+    enum status status = need_status(dir_fd, name);
     int process_fd = -1;
 
     need_here(name, status);
-    if (strcmp(status, "running") == 0)
+    if (status == RUNNING)
         process_fd = open_box_process();
     if (process_fd < 0)
         refuse_stopped(name);
@@ -6854,21 +6857,21 @@ static int kill_main(int argc, char **argv) {
  * only looks, and does not return, since no name is to be printed. */
 static _Noreturn void wait_for_end(const char *name) {
     int dir_fd = open_box(name, 0);
-    const char *status = need_status(dir_fd, name);
+    enum status status = need_status(dir_fd, name);
 
     need_here(name, status);
-    while (supervisor_pidfd >= 0 && strcmp(status, "running") == 0) {
+    while (supervisor_pidfd >= 0 && status == RUNNING) {
         while (!ends(supervisor_pidfd, 3600))
             ;
         status = find_status(dir_fd, name);
     }
 
-    if (*status == '\0')
+    if (status == NO_BOX)
         refuse("without --rm it stays, with its exit status",
                "%s was removed when it ended", name);
-    if (strcmp(status, "exited") != 0)
+    if (status != EXITED)
         refuse("its supervisor was killed, who would have noted it",
-               "%s is %s: nobody knows how it ended", name, status);
+               "%s is %s: nobody knows how it ended", name, statuses[status]);
     print("%s\n", value_of("exit_code"));
     exit(0);
 }
@@ -6923,8 +6926,8 @@ static void remove_folder_of(int dir_fd, const char *name) {
 static void remove_one(const char *name) {
     struct stat st;
     int dir_fd = open_box(name, LOCK_EX);
-    const char *status = find_status(dir_fd, name);
-    int has_exited = strcmp(status, "exited") == 0;
+    enum status status = find_status(dir_fd, name);
+    int has_exited = status == EXITED;
 
     need_here(name, status);
     refuse_to_remove(dir_fd, name, has_exited);
@@ -7021,7 +7024,7 @@ static _Noreturn void run_again(const char *name) {
 static void start_box(const char *name) {
     int dir_fd = open_box(name, LOCK_EX);
 
-    if (strcmp(need_status(dir_fd, name), "running") == 0)
+    if (need_status(dir_fd, name) == RUNNING)
         return;
 
     /* Its supervisor, if there is one, is about to end.  If there is none, a
@@ -7054,22 +7057,23 @@ static int is_all, is_quiet;            /* ps -a, ps -q */
 
 /* Print the line of the box NAME, which is as STATUS says.  All but "corrupt"
  * have a record. */
-static void print_box(const char *name, const char *status) {
+static void print_box(const char *name, enum status status) {
     if (is_quiet) {
         print("%s\n", visible(name));
         return;
     }
-    if (strcmp(status, "corrupt") == 0) {
+    if (status == CORRUPT) {
         print("%-16s -        corrupt\n", visible(name));
         return;
     }
 
     const char *pid = "-";
-    if (strcmp(status, "running") == 0 && !is_elsewhere)
+    const char *state = statuses[status];
+    if (status == RUNNING && !is_elsewhere)
         pid = value_of("pid");
-    if (strcmp(status, "exited") == 0)
-        status = text("exited (%s)", value_of("exit_code"));
-    print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name), pid, status,
+    if (status == EXITED)
+        state = text("exited (%s)", value_of("exit_code"));
+    print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name), pid, state,
           age(atoll(value_of("created"))),
           visible(text("%.60s", value_of("command"))),
           visible(value_of("image")));
@@ -7086,9 +7090,9 @@ static int list_box(int parent_fd, const char *name) {
         return 0;
     must(dir_fd);
 
-    const char *status = find_status(dir_fd, name);
+    enum status status = find_status(dir_fd, name);
     close(dir_fd);
-    if (strcmp(status, "running") == 0 || (*status && is_all))
+    if (status == RUNNING || (status != NO_BOX && is_all))
         print_box(name, status);
     return 0;
 }
@@ -7149,14 +7153,14 @@ static int inspect_main(int argc, char **argv) {
     const char *name = need_name(argv, 2);
     const char *key = argv[optind + 1];
     int dir_fd = open_box(name, 0);
-    const char *status = need_status(dir_fd, name);
+    enum status status = need_status(dir_fd, name);
     int has_printed = 0;
     char *next;
 
     for (char *line = found_record; *line; line = next) {
         next = line + strlen(line) + 1; /* before the line is changed */
         if (strncmp(line, "status=", 7) == 0)
-            line = text("status=%s", status);   /* as it is now */
+            line = text("status=%s", statuses[status]); /* as it is now */
 
         if (!key) {
             print("%s\n", visible(line));
@@ -7390,9 +7394,9 @@ static int visit_box(const char *name, char **argv) {
     int dir_fd = open_box(name, 0);
 
     wait_until_made(dir_fd, name);
-    const char *status = need_status(dir_fd, name);
+    enum status status = need_status(dir_fd, name);
     need_here(name, status);
-    if (strcmp(status, "running") != 0)
+    if (status != RUNNING)
         refuse_stopped(name);
     opt = (struct options){ .explain = asked.explain };
     set_recorded();
