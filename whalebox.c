@@ -2310,17 +2310,18 @@ static void idmap_folders(void) {
     for (struct tree *t = trees; t < trees + tree_count && t->fd >= 0; t++) {
         struct mount_attr attr = { .propagation = MS_PRIVATE };
         const char *change = "MS_PRIVATE";
-        int is_mapped = box.userns >= 0;
 
-#if WITH_VOLUMES
-        if (t->is_device)
-            is_mapped = 0;
-#endif
-        if (is_mapped) {
+        if (box.userns >= 0) {
             attr.attr_set = MOUNT_ATTR_IDMAP;
             attr.userns_fd = (__u64)box.userns;
             change = "MOUNT_ATTR_IDMAP";
         }
+#if WITH_VOLUMES
+        if (t->is_device) {             /* its ids stay as they are */
+            attr.attr_set = 0;
+            change = "MS_PRIVATE";
+        }
+#endif
 
         step(8, text("mount_setattr(%s, %s)", t->path, change),
              "mount -o X-mount.idmap");
