@@ -3,9 +3,10 @@
 #	awk -v source=whalebox.c -v quoted=build/chapter-N.c -v help=FILE \
 #	    -v names=tests/names -f tests/prose.awk FILE.md...
 #
-# Quotes: a C fence follows a comment that says which lines of the file QUOTED it
-# shows, the source as of that chapter: the first match of one expression to the
-# next match of the other, or one line.  They must be equal to the letter.
+# Quotes: a C fence follows a comment that says which lines it shows of the file
+# QUOTED, the source as of that chapter, or of all the source: the first match of
+# one expression to the next match of the other, or one line.  They must be equal
+# to the letter.
 #
 #	<!-- code: /^static void set_hostname/,/^}/ -->
 #	<!-- code: /^#define LAST_CHAPTER/ -->
@@ -25,7 +26,9 @@ function fault(text) {
 }
 
 function read_source(   line) {
+	if (quoted == "") quoted = source
 	while ((getline line < quoted) > 0) lines[++total] = line
+	close(quoted)
 	while ((getline line < source) > 0) {
 		while (match(line, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
 			known[substr(line, RSTART, RLENGTH - 1)] = 1
@@ -53,9 +56,8 @@ function check_quote(   want) {
 	if (quote == "") fault("a C fence without a comment that says what it quotes")
 	if (quote == "" || quote ~ /code: none/) return
 	want = find_quote(quote)
-	if (want == "") fault("not in the source as of this chapter: " quote)
-	else if (want != fence)
-		fault("not what the source has, as of this chapter, for: " quote)
+	if (want == "") fault("not in " quoted ": " quote)
+	else if (want != fence) fault("not what " quoted " has for: " quote)
 }
 
 function check_call(code,   words, count, i, inside, word) {

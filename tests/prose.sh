@@ -17,11 +17,12 @@ text() {
 		# A chapter quotes the text as of that chapter.
 		chapter=$(expr "$file" : 'tutorial/\([0-9]*\)-' | sed 's/^0//')
 		it "$file: quotes, names and options" '
-			case $chapter in
-			"") cp "$project/whalebox.c" quoted.c ;;
-			*)  "$project/tests/chapter.sh" "$chapter" >quoted.c ;;
-			esac &&
-			awk -v source="$project/whalebox.c" -v quoted=quoted.c \
+			quoted=$project/whalebox.c
+			if [ -n "$chapter" ]; then
+				quoted=chapter-$chapter.c
+				"$project/tests/chapter.sh" "$chapter" >"$quoted"
+			fi &&
+			awk -v source="$project/whalebox.c" -v quoted="$quoted" \
 			    -v help="$scratch/help" -v names="$project/tests/names" \
 			    -f "$project/tests/prose.awk" "$project/$file"
 		'
