@@ -11,18 +11,23 @@
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib.sh
 
+# as_of CHAPTER: the source as of that chapter, or, with none, all of it.
+as_of() {
+	if [ -n "$1" ]; then
+		"$project/tests/chapter.sh" "$1"
+	else
+		cat "$project/whalebox.c"
+	fi
+}
+
 text() {
 	"$WHALEBOX" --help >"$scratch/help" || return 1
 	for file; do
 		# A chapter quotes the text as of that chapter.
 		chapter=$(expr "$file" : 'tutorial/\([0-9]*\)-' | sed 's/^0//')
 		it "$file: quotes, names and options" '
-			quoted=$project/whalebox.c
-			if [ -n "$chapter" ]; then
-				quoted=chapter-$chapter.c
-				"$project/tests/chapter.sh" "$chapter" >"$quoted"
-			fi &&
-			awk -v source="$project/whalebox.c" -v quoted="$quoted" \
+			as_of "$chapter" >quoted.c &&
+			awk -v source="$project/whalebox.c" -v quoted=quoted.c \
 			    -v help="$scratch/help" -v names="$project/tests/names" \
 			    -f "$project/tests/prose.awk" "$project/$file"
 		'
