@@ -1712,16 +1712,15 @@ TOOL int is_there(int dir_fd, const char *name) {
     return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Is FD still what is called NAME in the folder DIR_FD? */
+/* Is FD still what is called NAME in the folder DIR_FD?  -1 with errno if that
+ * cannot be told. */
 TOOL int is_same_file(int fd, int dir_fd, const char *name) {
     struct stat ours, there;
 
-    step(now.chapter, text("fstat, fstatat(%s)", name), NULL);
-    must(fstat(fd, &ours));
-    int result = fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW);
-    if (result < 0 && errno == ENOENT)
-        return 0;
-    must(result);
+    if (fstat(fd, &ours) < 0)
+        return -1;
+    if (fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -1;
     return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 #endif
@@ -1942,7 +1941,7 @@ static void open_boxes(void) {
         if (boxes_fd < 0)
             return;
         if (flock(boxes_fd, LOCK_EX) == 0 &&
-            is_same_file(boxes_fd, base_fd, "whalebox"))
+            is_same_file(boxes_fd, base_fd, "whalebox") > 0)
             return;
         close(boxes_fd);
         boxes_fd = -1;
@@ -3001,8 +3000,12 @@ static int remove_new_folder(void) {
  * become another folder's meanwhile, that stays.  Returns 0, or -1 with errno.
  */
 static int take_name(int dir_fd, const char *name) {
-    if (!is_same_file(dir_fd, containers_fd, name)) {
-        if (is_same_file(dir_fd, containers_fd, ".new"))
+    int is_ours = is_same_file(dir_fd, containers_fd, name);
+
+    if (is_ours < 0)
+        return -1;
+    if (!is_ours) {
+        if (is_same_file(dir_fd, containers_fd, ".new") > 0)
             return 0;                   /* an earlier try came this far */
         errno = ESTALE;
         return -1;
@@ -3278,7 +3281,7 @@ static void drop_layers(void) {
     if (folder_fd < 0)
         return;
 #if WITH_DETACH
-    if (is_to_stay(folder_fd))
+    if (box.is_kept && is_to_stay(folder_fd))
         return;
 #endif
     remove_box(folder_fd, box.name, 60);
@@ -3390,9 +3393,11 @@ static void mount_layers(void) {
     fill_init_layer();
 
     /* The box's folder was found by its path: is it the one that we made? */
-    step(9, text("fstat(%s)", layers->path), NULL);
-    require(is_same_file(layers->fd, folder_fd, is_aufs() ? "upper" : "."),
-            ESTALE);
+    const char *name = is_aufs() ? "upper" : ".";
+    step(9, text("fstat, fstatat(%s)", layers->path), NULL);
+    int is_ours = is_same_file(layers->fd, folder_fd, name);
+    must(is_ours);
+    require(is_ours, ESTALE);
     attach_folder(layers, "box");
 
     step(9, text("mount(%s, merged, \"%s\")", storage, options),
@@ -5612,7 +5617,7 @@ static void sync_mark(int fd) {
 /* At exit(3), when all else is done: record how the box ended, and that nobody
  * is in it, if one was made, and is to stay. */
 static void record_end(void) {
-    if (folder_fd < 0 || !is_to_stay(folder_fd))
+    if (folder_fd < 0 || !box.is_kept || !is_to_stay(folder_fd))
         return;
     write_record("exited", text("%d", exit_status(box.status)));
 

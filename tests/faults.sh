@@ -425,6 +425,23 @@ it 'waits for no byte that is lost' '
 	done
 '
 
+# Whichever fstat of whalebox's, or of the supervisor's, it is that fails once.
+it 'keeps a box that is to stay, and no other, though a look at its folder fails' '
+	strike=$project/build/tests/strike && box /bin/true &&
+	before=$(ls "$WHALEBOX_HOME/containers") &&
+	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
+	run "$strike" list calls "$WHALEBOX" /bin/true && want_status 0 &&
+	for n in $(seq "$(grep -c "^0 fstat " calls)"); do
+		run "$strike" 0 fstat "$n" EPERM "$WHALEBOX" /bin/true &&
+		same "$before" "$(ls "$WHALEBOX_HOME/containers")" || exit
+	done &&
+	box -d --name one /bin/sh -c "echo x >>/file; exit 7" && want_status 0 &&
+	over() { [ "$("$WHALEBOX" inspect one exit_code)" = 7 ]; } && soon over &&
+	for n in $(seq 12); do
+		run "$strike" 2 fstat "$n" EPERM "$WHALEBOX" start one && soon over || exit
+	done && box rm one && want_status 0
+'
+
 # named PROCESS CALL COUNT STEP ARGUMENT...: that call fails, and it is what the
 # error names.
 named() {
