@@ -18,7 +18,7 @@ NEEDS_VOLUMES := ROOT MOUNT
 NEEDS_TTY     := ROOT MOUNT
 NEEDS_DETACH  := LAYERS ROOT MOUNT
 NEEDS_EXEC    := DETACH VOLUMES TTY LAYERS ROOT MOUNT
-NEEDS_IMAGES  := LAYERS ROOT MOUNT
+NEEDS_IMAGES  := DETACH VOLUMES LAYERS ROOT MOUNT
 NEEDS_BRIDGE  := NET
 
 # $(call needing,X): the chapters that need X.
@@ -108,6 +108,11 @@ run:                            ## run /bin/sh in a box, or CMD='...'
 .PHONY: rootfs
 rootfs:                         ## make ./rootfs from the machine's busybox
 	@./busybox-rootfs.sh
+
+.PHONY: image
+image: whalebox                 ## make the image busybox of ./rootfs
+	@./busybox-rootfs.sh
+	@tar -C rootfs --owner=0 --group=0 -c . | ./whalebox image load - busybox
 
 .PHONY: vm
 vm:                             ## boot a throw-away VM: a shell, or CMD='...' (./vm.sh: with its status)

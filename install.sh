@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh run|vm|test|bench|lint|fuzz: installs what that purpose needs and this
-# machine lacks, and says so: on Debian and its kin, which have apt-get. On other
-# systems it names the packages, for you to install.
+# install.sh run|vm|test|test-images|bench|lint|fuzz: installs what that purpose
+# needs and this machine lacks, and says so: on Debian and its kin, which have
+# apt-get. On other systems it names the packages, for you to install.
 #
 # What a VM of another kind of processor takes (VM_ARCH in vm.sh), only `test`
 # installs, as only the tests start one, and only on x86-64.
@@ -46,6 +46,14 @@ test       script                     bsdutils         /usr/bin/script      util
 test       ip                         iproute2         iproute              iproute2           iproute2
 test       pstree                     psmisc           psmisc               psmisc             psmisc
 test       pgrep                      procps           procps-ng            procps-ng          procps-ng
+test       gnu-tar                    tar              tar                  tar                tar
+test       gzip                       gzip             gzip                 gzip               gzip
+test       zstd                       zstd             zstd                 zstd               zstd
+test-images skopeo                    skopeo           skopeo               skopeo             skopeo
+test-images umoci                     umoci            umoci                umoci              umoci
+test-images debootstrap               debootstrap      debootstrap          debootstrap        debootstrap
+test-images docker-registry           docker-registry  docker-distribution  docker-registry    docker-registry
+test-images podman                    podman           podman               podman             podman
 test,bench bwrap                      bubblewrap       bubblewrap           bubblewrap         bubblewrap
 bench      crun                       crun             crun                 crun               crun
 bench      runc                       runc             runc                 runc               runc
@@ -76,6 +84,7 @@ is_there() {
 		    "$folder"/lib/*/libclang_rt.fuzzer.a
 		[ -e "$1" ] || [ -e "$2" ] ;;
 	gnu-tail) tail --version >/dev/null 2>&1 ;;
+	gnu-tar) tar --version 2>/dev/null | grep -q GNU ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
@@ -154,6 +163,7 @@ install_packages() {
 
 case ${1:-} in
 run | bench | lint | fuzz) find_missing "$1" ;;
+test-images) find_missing run test test-images ;;
 vm) find_missing run test "$(uname -m)" ;;
 test)
 	# The other kind's programs are Debian's, and come by apt-get.
@@ -162,7 +172,7 @@ test)
 	else
 		find_missing run test "$(uname -m)"
 	fi ;;
-*) die "usage: ./install.sh run|vm|test|bench|lint|fuzz" ;;
+*) die "usage: ./install.sh run|vm|test|test-images|bench|lint|fuzz" ;;
 esac
 [ -n "$missing" ] || exit 0
 

@@ -36,7 +36,7 @@
 #ifndef STAGE
 /* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
  * -DWITH_X=0 or 1 overrides one.  Chapter 0 is always there. */
-#define STAGE 14
+#define STAGE 15
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -79,6 +79,9 @@
 #endif
 #ifndef WITH_EXEC                               /* 14: visiting */
 #define WITH_EXEC (STAGE >= 14 && WITH_DETACH && WITH_VOLUMES && WITH_TTY)
+#endif
+#ifndef WITH_IMAGES                             /* 15: images */
+#define WITH_IMAGES (STAGE >= 15 && WITH_DETACH && WITH_VOLUMES)
 #endif
 #ifndef WITH_GATE                               /* of chapters 5 and up */
 #define WITH_GATE (WITH_USER || WITH_ROOT)
@@ -151,7 +154,11 @@
 
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define LAST_CHAPTER 14         /* of the tutorial, in this build or not */
+#if WITH_LOCKS || WITH_VOLUMES || WITH_TTY || WITH_DETACH
+#define LAST_CHAPTER 15         /* of the tutorial, in this build or not */
+#else
+#define LAST_CHAPTER 9          /* a small build has no rows for the others */
+#endif
 
 #if WITH_VOLUMES
 /* What -v asks for, or --tmpfs: then it has no source. */
@@ -214,6 +221,12 @@ static struct options {
     int detach, remove;                 /* -d, --rm */
     unsigned long long log_max;         /* --log-max, in bytes */
 #endif
+#if WITH_IMAGES
+    const char *image;                  /* --image */
+    const char *entrypoint;             /* --entrypoint; "": none */
+    const char *stop_signal;            /* --stop-signal */
+    unsigned long long max_size;        /* --max-size, in bytes */
+#endif
 } opt;
 
 /* The one box that this process makes. */
@@ -242,6 +255,9 @@ static struct box {
 #if WITH_DETACH
     int is_kept;                /* its folder stays when it ends */
     int has_folder;             /* a run before made its folder */
+#endif
+#if WITH_IMAGES
+    const char *image;          /* what it is made of, or NULL: a folder */
 #endif
 } box = {
     .clone.exit_signal = SIGCHLD,       /* what we are sent when it ends */
@@ -3353,11 +3369,19 @@ static void fill_init_layer(void) {
     write_init_file(etc, "hostname", text("%s\n", own));
 }
 
+#if WITH_IMAGES
+static const char *image_layers_options(void);
+#endif
+
 /* The options of the mount that stacks the layers; "box" is the upper one for
  * aufs, and has it in it for overlay.  In a user namespace overlay keeps its
  * notes in user.* attributes; volatile spares it syncing what will be thrown
  * away. */
 static const char *layers_options(void) {
+#if WITH_IMAGES
+    if (box.image)
+        return image_layers_options();
+#endif
     if (is_aufs())
         return "br=box=rw:init=ro+wh:lower=ro+wh,dirperm1";
 
@@ -3365,6 +3389,10 @@ static const char *layers_options(void) {
                 sync_option, box.flags & CLONE_NEWUSER ? ",userxattr" : "");
 }
 
+#if WITH_IMAGES
+static void gather_layers(void);
+static void mount_union(void);
+#endif
 #if WITH_VOLUMES
 static void attach_or_sketch(void);     /* a root with mounts in it */
 static void fill_root(void);
@@ -3390,6 +3418,9 @@ static void mount_layers(void) {
 #else
     attach_folder(rootfs, "lower");
 #endif
+#if WITH_IMAGES
+    gather_layers();                    /* if it is the folder of them all */
+#endif
     fill_init_layer();
 
     /* The box's folder was found by its path: is it the one that we made? */
@@ -3405,6 +3436,9 @@ static void mount_layers(void) {
     must(mount(storage, "merged", storage, MS_NODEV, options));
 #if WITH_VOLUMES
     fill_root();
+#endif
+#if WITH_IMAGES
+    mount_union();
 #endif
     step(9, "chdir(merged)", NULL);
     must(chdir("merged"));
@@ -5511,8 +5545,12 @@ static char *take_word(char *from) {
 /* Is the option O for one run alone?  --name has a line of its own in a record,
  * and what variables stand for is recorded in their place. */
 static int is_passing(const struct option *o) {
-    static const char *const passing[] = { "explain", "name", "env",
-                                           "env-file", "interactive" };
+    static const char *const passing[] = {
+        "explain", "name", "env", "env-file", "interactive",
+#if WITH_IMAGES
+        "image",                        /* it has a line of its own, too */
+#endif
+    };
 
     for (size_t i = 0; i < LENGTH(passing); i++)
         if (strcmp(o->name, passing[i]) == 0)
@@ -5536,7 +5574,12 @@ static void draft_record(const char *status, const char *exit_code) {
              box.pid, box.pid > 0 ? first_start : 0, getpid(), boot_id()));
     add(text("created=%lld\nstarted=%lld\nfinished=%lld\n", created, started,
              finished));
-    add_line("image", rootfs->path);    /* a full path */
+    const char *image = rootfs->path;   /* a full path */
+#if WITH_IMAGES
+    if (box.image)
+        image = box.image;
+#endif
+    add_line("image", image);
     add_line("directory", directory);   /* where relative ones begin */
 
     for (struct given *g = given; g->option; g++)
@@ -6234,6 +6277,597 @@ static void hide_program(void) {
 }
 #endif /* WITH_EXEC */
 
+#if WITH_IMAGES
+/* === Chapter 15: images ====================================================
+ *
+ * An image is a list of layers, and a few words on how it is run.  A layer is
+ * the folder that a tar archive was unpacked in, over the layers below it.  It
+ * is called by the sha256 of both, so that images share what they can.
+ *
+ *   layers/ID        a layer, which nobody writes to any more
+ *   images/NAME      the image: its layers' IDs, lowest first, and how to run
+ *   containers/BOX   its file "image" is a copy of that, for as long as it is
+ *
+ *     box/upper   what the box wrote; commit makes a layer of it
+ *     init
+ *     1           the image's layers, all of them by one mount of "layers", by
+ *     0           names so short that the union's options can hold many
+ *
+ * An archive is a stranger's, and nothing in it is believed.  Its bytes are
+ * read here, and written anew: names, links, owners and attributes that are
+ * checked, and nothing else.  What unpacks it then is tar, in a box: the host's
+ * root read-only, no network, users of its own, five capabilities.  Should it
+ * be led astray after all, there is nothing but the new layer to write to.
+ */
+
+enum {
+    MOST_LAYERS = 120,                  /* of an image; overlay takes 500 */
+    ID_LENGTH = 64,                     /* hex digits of a sha256 */
+};
+
+struct layer {
+    const char *id;
+    unsigned long long size;            /* bytes of all its files */
+    long long created;                  /* seconds since 1970 */
+    const char *maker;                  /* the command that made it */
+};
+
+/* What the record of an image says.  What it does not say is NULL. */
+struct image {
+    const char *name;
+    long long created;
+    struct layer layers[MOST_LAYERS];   /* lowest first */
+    size_t count;                       /* of these */
+    char **entrypoint, **command;       /* words; NULL is the last */
+    char *variables[256];               /* NAME=VALUE; NULL is the last */
+    const char *workdir, *user, *stop_signal;
+};
+
+static int images_fd = -1;              /* the folder images, or -1 */
+static int layers_fd = -1;              /* the folder layers, or -1 */
+static char layers_path[PATH_MAX];
+static struct image chosen;             /* what the box is made of */
+static const char *missed;              /* no image has this name */
+static const char *known_images;        /* and these there are: a hint */
+static const char no_images[] = "there are none: whalebox image load FILE";
+static int unpacks;                     /* the box is for a new layer */
+static int work_number;                 /* overlay has one for each mount */
+static const char *removals;            /* what is to go from below: names */
+static size_t removals_length;
+static struct tree *store;              /* the folder layers, to be mounted */
+
+static char **split_command(char *words);
+static int find_signal(const char *word);
+static void prepare_process(void);
+static const struct option *need_option(const char *word);
+static void drop_new_layer(void);
+static int image_main(int argc, char **argv);
+static int images_main(int argc, char **argv);
+static int commit_main(int argc, char **argv);
+
+/* --entrypoint WORD, or "": none. */
+static void set_entrypoint(const struct option *o, const char *value) {
+    *(const char **)o->into = value;
+}
+
+/* --stop-signal SIGNAL, by its name or number. */
+static void set_stop_signal(const struct option *o, const char *value) {
+    if (find_signal(value) == 0)
+        refuse_value(o, value);
+    set_text(o, value);
+}
+
+static const struct option image_options[] = {
+    { 0, "image", "NAME", "run it in this image, whatever the command",
+      .set = set_text, .into = &opt.image },
+    { 0, "entrypoint", "WORD", "the program, before the image's or your words",
+      .set = set_entrypoint, .into = &opt.entrypoint },
+    { 0, "stop-signal", "SIGNAL", "what stop sends it (the image's, or TERM)",
+      .set = set_stop_signal, .into = &opt.stop_signal },
+    { 0, "max-size", "SIZE", "refuse an image of more bytes (16g)",
+      .set = set_size, .into = &opt.max_size },
+    { 0 }
+};
+static const struct command image_commands[] = {
+    { "image", "ls [-q]", "list images; -q: names alone",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "load FILE [NAME]", "make one of a tar archive; - is the input",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "save NAME FILE", "write one as an OCI archive; - is the output",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "tag NAME NEW", "give it another name, too",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "rm NAME...", "remove it, with layers nobody else needs",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "history NAME", "its layers: size in bytes, age, what made it",
+      .run = image_main, .has_run_options = 1 },
+    { "image", "pull REF [NAME]", "fetch one from a registry, by skopeo",
+      .run = image_main, .has_run_options = 1 },
+    { "images", "[-q]", "the same as image ls",
+      .run = images_main, .has_run_options = 1 },
+    { "commit", "NAME IMAGE", "make an image of a box: its own layer on top",
+      .run = commit_main, .has_run_options = 1 },
+    { 0 }
+};
+static const struct hint image_hints[] = {
+    { "open(", ENOENT, .fix = "name a file that is there, or - for standard "
+      "input" },
+    { "", ENOSPC, .fix = "the disk of WHALEBOX_HOME is full: whalebox image rm "
+      "NAME, or another folder" },
+    { "", EDQUOT, .fix = "the disk of WHALEBOX_HOME is full for you" },
+    { "open(new file", EOPNOTSUPP, .fix = "WHALEBOX_HOME is on a file system "
+      "that has no O_TMPFILE: use ext4, xfs or btrfs" },
+    { 0 }
+};
+
+/* Where an image was meant, and is not: the images that there are. */
+TOOL const char *find_image_cause(int error) {
+    int is_lookup = strncmp(now.call, "execvp", 6) == 0 ||
+                    strncmp(now.call, "open(", 5) == 0;
+
+    if (error == ENOENT && missed && is_lookup)
+        return text("and no image is called %s: %s", missed, known_images);
+    return NULL;
+}
+
+/* --- Tools: the store, and records in it -----------------------------------
+ */
+
+/* Is WORD a sha256, as hex digits? */
+static int is_id(const char *word) {
+    return strspn(word, "0123456789abcdef") == ID_LENGTH &&
+           word[ID_LENGTH] == '\0';
+}
+
+/* Is WORD a part of an image's name: NAME, or TAG? */
+static int is_name_part(const char *word, size_t length) {
+    size_t good = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789"
+                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.-");
+
+    return length > 0 && length <= 63 && good >= length &&
+           !strchr("_.-", *word);
+}
+
+/* The image's name that WORD says, NAME or NAME:TAG; "latest" is what an image
+ * without a tag has.  NULL if it cannot be one: it is to be the name of a file.
+ */
+static const char *image_name(const char *word) {
+    size_t length = strcspn(word, ":");
+    const char *tag = word + length;
+
+    if (!is_name_part(word, length))
+        return NULL;
+    if (*tag && !is_name_part(tag + 1, strlen(tag + 1)))
+        return NULL;
+    if (strcmp(tag, ":latest") == 0)
+        return text("%.*s", (int)length, word);
+    return word;
+}
+
+/* Open the folder NAME of the store in HOME_FD, made if missing and MAKES. */
+static int open_store_folder(int home_fd, const char *name, int makes) {
+    step(15, text("mkdir(%s)", name), NULL);
+    if (makes && mkdirat(home_fd, name, 0700) < 0 && errno != EEXIST)
+        die();
+
+    step(15, text("open(%s, O_NOFOLLOW)", name), NULL);
+    int fd = openat(home_fd, name, FOLDER | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT && !makes)
+        return -1;
+    must(fd);
+    check_owner(fd, name, 077);
+    return fd;
+}
+
+/* Open the store's folders.  They are made if missing and MAKES; else there are
+ * no images. */
+static void open_store(int makes) {
+    open_containers();
+    step(15, text("open(%s/..)", home), NULL);
+    int home_fd = must(openat(containers_fd, "..", FOLDER));
+
+    images_fd = open_store_folder(home_fd, "images", makes);
+    layers_fd = open_store_folder(home_fd, "layers", makes);
+    close(home_fd);
+    if (layers_fd >= 0)
+        find_path(layers_fd, "layers", layers_path);
+}
+
+/* Set the value of one KEY of an image's record.  Returns 0, or -1 if it makes
+ * no sense. */
+static int set_layer(struct image *image, char *words) {
+    struct layer *layer = &image->layers[image->count];
+    unsigned long long seconds;
+
+    if (image->count == MOST_LAYERS)
+        return -1;
+    char *size = take_word(words);
+    char *when = size ? take_word(size) : NULL;
+    char *maker = when ? take_word(when) : NULL;
+    if (!maker || !is_id(words) ||
+        parse_number(size, 0, LLONG_MAX, &layer->size) < 0 ||
+        parse_number(when, 0, LLONG_MAX, &seconds) < 0)
+        return -1;
+    take_word(maker);
+
+    layer->id = words;
+    layer->created = (long long)seconds;
+    layer->maker = maker;
+    image->count++;
+    return 0;
+}
+
+static int set_image_key(struct image *image, const char *key, char *value) {
+    size_t count = 0;
+
+    if (strcmp(key, "layer") == 0)
+        return set_layer(image, value);
+    if (strcmp(key, "entrypoint") == 0)
+        image->entrypoint = split_command(value);
+    else if (strcmp(key, "command") == 0)
+        image->command = split_command(value);
+    else
+        take_word(value);               /* the rest is one word */
+
+    if (strcmp(key, "name") == 0)
+        image->name = value;
+    if (strcmp(key, "created") == 0)
+        image->created = atoll(value);
+    if (strcmp(key, "workdir") == 0)
+        image->workdir = value;
+    if (strcmp(key, "user") == 0)
+        image->user = value;
+    if (strcmp(key, "stop-signal") == 0)
+        image->stop_signal = value;
+    if (strcmp(key, "env") == 0) {
+        while (image->variables[count])
+            count++;
+        if (count == LENGTH(image->variables) - 1)
+            return -1;
+        image->variables[count] = value;
+    }
+    return 0;
+}
+
+/* Read the record FILE in DIR_FD.  Returns 0, or -1 with errno: ENOENT if there
+ * is none, EBADMSG if it makes no sense. */
+static int read_image(int dir_fd, const char *file, struct image *image) {
+    char *found = try_to_read(dir_fd, file);
+    char *line;
+
+    *image = (struct image){ .name = NULL };
+    if (!found)
+        return -1;
+    char *rest = text("%s", found);     /* what is found in it lasts */
+    while ((line = strsep(&rest, "\n"))) {
+        char *key = strsep(&line, "=");
+        if (line && set_image_key(image, key, line) < 0)
+            break;
+    }
+
+    errno = EBADMSG;
+    return line || !image->name || image->count == 0 ? -1 : 0;
+}
+
+/* Add a line to the draft whose value is these WORDS, if there are any. */
+static void add_words(const char *key, char **words) {
+    if (!words || !*words)
+        return;
+    add(text("%s=", key));
+    for (; *words; words++)
+        add(text("%s%s", escape_word(*words), words[1] ? " " : "\n"));
+}
+
+/* Write IMAGE's record as FILE in DIR_FD, whole or not at all: a new file takes
+ * the name when it is on the disk. */
+static void write_image(int dir_fd, const char *file,
+                        const struct image *image) {
+    draft_length = 0;
+    add_line("name", image->name);
+    add(text("created=%lld\n", image->created));
+    for (size_t i = 0; i < image->count; i++) {
+        const struct layer *l = &image->layers[i];
+        add(text("layer=%s %llu %lld %s\n", l->id, l->size, l->created,
+                 escape_word(l->maker)));
+    }
+    add_words("entrypoint", image->entrypoint);
+    add_words("command", image->command);
+    for (size_t i = 0; image->variables[i]; i++)
+        add_line("env", image->variables[i]);
+    if (image->workdir)
+        add_line("workdir", image->workdir);
+    if (image->user)
+        add_line("user", image->user);
+    if (image->stop_signal)
+        add_line("stop-signal", image->stop_signal);
+
+    if (draft_length > MOST_READ / 2)
+        refuse("nothing of it was kept", "the record of %s would have more "
+               "than %d KiB", image->name, MOST_READ >> 11);
+    step(15, text("openat, write(%s)", file), NULL);
+    int fd = must(openat(dir_fd, ".record", O_WRONLY | O_CREAT | O_TRUNC |
+                         O_NOFOLLOW | O_CLOEXEC, 0600));
+    must(write_all(fd, draft, draft_length));
+    step(15, text("fsync, rename(%s)", file), NULL);
+    if (dir_fd == images_fd || box.is_kept)
+        must(fsync(fd));
+    close(fd);
+    must(renameat(dir_fd, ".record", dir_fd, file));
+}
+
+/* One image's name, to be listed in a hint. */
+static int list_image_name(int dir_fd, const char *name) {
+    (void)dir_fd;
+    if (*name != '.')
+        known_images = text("%s%s %s", known_images,
+                            strchr(known_images, ':') ? "," : " are:", name);
+    return 0;
+}
+
+/* Say in known_images which there are. */
+static void list_known_images(void) {
+    known_images = "there";
+    if (images_fd >= 0)
+        for_each(images_fd, 1, list_image_name);
+    if (!strchr(known_images, ':'))
+        known_images = no_images;
+}
+
+/* Find the image called WORD.  Returns 0, or -1 if there is none. */
+static int find_image(const char *word, struct image *image) {
+    const char *name = image_name(word);
+
+    if (!name || images_fd < 0)
+        return -1;
+    if (read_image(images_fd, name, image) == 0) {
+        image->name = name;
+        return 0;
+    }
+    if (errno == ENOENT)
+        return -1;
+    step(15, text("read(images/%s)", name), NULL);
+    die();
+}
+
+/* The same; without one we leave. */
+static void need_image(const char *word, struct image *image) {
+    if (find_image(word, image) == 0)
+        return;
+    list_known_images();
+    refuse(known_images, "there is no image %s", word);
+}
+
+/* --- A run of an image ------------------------------------------------- */
+
+/* The value that the image has for an option that was not given: it is noted as
+ * if it had been, for inspect, start and exec. */
+static void set_default(const char *name, const char *value) {
+    const struct option *o = need_option(name);
+
+    o->set(o, value);
+    remember(o, value);
+}
+
+/* The command of a box: FIRST, and then MORE words; each may be NULL. */
+static char **join_words(char **first, char **more) {
+    size_t count = 0, length = 0;
+
+    while (first && first[length])
+        length++;
+    while (more && more[count])
+        count++;
+    step(15, "calloc(argv)", NULL);
+    char **all = calloc(length + count + 1, sizeof(*all));
+    require(all != NULL, ENOMEM);
+    for (size_t i = 0; i < length; i++)
+        all[i] = first[i];
+    for (size_t i = 0; i < count; i++)
+        all[length + i] = more[i];
+    return all;
+}
+
+/* The words that are run, as docker has it: --entrypoint stands for the image's
+ * entrypoint and command, and WORDS, if there are any, for its command. */
+static char **choose_words(char **words) {
+    char *own[] = { text("%s", opt.entrypoint ? opt.entrypoint : ""), NULL };
+    char **entry = chosen.entrypoint;
+    char **command = chosen.command;
+
+    if (opt.entrypoint) {
+        entry = *own[0] ? own : NULL;
+        command = NULL;
+    }
+    if (words[0])
+        command = words;
+    return join_words(entry, command);
+}
+
+/* The box is made of the layers of the image that was chosen. */
+static void use_layers(void) {
+    if (opt.storage && strcmp(opt.storage, "aufs") == 0)
+        refuse("--storage overlay", "the marks in an image's layers are "
+               "overlay's: aufs does not know them");
+    box.image = chosen.name;
+    opt.rootfs = layers_path;
+}
+
+/* After run: are WORDS an image and a command, or a command alone?  A path is a
+ * command, and so is what follows "--".  Returns the words of the command. */
+static char **choose_image(char **words) {
+    const char *name = opt.image;
+    int is_plain = words[0] && !strchr("/.", words[0][0]) &&
+                   strcmp(words[-1], "--") != 0;
+
+    if (name && opt.rootfs)
+        refuse("give one of them", "--image, and --rootfs");
+    if (!name && is_plain && !opt.rootfs)
+        name = words[0];
+    if (!name)
+        return choose_words(words);
+
+    prepare_process();                  /* before anything is opened */
+    open_store(0);
+    if (opt.image) {
+        need_image(name, &chosen);
+    } else if (find_image(name, &chosen) < 0) {
+        list_known_images();
+        if (known_images != no_images)
+            missed = name;              /* somebody may have meant one */
+        return choose_words(words);
+    } else {
+        words++;
+    }
+
+    use_layers();
+    for (char **variable = chosen.variables; *variable; variable++)
+        set_variable(*variable, USUAL);
+    if (chosen.workdir && !opt.workdir)
+        set_default("--workdir", chosen.workdir);
+    if (chosen.user && !opt.user)
+        set_default("--user", chosen.user);
+    if (chosen.stop_signal && !opt.stop_signal)
+        set_default("--stop-signal", chosen.stop_signal);
+    return choose_words(words);
+}
+
+/* The box in DIR_FD is started again: it has the layers that it had. */
+static void recall_image(int dir_fd) {
+    if (read_image(dir_fd, "image", &chosen) < 0) {
+        step(15, "read(image)", NULL);
+        require(errno == ENOENT, errno);
+        return;                         /* it has a rootfs */
+    }
+    open_store(1);
+    use_layers();
+}
+
+/* Before the clone: the box's folder gets its copy of the image's record, which
+ * keeps the layers as long as the box is there.  Whoever removes an image takes
+ * the same lock. */
+static void hold_image(void) {
+    if (unpacks)
+        store = open_folder(layers_path, 0);
+    if (!box.image || box.has_folder)
+        return;
+
+    open_store(1);
+    step(15, "flock(images)", NULL);
+    must(flock(images_fd, LOCK_SH));
+    write_image(folder_fd, "image", &chosen);
+    for (size_t i = 0; i < chosen.count; i++)
+        if (!is_there(layers_fd, chosen.layers[i].id))
+            refuse("try again", "image %s has just been removed", chosen.name);
+    close(images_fd);                   /* and with it the lock */
+    close(layers_fd);
+}
+
+/* In the child: short names for the image's layers, which "store" shows. */
+static void name_layers(void) {
+    for (size_t i = 0; i < chosen.count; i++) {
+        const char *layer = text("store/%s", chosen.layers[i].id);
+        step(15, text("symlink(%zu, %s)", i, layer), NULL);
+        must(symlink(layer, text("%zu", i)));
+    }
+}
+
+/* In the child, "lower" being the folder of all layers: have it as "store", and
+ * in its place the highest layer with an /etc, which fill_init_layer() asks. */
+static void gather_layers(void) {
+    if (!box.image)
+        return;
+
+    step(15, "mkdir(store), mount(lower, store, MS_MOVE)", "mount --move");
+    must(mkdir("store", 0755));
+    must(mount("lower", "store", NULL, MS_MOVE, NULL));
+    name_layers();
+
+    for (size_t i = chosen.count; i-- > 0;) {
+        const char *layer = text("%zu", i);
+        if (!is_there(AT_FDCWD, text("%s/etc", layer)))
+            continue;
+        step(15, text("mount(%s, lower, MS_BIND)", layer), "mount --bind");
+        must(mount(layer, "lower", NULL, MS_BIND, NULL));
+        return;
+    }
+}
+
+/* The names of the image's layers, the highest first, as overlay wants it. */
+static const char *lower_names(void) {
+    const char *names = "";
+
+    for (size_t i = chosen.count; i-- > 0;)
+        names = text("%s:%zu", names, i);
+    return names;
+}
+
+/* The options of the union that the box has for its root.  Who has users of its
+ * own can have notes in user.* only, and all boxes share these layers. */
+static const char *image_layers_options(void) {
+    return text("lowerdir=init%s,upperdir=box/upper,workdir=box/work,"
+                "userxattr%s", lower_names(), sync_option);
+}
+
+/* In the child that is to become a tool, in the folder of the union: no link of
+ * a layer below may be on the way to what is to be removed. */
+static void check_removals(void) {
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH };
+    const char *name = removals;
+
+    for (; name < removals + removals_length; name += strlen(name) + 1) {
+        size_t length = strlen(name);
+        while (name[length - 1] != '/')
+            length--;                   /* what it is in; of "DIR/.": DIR */
+
+        int fd = (int)syscall(SYS_openat2, AT_FDCWD,
+                              text("%.*s.", (int)length, name), &how,
+                              sizeof(how));
+        if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+            refuse("nothing of it was kept",
+                   "archive: what it removes is behind a link: %s", name);
+        close(fd);
+    }
+}
+
+/* In the child that is to become a tool: the union that it unpacks a layer in,
+ * as /layer.  Its upper folder is the new layer, so it is overlay that writes
+ * the whiteouts.  An empty folder stands below, for the lowest layer. */
+static void mount_union(void) {
+    if (!unpacks)
+        return;
+
+    step(15, "mkdir(store), mkdir(empty)", NULL);
+    must(mkdir("store", 0755));
+    must(mkdir("empty", 0755));
+    attach_folder(store, "store");
+    name_layers();
+
+    const char *names = lower_names();
+    const char *options = text("lowerdir=%s%sempty,upperdir=store/.new/upper,"
+                               "workdir=store/.new/work%d,userxattr,volatile",
+                               *names ? names + 1 : "", *names ? ":" : "",
+                               work_number);
+    int place_fd = open_target("merged/layer");
+    step(9, text("mount(overlay, merged/layer, \"%s\")", options), NULL);
+    must(mount("overlay", text("/proc/self/fd/%d", place_fd), "overlay",
+               MS_NODEV | MS_NOSUID, options));
+    close(place_fd);
+
+    step(15, "chdir(merged/layer)", NULL);
+    must(chdir("merged/layer"));
+    check_removals();
+    step(15, "chdir(/tmp)", NULL);
+    must(chdir("/tmp"));
+}
+
+/* The signal that stop sends, as the record says, or 0: SIGTERM. */
+static int recorded_stop_signal(void) {
+    char *word = value_of("stop-signal");
+
+    return word ? find_signal(word) : 0;
+}
+#endif /* WITH_IMAGES */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
@@ -6370,6 +7004,11 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
 #endif
 #if WITH_EXEC
     [14] = { .commands = exec_commands, .hints = exec_hints },
+#endif
+#if WITH_IMAGES
+    [15] = { .before = hold_image, .after = drop_new_layer,
+             .options = image_options, .commands = image_commands,
+             .hints = image_hints },
 #endif
 };
 
@@ -6751,6 +7390,19 @@ static void end_box(int seconds) {
     if (supervisor_pidfd >= 0)
         asked_fd = supervisor_pidfd;
 
+#if WITH_IMAGES
+    /* An image may want another signal, which a supervisor may not pass on. */
+    int wanted = recorded_stop_signal();
+    if (wanted && process_fd >= 0) {
+        step(15, text("pidfd_send_signal(%d)", wanted),
+             text("kill -%d", wanted));
+        send_signal(process_fd, wanted);
+        send_signal(process_fd, SIGCONT);
+        if (ends(asked_fd, seconds))
+            return;
+        seconds = 0;
+    }
+#endif
     step(13, "pidfd_send_signal(SIGTERM)", "kill");
     send_signal(asked_fd, SIGTERM);
     send_signal(asked_fd, SIGCONT);     /* after a ^Z it would not take it */
@@ -7019,6 +7671,9 @@ static _Noreturn void run_again(const char *name) {
     take_word(image);
     take_word(from);
     opt.rootfs = image;
+#if WITH_IMAGES
+    recall_image(turn_fd);
+#endif
 
     step(13, text("chdir(%s)", from), NULL);
     must(chdir(from));                  /* relative paths begin there */
@@ -7441,6 +8096,2376 @@ static int exec_main(int argc, char **argv) {
 }
 #endif /* WITH_EXEC */
 
+#if WITH_IMAGES
+/* --- Images: the commands --------------------------------------------------
+ *
+ * What changes the store takes turns by a lock on the folder "layers".  Nothing
+ * is there under its own name before it is whole: an archive is a file that has
+ * no name, a layer is made as layers/.new, a record is written as .record.  So
+ * whoever is killed leaves only what the next one removes.
+ */
+#include <sys/resource.h>        /* RLIMIT_FSIZE */
+
+static char **parse_options(char **argv);
+
+enum {
+    BLOCK = 512,                        /* bytes: an archive is made of these */
+    MOST_HEADER = 1 << 17,              /* bytes: of a member's long header */
+    MOST_JSON = 4 << 20,                /* bytes of a document */
+    MOST_MEMBERS = 4096,                /* that an index has */
+    FILE_COST = 4096,                   /* bytes: what a file counts besides */
+    HIGHEST_ID = 65535,                 /* of a user or group in a box */
+};
+
+static int is_changing;                 /* layers/.new is ours */
+static pid_t tool_pid;                  /* a box with a tool in it, or 0 */
+static int tool_fd = -1;                /* a pipe: what it writes */
+static int errors_fd = -1;              /* a file: what it says is wrong */
+static volatile sig_atomic_t interrupted;       /* a signal asks us to end */
+static unsigned long long bytes_left;   /* of what --max-size allows */
+static unsigned long long devices_left_out;     /* of all layers */
+static unsigned long long others_of_image;      /* files that are not root's */
+
+static void note_interrupt(int sig) {
+    interrupted = sig;
+}
+
+/* Leave if we were asked to end: what is half made is taken away. */
+static void heed_interrupt(void) {
+    if (interrupted)
+        refuse(NULL, "interrupted by signal %d", (int)interrupted);
+}
+
+/* Tell on a terminal, a second after the first call and then each quarter of
+ * one, how many BYTES of WHAT are done; when they are all done, wipe that. */
+static void show_progress(const char *what, unsigned long long bytes,
+                          int is_over) {
+    static long long next;              /* ms: when it is due */
+    static int is_shown;
+
+    struct timespec time = read_clock(CLOCK_MONOTONIC);
+    long long clock = time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+    if (next == 0)
+        next = clock + 1000;
+    if (is_over && is_shown)
+        put(2, "\r\033[K");
+    if (is_over)
+        is_shown = 0;
+    if (is_over || clock < next || !isatty(2))
+        return;
+
+    put(2, text("\r%s: %llu MiB ", what, bytes >> 20));
+    is_shown = 1;
+    next = clock + 250;
+}
+
+/* --- Tools: files without a name, and sums --------------------------------
+ */
+
+/* A new file in the store that has no name: it is gone when we are.  open(2),
+ * O_TMPFILE. */
+static int make_file(void) {
+    step(15, "open(new file, O_TMPFILE)", "mktemp");
+    return must(openat(layers_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
+/* Write LENGTH bytes to FD, a file of ours. */
+static void write_bytes(int fd, const char *bytes, size_t length) {
+    step(15, "write(archive)", NULL);
+    must(write_all(fd, bytes, length));
+}
+
+/* Read LENGTH bytes of the file FD from AT on, all of them. */
+static void read_at(int fd, char *into, size_t length, off_t at) {
+    while (length > 0) {
+        step(15, "pread(archive)", NULL);
+        ssize_t got = must(pread(fd, into, length, at));
+        require(got > 0, EIO);
+        into += got;
+        at += got;
+        length -= (size_t)got;
+    }
+}
+
+/* Copy LENGTH bytes of the file FROM_FD, from AT on, to what TO_FD has. */
+static void copy_bytes(int from_fd, off_t at, unsigned long long length,
+                       int to_fd) {
+    static char buffer[1 << 16];
+
+    while (length > 0) {
+        size_t part = sizeof(buffer);
+        if (part > length)
+            part = (size_t)length;
+        heed_interrupt();
+        read_at(from_fd, buffer, part, at);
+        write_bytes(to_fd, buffer, part);
+        at += (off_t)part;
+        length -= part;
+    }
+}
+
+/* A sha256sum(1) that is fed. */
+struct sum { pid_t pid; int to_fd, from_fd; };
+
+static struct sum begin_sum(void) {
+    static char name[] = "sha256sum";
+    static char *argv[] = { name, NULL };
+    int to[2], from[2];
+
+    step(15, "pipe2(sha256sum), fork()", NULL);
+    must(pipe2(to, O_CLOEXEC));
+    must(pipe2(from, O_CLOEXEC));
+    pid_t pid = must(fork());
+    if (pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);       /* we say it */
+        execvp(name, argv);
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    return (struct sum){ pid, to[1], from[0] };
+}
+
+static void feed_sum(const struct sum *sum, const char *bytes, size_t length) {
+    step(15, "write(sha256sum)", "sha256sum");
+    must(write_all(sum->to_fd, bytes, length));
+}
+
+/* All has been fed: the sum, as hex digits. */
+static const char *end_sum(struct sum *sum) {
+    char digits[ID_LENGTH + 1] = "";
+    size_t length = 0;
+
+    close(sum->to_fd);
+    while (length < ID_LENGTH) {
+        step(15, "read(sha256sum)", NULL);
+        ssize_t got = must(read(sum->from_fd, digits + length,
+                                ID_LENGTH - length));
+        if (got == 0)
+            break;
+        length += (size_t)got;
+    }
+    close(sum->from_fd);
+    step(15, "waitpid(sha256sum)", NULL);
+    must(waitpid(sum->pid, NULL, 0));
+    if (!is_id(digits))
+        refuse("it is in Debian's package coreutils",
+               "images need sha256sum, which gave no sum");
+    return text("%s", digits);
+}
+
+/* The sum of LENGTH bytes of the file FD, from AT on. */
+static const char *sum_of(int fd, off_t at, unsigned long long length) {
+    struct sum sum = begin_sum();
+
+    copy_bytes(fd, at, length, sum.to_fd);
+    return end_sum(&sum);
+}
+
+static const char *sum_of_text(const char *all) {
+    struct sum sum = begin_sum();
+
+    feed_sum(&sum, all, strlen(all));
+    return end_sum(&sum);
+}
+
+/* --- A tool in a box --------------------------------------------------- */
+
+/* The capabilities that it takes to give files to others: no more. */
+#if WITH_LOCKS
+#define TOOL_CAPS (CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | \
+                   CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | \
+                   CAP_BIT(CAP_SETFCAP))
+#endif
+
+/* Refuse to go on without the program NAME of the host's. */
+static void need_program(const char *name) {
+    if (!find_program(name))
+        refuse(text("apt install %s, say", name),
+               "images need the program %s, and there is none in PATH", name);
+}
+
+/* In a copy of whalebox: run the tool ARGV in a box.  The host's files are its
+ * root, to be looked at; the FOLDER, if there is one, is its /layer, to be
+ * looked at, too.  Where it unpacks, mount_union() makes that. */
+static _Noreturn void run_tool(char **argv, const char *folder) {
+    struct options ours = opt;
+
+    is_changing = 0;                    /* what is half made is not ours */
+    tool_pid = 0;
+    step(15, "prctl(PR_SET_PDEATHSIG)", NULL);
+    must(prctl(PR_SET_PDEATHSIG, SIGTERM));
+
+    opt = (struct options){ .explain = ours.explain, .rootfs = "/",
+                            .read_only = 1, .init = 1 };
+#if WITH_USER
+    opt.host_users = ours.host_users;
+#endif
+#if WITH_LOCKS
+    opt.dropped_caps = ALL_CAPS;
+    opt.added_caps = TOOL_CAPS;
+#endif
+    if (folder) {
+        opt.volumes[0] = (struct volume){ .source = folder, .is_read_only = 1,
+                                          .target = "/layer" };
+        opt.volume_count = 1;
+    }
+    if (folder || unpacks)
+        opt.workdir = "/layer";
+
+    prepare_process();
+    exit(run_box(argv));
+}
+
+/* Start the tool ARGV in a box, with IN_FD as its input and OUT_FD as its
+ * output; -1 is nothing.  Signals reach it through the box. */
+static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
+    sigset_t all, before;
+
+    if (errors_fd < 0)
+        errors_fd = make_file();
+    step(15, "ftruncate(errors)", NULL);
+    must(ftruncate(errors_fd, 0));
+    if (in_fd < 0) {
+        step(15, "open(/dev/null)", NULL);
+        in_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    }
+
+    step(15, text("sigprocmask, fork(), in a box: %s", argv[0]), NULL);
+    sigfillset(&all);
+    must(sigprocmask(SIG_SETMASK, &all, &before));
+    tool_pid = must(fork());
+    if (tool_pid == 0) {
+        dup2(in_fd, 0);
+        dup2(out_fd < 0 ? errors_fd : out_fd, 1);
+        dup2(errors_fd, 2);
+        lseek(errors_fd, 0, SEEK_SET);
+        run_tool(argv, folder);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The tool NAME did not do its work, and ended with this STATUS: say why, in
+ * its own words, or in ours if there was no box for it. */
+static _Noreturn void refuse_tool(const char *name, int status) {
+    static char said[4096];
+    static const char ours[] = "whalebox: ";
+    static const char mark[] = "  hint: ";
+    char *rest = said + 0;
+    const char *fix = NULL;
+
+    ssize_t length = pread(errors_fd, said, sizeof(said) - 1, 0);
+    said[length < 0 ? 0 : length] = '\0';
+    rest += strspn(rest, "\n");
+    char *line = strsep(&rest, "\n");
+    if (strncmp(line, ours, strlen(ours)) == 0)
+        line += strlen(ours);
+    if (rest && strncmp(rest, mark, strlen(mark)) == 0)
+        fix = strsep(&rest, "\n") + strlen(mark);
+    if (*line == '\0')
+        line = text("%s ended with %d", name, exit_status(status));
+    refuse(fix, "%s", line);
+}
+
+/* Wait for the tool NAME.  One that failed is the end of us, too. */
+static void end_tool(const char *name) {
+    int status, result;
+
+    do {
+        heed_interrupt();
+        step(15, text("waitpid(%s)", name), NULL);
+        result = waitpid(tool_pid, &status, 0);
+    } while (result < 0 && errno == EINTR);
+    must(result);
+    tool_pid = 0;
+    if (status != 0)
+        refuse_tool(name, status);
+}
+
+/* The same from a pipe: start a tool whose output we read, and end it. */
+static int open_tool(char **argv, int in_fd, const char *folder) {
+    int pipe_fds[2];
+
+    step(15, "pipe2(tool)", NULL);
+    must(pipe2(pipe_fds, O_CLOEXEC));
+    start_tool(argv, in_fd, pipe_fds[1], folder);
+    close(pipe_fds[1]);
+    tool_fd = pipe_fds[0];
+    return tool_fd;
+}
+
+static void close_tool(const char *name) {
+    close(tool_fd);
+    tool_fd = -1;
+    end_tool(name);
+}
+
+/* --- Tools: an archive, read and written anew -----------------------------
+ */
+
+/* A member of an archive: tar(5). */
+static struct entry {
+    char name[PATH_MAX];                /* from the layer's root on: "a/b" */
+    char link[PATH_MAX];                /* what it is a link to */
+    char type;                          /* as in the header; '0': a file */
+    unsigned int mode;
+    unsigned long long uid, gid, size;  /* bytes that follow the header */
+    unsigned long long device;          /* both of its numbers: 0 is 0/0 */
+    char mtime[40];                     /* seconds, with a fraction or none */
+    char attributes[MOST_HEADER];       /* records of a long header */
+    size_t attributes_length;
+    int is_opaque;                      /* a folder that hides what is below */
+    int is_sparse;                      /* its holes are left out */
+} entry;
+
+/* A regular member of the archive that was read: where its bytes are now. */
+struct member {
+    const char *name;
+    off_t at;
+    unsigned long long size;
+    char type;
+    const struct member *next;          /* one that came before it */
+};
+
+/* What has become of an archive. */
+struct sifted {
+    int fd;                             /* the file that was written */
+    off_t length;                       /* of it so far */
+    int removed_fd, placed_fd;          /* lists of names, each with its '\0':
+                                         * whiteouts, and all but folders */
+    unsigned long long removed;         /* how many whiteouts */
+    unsigned long long size;            /* bytes of all its files */
+    unsigned long long entries;
+    unsigned long long devices;         /* how many were left out */
+    unsigned long long others;          /* that are not root's */
+    const struct member *members;       /* the last one first */
+    size_t member_count;
+    const char *sum;                    /* of the layer's archive */
+};
+
+enum sieve { UNPACK, PACK_LAYER, PACK_BOX };
+
+static char zeros[2 * BLOCK];           /* the end of an archive */
+static int read_fd;                     /* the archive that is read */
+static unsigned long long read_so_far;
+static struct sum *fed;                 /* by what is read, or written */
+static int feeds_output;
+
+static _Noreturn void refuse_archive(const char *why) {
+    refuse("nothing of it was kept", "archive: %s", why);
+}
+
+/* Read LENGTH bytes of the archive: fewer only at its end. */
+static size_t read_archive(char *into, size_t length) {
+    size_t total = 0;
+
+    while (total < length) {
+        heed_interrupt();
+        step(15, "read(archive)", NULL);
+        ssize_t got = read(read_fd, into + total, length - total);
+        if (got < 0 && errno == EINTR)
+            continue;
+        must(got);
+        if (got == 0)
+            break;
+        total += (size_t)got;
+    }
+
+    read_so_far += total;
+    if (read_so_far > opt.max_size)
+        refuse_archive(text("more than %llu bytes (--max-size)", opt.max_size));
+    if (fed && !feeds_output)
+        feed_sum(fed, into, total);
+    show_progress("read", read_so_far, 0);
+    return total;
+}
+
+static void need_archive(char *into, size_t length) {
+    if (read_archive(into, length) < length)
+        refuse_archive("it ends too early");
+}
+
+/* The number in a header's FIELD: octal digits, or, with the first bit set, the
+ * bytes themselves.  One below 0, or too large, is refused. */
+static unsigned long long header_number(const unsigned char *field,
+                                        size_t length) {
+    unsigned long long number = 0;
+    size_t i = 0;
+
+    if (field[0] & 0x80) {
+        number = field[0] & 0x7f;
+        for (i = 1; i < length && number <= LLONG_MAX >> 8; i++)
+            number = number << 8 | field[i];
+        if (i < length || number > LLONG_MAX)
+            refuse_archive("a number in it is negative, or too large");
+        return number;
+    }
+
+    while (i < length && field[i] == ' ')
+        i++;
+    for (; i < length && field[i] >= '0' && field[i] <= '7'; i++)
+        number = number << 3 | (unsigned long long)(field[i] - '0');
+    if (i < length && field[i] != ' ' && field[i] != '\0')
+        refuse_archive("not a tar archive");
+    return number;
+}
+
+/* Does BLOCK's sum say that it is a header?  Its own field counts as blanks. */
+static int is_header(const unsigned char *block) {
+    unsigned long long sum = 0;
+
+    for (size_t i = 0; i < BLOCK; i++)
+        sum += i >= 148 && i < 156 ? ' ' : block[i];
+    return header_number(block + 148, 8) == sum;
+}
+
+/* Copy a text of at most LENGTH bytes, which may have no '\0', to INTO, which
+ * has room for PATH_MAX bytes. */
+static void set_name_of_member(char *into, const char *from, size_t length) {
+    length = strnlen(from, length);
+    if (length >= PATH_MAX)
+        refuse_archive("a name of more than 4095 bytes");
+    memcpy(into, from, length);
+    into[length] = '\0';
+}
+
+/* Is KEY, of LENGTH bytes, an attribute that may be in a layer?  Those of
+ * overlay are its own notes, and would show files that are not in the layer;
+ * the others that are not for users are the kernel's. */
+static int is_allowed_attribute(const char *key, size_t length) {
+    static const char caps[] = "security.capability";
+    static const char users[] = "user.", notes[] = "user.overlay.";
+
+    if (length == strlen(caps) && strncmp(key, caps, length) == 0)
+        return 1;
+    return length > strlen(users) &&
+           strncmp(key, users, strlen(users)) == 0 &&
+           !(length >= strlen(notes) &&
+             strncmp(key, notes, strlen(notes)) == 0);
+}
+
+/* Is TIME seconds, "-12" or "12.345", as a long header has them? */
+static int is_time(const char *time) {
+    time += *time == '-';
+    size_t whole = strspn(time, "0123456789");
+    time += whole;
+    if (*time == '.')
+        time += 1 + strspn(time + 1, "0123456789");
+    return whole > 0 && whole <= 18 && *time == '\0';
+}
+
+/* Note what RECORD, of LENGTH bytes, says: its KEY has this VALUE, which ends
+ * with a '\n'. */
+static void set_long_record(const char *record, size_t length, const char *key,
+                            const char *value) {
+    static const char attribute[] = "SCHILY.xattr.";
+    static const char opaque[] = "SCHILY.xattr.user.overlay.opaque=y\n";
+    size_t rest = (size_t)(record + length - 1 - value);
+    char number[40];
+
+    snprintf(number, sizeof(number), "%.*s", (int)(rest < 39 ? rest : 39),
+             value);
+    if (strncmp(key, "path=", 5) == 0)
+        set_name_of_member(entry.name, value, rest);
+    else if (strncmp(key, "linkpath=", 9) == 0)
+        set_name_of_member(entry.link, value, rest);
+    else if (strncmp(key, "GNU.sparse.", 11) == 0)
+        entry.is_sparse = 1;
+    else if (strncmp(key, "mtime=", 6) == 0 && is_time(number))
+        strcpy(entry.mtime, number);
+    else if (strncmp(key, opaque, strlen(opaque)) == 0)
+        entry.is_opaque = 1;
+
+    unsigned long long *into = NULL;
+    if (strncmp(key, "size=", 5) == 0)
+        into = &entry.size;
+    if (strncmp(key, "uid=", 4) == 0)
+        into = &entry.uid;
+    if (strncmp(key, "gid=", 4) == 0)
+        into = &entry.gid;
+    if (into && parse_number(number, 0, LLONG_MAX, into) < 0)
+        refuse_archive("a number in it is negative, or too large");
+
+    size_t name = strlen(attribute);
+    if (strncmp(key, attribute, name) == 0 &&
+        is_allowed_attribute(key + name, (size_t)(value - 1 - key) - name)) {
+        memcpy(entry.attributes + entry.attributes_length, record, length);
+        entry.attributes_length += length;
+    }
+}
+
+/* Take the long header ALL, of LENGTH bytes: records, "LENGTH KEY=VALUE\n". */
+static void set_long_header(const char *all, size_t length) {
+    while (length > 0) {
+        const char *space = memchr(all, ' ', length);
+        unsigned long long own = 0;
+        char digits[8] = "";
+
+        if (space && space - all < 8)
+            memcpy(digits, all, (size_t)(space - all));
+        if (parse_number(digits, 5, length, &own) < 0 || all[own - 1] != '\n')
+            refuse_archive("a long header in it makes no sense");
+        const char *key = space + 1;
+        const char *end = all + own;
+        const char *equals = key < end ? memchr(key, '=', (size_t)(end - key))
+                                       : NULL;
+        if (!equals || equals == key)
+            refuse_archive("a long header in it makes no sense");
+
+        set_long_record(all, (size_t)own, key, equals + 1);
+        all += own;
+        length -= (size_t)own;
+    }
+}
+
+/* Read what a member has of SIZE bytes, and the rest of its last block. */
+static char *read_whole(unsigned long long size) {
+    static char data[MOST_HEADER + BLOCK];
+
+    if (size > MOST_HEADER)
+        refuse_archive("a header in it has more than 128 KiB");
+    size_t padded = ((size_t)size + BLOCK - 1) / BLOCK * BLOCK;
+    need_archive(data, padded);
+    data[size] = '\0';                  /* in the padding, or after it */
+    return data;
+}
+
+/* Set the entry from a plain header, but for what longer ones before it said:
+ * those came for it, and count more. */
+static void set_plain_header(const char *block, const char *long_name,
+                             const char *long_link) {
+    const unsigned char *bytes = (const unsigned char *)block;
+    char name[257] = "";                /* 155, '/', 100 */
+
+    if (memcmp(block + 257, "ustar\0", 6) == 0 && block[345])
+        snprintf(name, sizeof(name), "%.155s/%.100s", block + 345, block);
+    else
+        snprintf(name, sizeof(name), "%.100s", block);
+    strcpy(entry.name, *long_name ? long_name : name);
+    if (*long_link)
+        strcpy(entry.link, long_link);
+    else
+        set_name_of_member(entry.link, block + 157, 100);
+
+    entry.type = block[156] ? block[156] : '0';
+    entry.mode = (unsigned int)header_number(bytes + 100, 8) & 07777;
+    entry.uid = header_number(bytes + 108, 8);
+    entry.gid = header_number(bytes + 116, 8);
+    entry.size = header_number(bytes + 124, 12);
+    entry.device = 0;
+    if (entry.type == '3' || entry.type == '4')
+        entry.device = header_number(bytes + 329, 8) << 32 |
+                       header_number(bytes + 337, 8);
+    entry.mtime[0] = '0';
+    entry.mtime[1] = '\0';
+    if (!(bytes[136] & 0x80))
+        snprintf(entry.mtime, sizeof(entry.mtime), "%llu",
+                 header_number(bytes + 136, 12));
+}
+
+/* Read the archive up to the bytes of its next member, and set the entry.
+ * Returns 0 at the end of the archive, which is a block of zeros. */
+static int read_entry(void) {
+    static char long_name[PATH_MAX], long_link[PATH_MAX];
+    static char records[MOST_HEADER];
+    char block[BLOCK];
+    size_t length = 0;                  /* of the records */
+
+    *long_name = '\0';
+    *long_link = '\0';
+    for (;;) {
+        need_archive(block, BLOCK);
+        if (memcmp(block, zeros, BLOCK) == 0) {
+            if (length > 0 || *long_name || *long_link)
+                refuse_archive("it ends too early");
+            return 0;
+        }
+        if (!is_header((const unsigned char *)block))
+            refuse_archive("not a tar archive");
+
+        unsigned long long size =
+            header_number((const unsigned char *)block + 124, 12);
+        if (strchr("LK", block[156]) && block[156] && size < 2)
+            refuse_archive("a long header in it makes no sense");
+        if (block[156] == 'L') {        /* GNU tar's: a long name */
+            set_name_of_member(long_name, read_whole(size), (size_t)size);
+        } else if (block[156] == 'K') {
+            set_name_of_member(long_link, read_whole(size), (size_t)size);
+        } else if (block[156] == 'x') { /* POSIX's: of the next member */
+            memcpy(records, read_whole(size), (size_t)size);
+            length = (size_t)size;
+        } else if (block[156] == 'g') { /* of all that follow: for notes */
+            read_whole(size);
+        } else {
+            break;
+        }
+    }
+
+    set_plain_header(block, long_name, long_link);
+    entry.attributes_length = 0;
+    entry.is_opaque = 0;
+    entry.is_sparse = entry.type == 'S';
+    set_long_header(records, length);
+    return 1;
+}
+
+/* Write the number VALUE to a header's FIELD, as octal digits and a '\0'. */
+static void set_octal(char *field, size_t length, unsigned long long value) {
+    for (field[--length] = '\0'; length-- > 0; value >>= 3)
+        field[length] = (char)('0' + (value & 7));
+}
+
+/* Write BYTES to the archive that is made. */
+static void emit(struct sifted *to, const char *bytes, size_t length) {
+    if (fed && feeds_output)
+        feed_sum(fed, bytes, length);
+    write_bytes(to->fd, bytes, length);
+    to->length += (off_t)length;
+}
+
+/* Write zeros up to the end of a block. */
+static void emit_padding(struct sifted *to, unsigned long long size) {
+    emit(to, zeros, (size_t)((BLOCK - size % BLOCK) % BLOCK));
+}
+
+/* Write a header for a member of this TYPE. */
+static void emit_header(struct sifted *to, const char *name, const char *link,
+                        char type, const struct entry *e,
+                        unsigned long long size) {
+    char block[BLOCK] = "";
+    unsigned long long sum = 0;
+    unsigned long long seconds = 0;
+    char whole[40];
+
+    snprintf(whole, sizeof(whole), "%.*s", (int)strcspn(e->mtime, "."),
+             e->mtime);
+    parse_number(whole, 0, 077777777777, &seconds);
+    memcpy(block, name, strnlen(name, 100));
+    set_octal(block + 100, 8, e->mode);
+    set_octal(block + 108, 8, e->uid);
+    set_octal(block + 116, 8, e->gid);
+    set_octal(block + 124, 12, size);
+    set_octal(block + 136, 12, seconds);
+    block[156] = type;
+    memcpy(block + 157, link, strnlen(link, 100));
+    memcpy(block + 257, "ustar\00000", 8);
+    set_octal(block + 329, 8, 0);       /* a device's numbers: never any */
+    set_octal(block + 337, 8, 0);
+
+    memset(block + 148, ' ', 8);
+    for (size_t i = 0; i < BLOCK; i++)
+        sum += (unsigned char)block[i];
+    set_octal(block + 148, 7, sum);
+    emit(to, block, BLOCK);
+}
+
+/* A record of a long header, at INTO: its length counts itself.  Returns that.
+ */
+static size_t put_record(char *into, const char *key, const char *value) {
+    size_t length = strlen(key) + strlen(value) + 3;    /* ' ', '=', '\n' */
+    size_t digits = 1;
+
+    for (size_t rest = length + digits; rest >= 10; rest /= 10)
+        digits++;
+    if (snprintf(NULL, 0, "%zu", length + digits) > (int)digits)
+        digits++;
+    return (size_t)sprintf(into, "%zu %s=%s\n", length + digits, key, value);
+}
+
+/* Write a member's headers, all of our own making: a long one for what the
+ * plain one has no room for. */
+static void emit_entry(struct sifted *to, const struct entry *e) {
+    static char records[MOST_HEADER + 3 * PATH_MAX];
+    size_t length = 0;
+
+    if (strlen(e->name) > 100)
+        length += put_record(records + length, "path", e->name);
+    if (strlen(e->link) > 100)
+        length += put_record(records + length, "linkpath", e->link);
+    if (e->size > 077777777777)
+        length += put_record(records + length, "size", text("%llu", e->size));
+    if (strpbrk(e->mtime, ".-") || strlen(e->mtime) > 10)
+        length += put_record(records + length, "mtime", e->mtime);
+    memcpy(records + length, e->attributes, e->attributes_length);
+    length += e->attributes_length;
+
+    if (length > 0) {
+        emit_header(to, "././@PaxHeader", "", 'x', e, length);
+        emit(to, records, length);
+        emit_padding(to, length);
+    }
+    emit_header(to, e->name, e->link, e->type, e,
+                e->size > 077777777777 ? 0 : e->size);
+}
+
+/* --- What is let through ----------------------------------------------- */
+
+/* Make NAME, of a member or a link, what it says without "." and doubled '/'.
+ * One from the root, or with "..", could lead out of the layer. */
+static void need_name_inside(char *name) {
+    char *to = name;
+
+    if (*name == '/')
+        refuse_archive(text("absolute name: %s", name));
+    for (const char *from = name; *from;) {
+        size_t length = strcspn(from, "/");
+        if (length == 2 && strncmp(from, "..", 2) == 0)
+            refuse_archive(text("name leads out: %s", name));
+        if (length > 0 && !(length == 1 && *from == '.')) {
+            if (to > name)
+                *to++ = '/';
+            memmove(to, from, length);
+            to += length;
+        }
+        from += length + strspn(from + length, "/");
+    }
+    *to = '\0';
+}
+
+/* Where the last part of NAME begins. */
+static char *last_part(char *name) {
+    char *slash = strrchr(name, '/');
+
+    return slash ? slash + 1 : name;
+}
+
+/* Count the entry against --max-size. */
+static void count_entry(struct sifted *to) {
+    unsigned long long cost = entry.size + FILE_COST;
+
+    if (entry.size > opt.max_size || cost > bytes_left)
+        refuse_archive(text("more than %llu bytes (--max-size)", opt.max_size));
+    bytes_left -= cost;
+    to->entries++;
+    if (entry.uid != 0 || entry.gid != 0)
+        to->others++;
+}
+
+/* Pass on the bytes of a member, or only past them where it is not to be
+ * WRITTEN. */
+static void pass_bytes(struct sifted *to, int is_written) {
+    static char buffer[1 << 16];
+    unsigned long long left = (entry.size + BLOCK - 1) / BLOCK * BLOCK;
+
+    while (left > 0) {
+        size_t part = sizeof(buffer);
+        if (part > left)
+            part = (size_t)left;
+        need_archive(buffer, part);
+        if (is_written)
+            emit(to, buffer, part);
+        left -= part;
+    }
+}
+
+/* Add to the list LIST_FD the path of NAME in the layer, and MORE. */
+static void list_name(int list_fd, const char *name, const char *more) {
+    static char line[PATH_MAX + 8];
+    int length = snprintf(line, sizeof(line), "./%s%s", name, more);
+
+    write_bytes(list_fd, line, (size_t)length + 1);     /* with its '\0' */
+}
+
+static char last_folder[PATH_MAX + 1];  /* of the archive, and a '/' */
+
+/* An archive says that something of the layers below is gone by an empty file
+ * named ".wh.NAME", and by ".wh..wh..opq" that all is that is in this folder.
+ * Returns whether the entry is one. */
+static int take_whiteout(struct sifted *to) {
+    char *base = last_part(entry.name);
+
+    if (strstr(text("/%.*s", (int)(base - entry.name), entry.name), "/.wh."))
+        refuse_archive(text("a folder named .wh.: %s", entry.name));
+    if (strncmp(base, ".wh.", 4) != 0)
+        return 0;
+
+    const char *gone = base + 4;
+    if (*gone == '\0' || strcmp(gone, ".") == 0 || strcmp(gone, "..") == 0)
+        refuse_archive(text("a whiteout of nothing: %s", entry.name));
+    if (strcmp(gone, ".wh..opq") == 0) {
+        /* A folder that the archive has, too, is made anew.  Another stays, and
+         * is emptied. */
+        *base = '\0';
+        int is_placed = strcmp(entry.name, last_folder) == 0;
+        if (is_placed)
+            base[-1] = '\0';
+        list_name(to->removed_fd, entry.name, is_placed ? "" : ".");
+    } else if (strncmp(gone, ".wh.", 4) != 0) {         /* a note of aufs's */
+        memmove(base, gone, strlen(gone) + 1);
+        list_name(to->removed_fd, entry.name, "");
+    }
+    to->removed++;
+    return 1;
+}
+
+/* The names of devices that were left out, for a member may be a link to one:
+ * lists, and which of them a name is on its letters tell. */
+static const struct ghost { const char *name; const struct ghost *next; }
+    *ghosts[1024];
+
+static const struct ghost **find_ghosts(const char *name) {
+    unsigned int number = 0;
+
+    for (; *name; name++)
+        number = number * 31 + (unsigned char)*name;
+    return &ghosts[number % LENGTH(ghosts)];
+}
+
+/* Is the entry a device, or a link to one? */
+static int is_device(void) {
+    if (entry.type == '3' || entry.type == '4') {
+        const struct ghost **list = find_ghosts(entry.name);
+        struct ghost *ghost = (struct ghost *)get_room(sizeof(*ghost));
+        *ghost = (struct ghost){ text("%s", entry.name), *list };
+        *list = ghost;
+        return 1;
+    }
+
+    const struct ghost *g = NULL;
+    if (entry.type == '1')
+        g = *find_ghosts(entry.link);
+    while (g && strcmp(g->name, entry.link) != 0)
+        g = g->next;
+    return g != NULL;
+}
+
+/* Note a member, where its bytes are going to be, for need_member(). */
+static void note_member(struct sifted *to) {
+    if (to->member_count == MOST_MEMBERS)
+        return;
+    struct member *m = (struct member *)get_room(sizeof(*m));
+    *m = (struct member){ text("%s", entry.name), to->length, entry.size,
+                          entry.type, to->members };
+    to->members = m;
+    to->member_count++;
+}
+
+/* Make the entry one that may be unpacked, or refuse it. */
+static void check_entry(void) {
+    const char *whole = text("%s", entry.name);
+
+    if (entry.type == '7')
+        entry.type = '0';
+    if (entry.type == '0' && entry.name[0] &&
+        entry.name[strlen(entry.name) - 1] == '/')
+        entry.type = '5';               /* as in the oldest archives */
+    if (entry.is_sparse)
+        refuse_archive(text("%s has holes: pack it without --sparse", whole));
+    if (!strchr("0123456", entry.type))
+        refuse_archive(text("a member of type '%c': %s", entry.type, whole));
+    if (entry.type != '0')
+        entry.size = 0;                 /* as tar has it */
+    if (entry.uid > HIGHEST_ID || entry.gid > HIGHEST_ID)
+        refuse_archive(text("id %llu of %s is above %d",
+                            entry.uid > HIGHEST_ID ? entry.uid : entry.gid,
+                            whole, HIGHEST_ID));
+
+    need_name_inside(entry.name);
+    if (entry.name[0] == '\0' && entry.type != '5')
+        refuse_archive("a member without a name");
+    if (entry.type == '1')
+        need_name_inside(entry.link);
+    else if (entry.type != '2')
+        entry.link[0] = '\0';
+}
+
+/* An entry of an archive that is to be unpacked. */
+static void sift_for_unpacking(struct sifted *to) {
+    if (take_whiteout(to)) {
+        pass_bytes(to, 0);
+        return;
+    }
+    if (is_device()) {
+        to->devices++;
+        return;
+    }
+
+    to->size += entry.size;
+    if (entry.name[0] == '\0')
+        strcpy(entry.name, "./");
+    if (entry.type == '5')
+        snprintf(last_folder, sizeof(last_folder), "%s/", entry.name);
+    else
+        list_name(to->placed_fd, entry.name, "");
+    emit_entry(to, &entry);
+    note_member(to);
+    pass_bytes(to, 1);
+}
+
+/* Write the whiteout of NAME, in the folder of the entry, which is LENGTH bytes
+ * of its name. */
+static void emit_whiteout(struct sifted *to, size_t length, const char *name) {
+    static struct entry mark;
+
+    if (length + strlen(name) + 5 > PATH_MAX)
+        refuse_archive("a name of more than 4095 bytes");
+    sprintf(mark.name, "%.*s.wh.%s", (int)length, entry.name, name);
+    mark.type = '0';
+    mark.mode = 0644;
+    strcpy(mark.mtime, "0");
+    emit_entry(to, &mark);
+}
+
+/* What a box has of its own is not in a layer. */
+static int is_of_init_layer(const char *name) {
+    return strcmp(name, "etc/hosts") == 0 ||
+           strcmp(name, "etc/hostname") == 0 ||
+           strcmp(name, "etc/resolv.conf") == 0;
+}
+
+/* An entry of what tar made of a layer: overlay's whiteouts are devices 0/0
+ * there, and opaque folders have its note. */
+static void sift_packed(struct sifted *to, enum sieve how) {
+    char *base = last_part(entry.name);
+
+    if (how == PACK_BOX && is_of_init_layer(entry.name)) {
+        pass_bytes(to, 0);
+        return;
+    }
+    if (strncmp(base, ".wh.", 4) == 0)
+        refuse("an archive could not tell it from a whiteout",
+               "archive: a file named %s", base);
+    if (is_device()) {
+        if (entry.device == 0)          /* a link's, too */
+            emit_whiteout(to, (size_t)(base - entry.name), base);
+        else
+            to->devices++;
+        return;
+    }
+
+    to->size += entry.size;
+    int is_root = entry.name[0] == '\0';
+    if (is_root)
+        strcpy(entry.name, "./");
+    emit_entry(to, &entry);
+    pass_bytes(to, 1);
+    if (entry.is_opaque && !is_root) {
+        strcat(entry.name, "/");
+        emit_whiteout(to, strlen(entry.name), ".wh..opq");
+    }
+}
+
+/* Read the archive FROM_FD, and write a new one of what is let through. */
+static struct sifted sift(int from_fd, enum sieve how) {
+    struct sifted to = { .fd = make_file() };
+    struct sum sum = begin_sum();
+    char rest[BLOCK];
+
+    to.removed_fd = make_file();
+    to.placed_fd = make_file();
+    memset(ghosts, 0, sizeof(ghosts));
+    read_fd = from_fd;
+    read_so_far = 0;
+    fed = &sum;
+    feeds_output = how != UNPACK;
+
+    while (read_entry()) {
+        check_entry();
+        count_entry(&to);
+        if (how == UNPACK)
+            sift_for_unpacking(&to);
+        else
+            sift_packed(&to, how);
+    }
+    while (read_archive(rest, sizeof(rest)) > 0)
+        ;                               /* it counts, and is not looked at */
+    emit(&to, zeros, sizeof(zeros));
+    show_progress("", 0, 1);
+
+    fed = NULL;
+    to.sum = end_sum(&sum);
+    step(15, "lseek(archive)", NULL);
+    must(lseek(to.fd, 0, SEEK_SET));
+    return to;
+}
+
+/* --- Layers ------------------------------------------------------------ */
+
+/* Remove layers/.new, and what is in it, the box's root's files with it.
+ * Returns 0, or -1 with errno. */
+static int remove_new_layer(void) {
+    int fd = openat(layers_fd, ".new", FOLDER | O_NOFOLLOW);
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    int result = clear_folder(fd, 600);
+    if (result < 0 && !host_root && (box.flags & CLONE_NEWUSER))
+        result = clear_by_helper(fd, 600);
+    close_quietly(fd);
+    if (result < 0)
+        return -1;
+    return unlinkat(layers_fd, ".new", AT_REMOVEDIR);
+}
+
+/* Begin to change the store: it is our turn, and what one who was killed has
+ * left is removed. */
+static void begin_change(void) {
+    static const int heeded[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction action = { .sa_handler = note_interrupt };
+    struct sigaction old;
+
+    signal(SIGPIPE, SIG_IGN);           /* a write says EPIPE instead */
+    for (size_t i = 0; i < LENGTH(heeded); i++)
+        if (sigaction(heeded[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(heeded[i], &action, NULL);
+
+    open_store(1);
+    step(15, "flock(layers)", NULL);
+    must(flock(layers_fd, LOCK_EX));
+    is_changing = 1;
+    step(15, "unlinkat(layers/.new)", "rm -rf .new");
+    must(remove_new_layer());
+    if (opt.max_size == 0)
+        opt.max_size = 16ULL << 30;
+    bytes_left = opt.max_size;
+#if WITH_USER
+    choose_ids();                       /* which a tool's box has, too */
+#endif
+}
+
+/* Has a user's box one id alone? */
+static int has_one_id(void) {
+#if WITH_USER
+    return (box.flags & CLONE_NEWUSER) && uids.range.count == 0;
+#else
+    return 0;
+#endif
+}
+
+/* Run the tool ARGV over the union of the layers so far and the new one, with
+ * IN_FD as its input. */
+static void run_on_layer(char **argv, int in_fd) {
+    work_number++;
+    step(15, "mkdir(layers/.new/work)", NULL);
+    must(mkdirat(layers_fd, text(".new/work%d", work_number), 0755));
+    step(15, "lseek(archive)", NULL);
+    must(lseek(in_fd, 0, SEEK_SET));
+    unpacks = 1;
+    start_tool(argv, in_fd, -1, NULL);
+    unpacks = 0;
+    end_tool(argv[0]);
+}
+
+/* Remove what the layer has whiteouts for.  "DIR/." is a folder to be emptied.
+ */
+static void remove_below(const struct sifted *s) {
+    static char xargs[] = "xargs", zero[] = "-0", sh[] = "sh", run[] = "-c";
+    static char script[] = "for name; do case $name in */.) "
+        "[ ! -d \"$name\" ] || find \"$name\" -mindepth 1 -delete ;; "
+        "*) rm -rf -- \"$name\" ;; esac || exit 255; done";
+    static char *argv[] = { xargs, zero, sh, run, script, sh, NULL };
+
+    step(15, "lseek(list)", NULL);
+    off_t length = must(lseek(s->removed_fd, 0, SEEK_END));
+    if (length > MOST_READ)
+        refuse_archive("whiteouts of more than a MiB");
+    char *names = get_room((size_t)length);
+    read_at(s->removed_fd, names, (size_t)length, 0);
+    removals = names;
+    removals_length = (size_t)length;
+    run_on_layer(argv, s->removed_fd);
+    removals_length = 0;
+}
+
+/* Remove folders of layers below in whose place the layer has something else,
+ * which tar would not do: names that are on both lists. */
+static void remove_folders_below(const struct sifted *s) {
+    static char sh[] = "sh", run[] = "-c";
+    static char script[] = "{ find . -type d -print0; cat; } | sort -z | "
+        "uniq -zd | xargs -0r rm -rf --";
+    static char *argv[] = { sh, run, script, NULL };
+
+    run_on_layer(argv, s->placed_fd);
+}
+
+/* Unpack what was sifted as the layer ID, over the layers so far. */
+static void unpack_layer(const struct sifted *s, const char *id) {
+    static char tar[] = "tar", extract[] = "--extract", file[] = "--file=-",
+        numeric[] = "--numeric-owner", modes[] = "--preserve-permissions",
+        times[] = "--delay-directory-restore",
+        owner[] = "--same-owner", no_owner[] = "--no-same-owner",
+        xattrs[] = "--xattrs", users[] = "--xattrs-include=user.*",
+        caps[] = "--xattrs-include=security.capability",
+        notes[] = "--xattrs-exclude=user.overlay.*";
+    static char *argv[] = { tar, extract, file, numeric, modes, owner, times,
+                            xattrs, users, caps, notes, NULL };
+
+    step(15, "mkdir(layers/.new)", "mkdir -p .new/upper");
+    must(mkdirat(layers_fd, ".new", 0700));
+    must(mkdirat(layers_fd, ".new/upper", 0755));
+    if (s->removed > 0)
+        remove_below(s);
+    if (chosen.count > 0)
+        remove_folders_below(s);
+    if (has_one_id())
+        argv[5] = no_owner;
+    run_on_layer(argv, s->fd);
+
+    /* It gets its name when it is on the disk. */
+    step(15, "syncfs(layers)", "sync -f");
+    must(syscall(SYS_syncfs, layers_fd));
+    step(15, text("rename(.new/upper, %s)", id), NULL);
+    must(renameat(layers_fd, ".new/upper", layers_fd, id));
+    step(15, "unlinkat(layers/.new)", NULL);
+    must(remove_new_layer());
+}
+
+/* Add what was sifted to the image, as its highest layer, which MAKER made.
+ * The layer's ID is a sum of its archive's, and of the ID below: over other
+ * layers the same archive may make another folder. */
+static void add_layer(struct sifted *s, long long when, const char *maker) {
+    const char *id = s->sum;
+
+    if (chosen.count == MOST_LAYERS)
+        refuse("save it, and load its files as one layer: tar -c in a box",
+               "the image has %d layers, and no room for more", MOST_LAYERS);
+    if (chosen.count > 0)
+        id = sum_of_text(text("sha256:%s sha256:%s",
+                              chosen.layers[chosen.count - 1].id, s->sum));
+    if (!is_there(layers_fd, id))
+        unpack_layer(s, id);
+    chosen.layers[chosen.count++] =
+        (struct layer){ id, s->size, when, maker };
+
+    devices_left_out += s->devices;
+    others_of_image += s->others;
+    close(s->fd);
+    close(s->removed_fd);
+    close(s->placed_fd);
+}
+
+/* Note for gather_needed() the records in the folder DIR_FD. */
+static int add_record(int dir_fd, const char *name) {
+    char *found = try_to_read(dir_fd, name);
+
+    if (found) {
+        add(found);
+        return 0;
+    }
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return -1;
+}
+
+static int add_record_of_box(int dir_fd, const char *name) {
+    return add_record(dir_fd, text("%s/image", name));
+}
+
+/* Remove the layer NAME if no record in the draft has it. */
+static int drop_unneeded(int dir_fd, const char *name) {
+    if (!is_id(name) || strstr(draft, name))
+        return 0;
+
+    if (mkdirat(dir_fd, ".new", 0700) < 0 ||
+        renameat(dir_fd, name, dir_fd, ".new/upper") < 0)
+        return -1;
+    return remove_new_layer();
+}
+
+/* Remove layers that no image has, and no box.  Returns 0, or -1 with errno. */
+static int drop_unneeded_layers(void) {
+    draft_length = 0;
+    if (for_each(images_fd, 1, add_record) < 0 ||
+        for_each(containers_fd, 0, add_record_of_box) < 0)
+        return -1;
+    add("\n");
+    draft[draft_length - 1] = '\0';
+    return for_each(layers_fd, 0, drop_unneeded);
+}
+
+/* End the change. */
+static void end_change(void) {
+    step(15, "read(images), unlinkat(layers)", NULL);
+    must(drop_unneeded_layers());
+    is_changing = 0;
+}
+
+/* On every way out: end the tool, and take away what is half made, with the
+ * layers of an image that has not become one. */
+static void drop_new_layer(void) {
+    close(tool_fd);
+    if (tool_pid > 0) {
+        kill(tool_pid, SIGTERM);
+        waitpid(tool_pid, NULL, 0);
+    }
+    tool_pid = 0;
+    if (!is_changing)
+        return;
+
+    step(15, "unlinkat(layers/.new)", "rm -rf .new");
+    unlinkat(images_fd, ".record", 0);
+    if (remove_new_layer() < 0 || drop_unneeded_layers() < 0)
+        complain();
+}
+
+/* Say what of the files in the archives could not be kept. */
+static void tell_losses(void) {
+    if (devices_left_out > 0)
+        tell(text("whalebox: %llu devices were left out", devices_left_out));
+    if (others_of_image == 0 || !has_one_id())
+        return;
+    tell(text("whalebox: %llu files of other owners are root's now",
+              others_of_image));
+    tell("  hint: more owners take newuidmap, and a range of yours in "
+         "/etc/subuid and /etc/subgid");
+}
+
+/* The image is whole: give it its NAME, in the place of another, and print it.
+ */
+static void name_image(const char *name) {
+    tell_losses();
+    chosen.name = name;
+    step(15, "flock(images)", NULL);
+    must(flock(images_fd, LOCK_EX));
+    write_image(images_fd, name, &chosen);
+    flock(images_fd, LOCK_UN);
+    end_change();
+    print("%s\n", name);
+}
+
+/* The image's name that WORD says, or we leave. */
+static const char *need_image_name(const char *word) {
+    const char *name = image_name(word);
+
+    if (!name)
+        refuse("letters, digits, then _ . - too: NAME, or NAME:TAG",
+               "no name for an image: \"%s\"", word);
+    return name;
+}
+
+/* --- Tools: JSON ----------------------------------------------------------
+ *
+ * A document is looked through once, to its end, and refused if it makes no
+ * sense.  What follows can then count on that.  RFC 8259.
+ */
+enum { MOST_NESTED = 32 };              /* lists in lists */
+
+static const char *skip_space(const char *at) {
+    return at + strspn(at, " \t\r\n");
+}
+
+/* Past the string that AT begins, with its quotes, or NULL. */
+static const char *skip_string(const char *at) {
+    if (*at != '"')
+        return NULL;
+    for (at++; *at != '"'; at++) {
+        if ((unsigned char)*at < ' ')
+            return NULL;                /* its end, too */
+        if (*at != '\\')
+            continue;
+        at++;
+        if (*at == '\0' || !strchr("\"\\/bfnrtu", *at))
+            return NULL;
+        if (*at == 'u' && strspn(at + 1, "0123456789abcdefABCDEF") < 4)
+            return NULL;
+    }
+    return at + 1;
+}
+
+/* Past the value that AT begins, or NULL if it makes no sense.  DEPTH lists may
+ * be in it, one in the other. */
+static const char *skip_value(const char *at, int depth) {
+    static const char *const words[] = { "true", "false", "null" };
+    char open = *at, close = open == '{' ? '}' : ']';
+
+    if (open == '"')
+        return skip_string(at);
+    if (open != '{' && open != '[') {
+        for (size_t i = 0; i < LENGTH(words); i++)
+            if (strncmp(at, words[i], strlen(words[i])) == 0)
+                return at + strlen(words[i]);
+        size_t length = strspn(at, "+-.0123456789eE");
+        return length > 0 ? at + length : NULL;
+    }
+
+    if (depth == 0)
+        return NULL;
+    at = skip_space(at + 1);
+    if (*at == close)
+        return at + 1;
+    for (;; at = skip_space(at + 1)) {
+        if (open == '{') {
+            at = skip_string(at);
+            at = at ? skip_space(at) : NULL;
+            if (!at || *at != ':')
+                return NULL;
+            at = skip_space(at + 1);
+        }
+        at = skip_value(at, depth - 1);
+        at = at ? skip_space(at) : NULL;
+        if (!at || (*at != ',' && *at != close))
+            return NULL;
+        if (*at == close)
+            return at + 1;
+    }
+}
+
+/* Is ALL one value, and nothing else? */
+static int is_json(const char *all) {
+    const char *end = skip_value(skip_space(all), MOST_NESTED);
+
+    return end && *skip_space(end) == '\0';
+}
+
+/* The four hex digits that FROM begins with. */
+static unsigned long hex_number(const char *from) {
+    unsigned long number = 0;
+
+    for (int i = 0; i < 4; i++) {
+        unsigned int digit = (unsigned int)from[i] | 0x20;      /* small */
+        number = number << 4 | (digit >= 'a' ? digit - 'a' + 10 : digit & 15);
+    }
+    return number;
+}
+
+/* Write the character CODE to TO as UTF-8, and return where it ends. */
+static char *put_character(char *to, unsigned long code) {
+    if (code < 0x80) {
+        *to++ = (char)code;
+        return to;
+    }
+    if (code < 0x800) {
+        *to++ = (char)(0xc0 | code >> 6);
+    } else {
+        if (code < 0x10000) {
+            *to++ = (char)(0xe0 | code >> 12);
+        } else {
+            *to++ = (char)(0xf0 | code >> 18);
+            *to++ = (char)(0x80 | (code >> 12 & 0x3f));
+        }
+        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
+    }
+    *to++ = (char)(0x80 | (code & 0x3f));
+    return to;
+}
+
+/* The string that VALUE is, or NULL if it is none, or has a '\0' in it. */
+static char *string_of(const char *value) {
+    static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
+
+    if (!value || *value != '"')
+        return NULL;
+    size_t length = (size_t)(skip_string(value) - value);
+    char *result = get_room(length);    /* it only becomes shorter */
+    char *to = result;
+
+    for (const char *at = value + 1; *at != '"'; at++) {
+        if (*at != '\\') {
+            *to++ = *at;
+            continue;
+        }
+        at++;
+        const char *letter = strchr(letters, *at);
+        if (letter)
+            *to++ = meant[letter - letters];
+        else if (*at != 'u')
+            *to++ = *at;
+        if (*at != 'u')
+            continue;
+
+        /* What is above 0xffff comes as a pair. */
+        unsigned long code = hex_number(at + 1);
+        at += 4;
+        if (code >= 0xd800 && code < 0xdc00 && at[1] == '\\' && at[2] == 'u') {
+            code = 0x10000 + ((code & 0x3ff) << 10) +
+                   (hex_number(at + 3) & 0x3ff);
+            at += 6;
+        }
+        if (code == 0)
+            return NULL;
+        to = put_character(to, code);
+    }
+    *to = '\0';
+    return result;
+}
+
+/* The value after AT in its list; AT is the list itself for the first.  NULL at
+ * the end.  *KEY is set to the value's key, if the list has keys. */
+static const char *next_value(const char *at, int is_first, const char **key) {
+    int has_keys = is_first && *at == '{';
+
+    if (!is_first)
+        at = skip_value(at, MOST_NESTED);
+    at = skip_space(is_first ? at + 1 : at);
+    if (*at == '}' || *at == ']')
+        return NULL;
+    if (!is_first) {
+        at = skip_space(at + 1);        /* past the ',' */
+        has_keys = *key != NULL;
+    }
+    if (!has_keys)
+        return at;
+    *key = string_of(at);
+    if (!*key)
+        *key = "";                      /* it has a '\0' in it */
+    return skip_space(skip_space(skip_string(at)) + 1);
+}
+
+/* The value of KEY in OBJECT, or NULL if there is none. */
+static const char *value_in_object(const char *object, const char *key) {
+    const char *found = NULL;
+
+    if (!object || *object != '{')
+        return NULL;
+    const char *value = next_value(object, 1, &found);
+    while (value && strcmp(found, key) != 0)
+        value = next_value(value, 0, &found);
+    return value;
+}
+
+/* The element of LIST after VALUE, or the first if that is NULL.  NULL at the
+ * end.  A list may be long: who goes through it goes from one to the next. */
+static const char *next_element(const char *list, const char *value) {
+    const char *none = NULL;
+
+    if (!list || *list != '[')
+        return NULL;
+    return next_value(value ? value : list, !value, &none);
+}
+
+/* Element NUMBER of LIST, from 0 on, or NULL if there is none. */
+static const char *element_of(const char *list, size_t number) {
+    const char *value = next_element(list, NULL);
+
+    while (value && number-- > 0)
+        value = next_element(list, value);
+    return value;
+}
+
+static size_t count_elements(const char *list) {
+    size_t count = 0;
+
+    for (const char *v = NULL; (v = next_element(list, v)); count++)
+        ;
+    return count;
+}
+
+/* The string that OBJECT has for KEY, or NULL. */
+static char *string_in(const char *object, const char *key) {
+    return string_of(value_in_object(object, key));
+}
+
+/* --- Tools: load ----------------------------------------------------------
+ */
+static struct sifted outer;             /* the archive that layers are in */
+
+/* The member NAME of the archive, or NULL. */
+static const struct member *find_member(const char *name) {
+    const struct member *m = outer.members;
+
+    while (m && strcmp(m->name, name) != 0)
+        m = m->next;
+    return m;
+}
+
+/* The same; it has to be there, and a file.  A name that leads out of the
+ * archive is just none of its names. */
+static const struct member *need_member(const char *name) {
+    const struct member *m = name ? find_member(name) : NULL;
+
+    if (!m)
+        refuse_archive(text("%s is missing", name ? name : "a file's name"));
+    if (m->type != '0')
+        refuse_archive(text("%s is no file", name));
+    return m;
+}
+
+/* The document that is in the member M. */
+static const char *read_json(const struct member *m) {
+    if (m->size > MOST_JSON)
+        refuse_archive(text("%s has more than 4 MiB", m->name));
+    char *all = get_room((size_t)m->size + 1);
+    read_at(outer.fd, all, (size_t)m->size, m->at);
+    all[m->size] = '\0';
+    if (strlen(all) != m->size || !is_json(all))
+        refuse_archive(text("%s is not JSON", m->name));
+    return skip_space(all);
+}
+
+/* The 64 digits of a DIGEST, "sha256:...", or we leave. */
+static const char *need_digest(const char *digest) {
+    static const char kind[] = "sha256:";
+
+    if (!digest || strncmp(digest, kind, strlen(kind)) != 0 ||
+        !is_id(digest + strlen(kind)))
+        refuse_archive(text("no digest of sha256: \"%s\"",
+                            digest ? digest : ""));
+    return digest + strlen(kind);
+}
+
+/* The blob that DESCRIPTOR names by its digest: it is what it should be. */
+static const struct member *need_blob(const char *descriptor) {
+    const char *id = need_digest(string_in(descriptor, "digest"));
+    const struct member *m = find_member(text("blobs/sha256/%s", id));
+
+    if (!m || m->type != '0')
+        refuse_archive(text("blob sha256:%s is missing", id));
+    const char *sum = sum_of(outer.fd, m->at, m->size);
+    if (strcmp(sum, id) != 0)
+        refuse_archive(text("blob sha256:%s: digest is sha256:%s", id, sum));
+    return m;
+}
+
+/* What this machine is called in images. */
+static const char *own_architecture(void) {
+#ifdef __aarch64__
+    return "arm64";
+#else
+    return "amd64";
+#endif
+}
+
+/* Is an image for OS and ARCHITECTURE one for this machine?  What is not said
+ * is no obstacle. */
+static int is_for_us(const char *os, const char *architecture) {
+    return (!os || strcmp(os, "linux") == 0) &&
+           (!architecture || strcmp(architecture, own_architecture()) == 0);
+}
+
+/* Refuse an image that is not for this machine. */
+static void check_platform(const char *platform) {
+    const char *os = string_in(platform, "os");
+    const char *architecture = string_in(platform, "architecture");
+
+    if (!is_for_us(os, architecture))
+        refuse_archive(text("it is for %s/%s, and this machine is linux/%s",
+                            os ? os : "linux",
+                            architecture ? architecture : "any",
+                            own_architecture()));
+}
+
+/* The words of the list of strings that OBJECT has for KEY, or NULL. */
+static char **words_in(const char *object, const char *key) {
+    const char *list = value_in_object(object, key);
+    const char *value = NULL;
+    size_t count = count_elements(list);
+
+    if (!list || *list != '[')
+        return NULL;
+    char **words = (char **)get_room((count + 1) * sizeof(*words));
+    for (size_t i = 0; i < count; i++) {
+        value = next_element(list, value);
+        words[i] = string_of(value);
+        if (!words[i])
+            refuse_archive(text("%s: not a list of words", key));
+    }
+    words[count] = NULL;
+    return words;
+}
+
+/* The last day before a YEAR's MONTH, counted from 1970's first, which is 0.
+ * With the year beginning in March, the day that some have more comes last. */
+static long long day_of(long long year, long long month) {
+    if (month < 3) {
+        year--;
+        month += 12;
+    }
+    return 365 * year + year / 4 - year / 100 + year / 400 +
+           (153 * month - 457) / 5 - 719469;
+}
+
+/* What OBJECT has for KEY, a time as "2026-11-27T13:30:00Z", as seconds since
+ * 1970; 0 if it makes no sense. */
+static long long seconds_in(const char *object, const char *key) {
+    static const struct { size_t at, length; } parts[] = {
+        { 0, 4 }, { 5, 2 }, { 8, 2 }, { 11, 2 }, { 14, 2 }, { 17, 2 } };
+    const char *found = string_in(object, key);
+    unsigned long long number[LENGTH(parts)];
+
+    if (!found || strlen(found) < 19)
+        return 0;
+    for (size_t i = 0; i < LENGTH(parts); i++)
+        if (parse_number(text("%.*s", (int)parts[i].length,
+                              found + parts[i].at), 0, 9999, &number[i]) < 0)
+            return 0;
+
+    long long day = day_of((long long)number[0], (long long)number[1]) +
+                    (long long)number[2];
+    if (day < 0)
+        return 0;
+    return day * 86400 + (long long)(number[3] * 3600 + number[4] * 60 +
+                                     number[5]);
+}
+
+/* Note how the image is run, as its CONFIG says. */
+static void take_config(const char *config) {
+    char **variables = words_in(config, "Env");
+    size_t most = LENGTH(chosen.variables) - 1;
+
+    for (size_t i = 0; variables && variables[i]; i++) {
+        if (i == most - 8)              /* as many may be added to a box */
+            refuse_archive("too many variables");
+        if (strcspn(variables[i], "=") == 0 || !strchr(variables[i], '='))
+            refuse_archive(text("no variable: %s", variables[i]));
+        chosen.variables[i] = variables[i];
+    }
+
+    chosen.entrypoint = words_in(config, "Entrypoint");
+    chosen.command = words_in(config, "Cmd");
+    chosen.workdir = string_in(config, "WorkingDir");
+    chosen.user = string_in(config, "User");
+    chosen.stop_signal = string_in(config, "StopSignal");
+    if (chosen.workdir && !*chosen.workdir)
+        chosen.workdir = NULL;
+    if (chosen.workdir && *chosen.workdir != '/')
+        chosen.workdir = text("/%s", chosen.workdir);
+    if (chosen.user && !*chosen.user)
+        chosen.user = NULL;
+    if (chosen.stop_signal && !*chosen.stop_signal)
+        chosen.stop_signal = NULL;
+    if (chosen.stop_signal && find_signal(chosen.stop_signal) == 0)
+        refuse_archive(text("no signal: %s", chosen.stop_signal));
+}
+
+/* What the history in DOCUMENT says of layer NUMBER, from 0 on: entries that
+ * made no layer do not count.  NULL if it says nothing. */
+static const char *find_history(const char *document, size_t number) {
+    const char *list = value_in_object(document, "history");
+    const char *past = next_element(list, NULL);
+
+    for (; past; past = next_element(list, past)) {
+        const char *empty = value_in_object(past, "empty_layer");
+        if (empty && *empty == 't')     /* true */
+            continue;
+        if (number-- == 0)
+            break;
+    }
+    return past;
+}
+
+/* The file FD, unpacked if it is compressed: a descriptor to be read from.  Its
+ * first bytes tell.  *TOOL is what unpacks it, or NULL. */
+static int open_plain(int fd, const char **tool) {
+    static const struct { const char *magic; size_t length; char *name; }
+    kinds[] = {
+        { "\x1f\x8b", 2, "gzip" }, { "\x28\xb5\x2f\xfd", 4, "zstd" },
+        { "BZh", 3, NULL }, { "\xfd" "7zXZ", 5, NULL },
+    };
+    static char decompress[] = "-dc";
+    char head[8] = "";
+
+    *tool = NULL;
+    step(15, "pread(archive)", "file");
+    must(pread(fd, head, sizeof(head), 0));
+    for (size_t i = 0; i < LENGTH(kinds); i++) {
+        if (memcmp(head, kinds[i].magic, kinds[i].length) != 0)
+            continue;
+        if (!kinds[i].name)
+            refuse_archive("it is compressed, and not by gzip or zstd");
+        char *argv[] = { kinds[i].name, decompress, NULL };
+        need_program(argv[0]);
+        *tool = argv[0];
+        step(15, "lseek(archive)", NULL);
+        must(lseek(fd, 0, SEEK_SET));
+        return open_tool(argv, fd, NULL);
+    }
+    step(15, "lseek(archive)", NULL);
+    must(lseek(fd, 0, SEEK_SET));
+    return fd;
+}
+
+/* Sift the archive in the file FD, and close that. */
+static struct sifted sift_file(int fd) {
+    const char *tool;
+    int plain_fd = open_plain(fd, &tool);
+    struct sifted result = sift(plain_fd, UNPACK);
+
+    if (tool)
+        close_tool(tool);
+    close(fd);
+    return result;
+}
+
+/* Add the layer that is in member M, number chosen.count, as DOCUMENT, the
+ * image's configuration, has it. */
+static void load_layer(const struct member *m, const char *document) {
+    const char *sums = value_in_object(value_in_object(document, "rootfs"),
+                                       "diff_ids");
+    const char *sum = string_of(element_of(sums, chosen.count));
+    const char *past = find_history(document, chosen.count);
+    const char *maker = string_in(past, "created_by");
+    int fd = make_file();
+
+    copy_bytes(outer.fd, m->at, m->size, fd);
+    struct sifted layer = sift_file(fd);
+    if (strcmp(layer.sum, need_digest(sum)) != 0)
+        refuse_archive(text("layer %zu: its content is sha256:%s, and not %s",
+                            chosen.count, layer.sum, sum));
+    add_layer(&layer, seconds_in(past, "created"),
+              text("%.1000s", maker ? maker : ""));
+}
+
+/* Begin an image of COUNT layers whose configuration is DOCUMENT. */
+static void begin_image(const char *document, size_t count) {
+    const char *sums = value_in_object(value_in_object(document, "rootfs"),
+                                       "diff_ids");
+
+    check_platform(document);
+    if (count > MOST_LAYERS)
+        refuse_archive(text("more than %d layers", MOST_LAYERS));
+    if (count == 0 || !element_of(sums, count - 1) || element_of(sums, count))
+        refuse_archive("as many layers as digests of layers: not here");
+    take_config(value_in_object(document, "config"));
+    chosen.created = seconds_in(document, "created");
+}
+
+/* In the index DOCUMENT, the descriptor of the image for this machine. */
+static const char *choose_manifest(const char *document) {
+    const char *list = value_in_object(document, "manifests");
+    const char *first = next_element(list, NULL);
+
+    if (!first)
+        refuse_archive("there is no image in it");
+    for (const char *v = first; v; v = next_element(list, v)) {
+        const char *platform = value_in_object(v, "platform");
+        if (is_for_us(string_in(platform, "os"),
+                      string_in(platform, "architecture")))
+            return v;
+    }
+    check_platform(value_in_object(first, "platform"));
+    return first;
+}
+
+/* Load an image as the OCI has it: index.json leads to a manifest, perhaps by
+ * further indexes, and that to the configuration and the layers, each of them a
+ * blob that is called by its digest.  Returns the name that it has, or NULL. */
+static const char *load_oci(void) {
+    const char *document = read_json(need_member("index.json"));
+    const char *notes = NULL;
+
+    for (int depth = 0; !value_in_object(document, "layers"); depth++) {
+        if (depth == 4)
+            refuse_archive("an index in an index, and so on");
+        const char *descriptor = choose_manifest(document);
+        if (!notes)
+            notes = value_in_object(descriptor, "annotations");
+        document = read_json(need_blob(descriptor));
+    }
+
+    const char *list = value_in_object(document, "layers");
+    const char *config = value_in_object(document, "config");
+    const char *settings = read_json(need_blob(config));
+    begin_image(settings, count_elements(list));
+    for (size_t i = 0; element_of(list, i); i++)
+        load_layer(need_blob(element_of(list, i)), settings);
+
+    const char *name = string_in(notes, "io.containerd.image.name");
+    if (!name)
+        name = string_in(notes, "org.opencontainers.image.ref.name");
+    return name;
+}
+
+/* Load an image as `docker save` writes it: manifest.json names files. */
+static const char *load_docker(void) {
+    const char *list = read_json(need_member("manifest.json"));
+    const char *first = element_of(list, 0);
+    char **files = words_in(first, "Layers");
+    char **names = words_in(first, "RepoTags");
+
+    if (element_of(list, 1))
+        refuse_archive("there are several images in it");
+    const struct member *config = need_member(string_in(first, "Config"));
+    const char *settings = read_json(config);
+    size_t count = 0;
+    while (files && files[count])
+        count++;
+    begin_image(settings, count);
+    for (size_t i = 0; i < count; i++)
+        load_layer(need_member(files[i]), settings);
+    return names ? names[0] : NULL;
+}
+
+/* A name for what was loaded from FILE, which calls itself FOUND, or NULL: the
+ * last part of that, or of the file's name. */
+static const char *default_name(const char *found, const char *file) {
+    if (found) {
+        const char *slash = strrchr(found, '/');
+        return need_image_name(slash ? slash + 1 : found);
+    }
+
+    const char *slash = strrchr(file, '/');
+    file = slash ? slash + 1 : file;
+    const char *end = strstr(file, ".t");       /* ".tar", ".tar.gz", ".tgz" */
+    if (end)
+        file = text("%.*s", (int)(end - file), file);
+    if (!image_name(file))
+        refuse_usage("give the image a NAME");
+    return image_name(file);
+}
+
+/* The archive FILE, or standard input, as a file of ours. */
+static int copy_input(const char *file) {
+    static char buffer[1 << 16];
+    int from_fd = 0, to_fd = make_file();
+    unsigned long long total = 0;
+    ssize_t got;
+
+    if (strcmp(file, "-") != 0) {
+        step(15, text("open(%s)", file), NULL);
+        from_fd = must(open(file, O_RDONLY | O_CLOEXEC));
+    }
+    do {
+        heed_interrupt();
+        step(15, "read(archive)", NULL);
+        got = read(from_fd, buffer, sizeof(buffer));
+        if (got < 0 && errno == EINTR)
+            continue;
+        must(got);
+        write_bytes(to_fd, buffer, (size_t)got);
+        total += (size_t)got;
+        if (total > opt.max_size)
+            refuse_archive(text("more than %llu bytes (--max-size)",
+                                opt.max_size));
+        show_progress("copied", total, 0);
+    } while (got != 0);
+    return to_fd;
+}
+
+/* Make an image of the archive in FD, a file of ours that was FILE: it is of an
+ * image, or of files alone. */
+static void load_archive(int fd, const char *file, const char *name) {
+    const char *found = NULL;
+
+    need_program("tar");
+    outer = sift_file(fd);
+    chosen = (struct image){ .created = time(NULL) };
+    if (outer.entries == 0)
+        refuse_archive("there is nothing in it");
+
+    bytes_left = opt.max_size;
+    if (find_member("oci-layout") && find_member("index.json"))
+        found = load_oci();
+    else if (find_member("manifest.json"))
+        found = load_docker();
+    else
+        add_layer(&outer, chosen.created, text("image load %s", file));
+    name_image(name ? name : default_name(found, file));
+}
+
+/* --- Tools: save, and commit ----------------------------------------------
+ */
+
+/* Pack the FOLDER of a layer, each folder's files right after it, as a reader
+ * may want them: '/' is sorted before all other bytes.  In a box that goes on,
+ * files may change, or go before they are read: tar is told so, and may end
+ * with 1 then. */
+static struct sifted pack(const char *folder, enum sieve how) {
+    static char sh[] = "sh", run[] = "-c", goes_on[] = "--ignore-failed-read";
+    static char script[] = "find . -print0 | tr '/\\001' '\\001/' | "
+        "sort -z | tr '/\\001' '\\001/' | tar --create --file=- "
+        "--format=posix --numeric-owner --xattrs '--xattrs-include=user.*' "
+        "--xattrs-include=security.capability --no-recursion --null "
+        "--verbatim-files-from --files-from=- \"$@\"; [ $? -le $# ]";
+    char *argv[] = { sh, run, script, sh, NULL, NULL };
+
+    need_program("tar");
+    if (how == PACK_BOX)
+        argv[4] = goes_on;
+    int fd = open_tool(argv, -1, folder);
+    struct sifted result = sift(fd, how);
+    close_tool("tar");
+    devices_left_out += result.devices;
+    return result;
+}
+
+/* TEXT as JSON has it, in quotes. */
+static const char *quoted(const char *text_of) {
+    char *result = get_room(6 * strlen(text_of) + 3);
+    char *to = result;
+
+    *to++ = '"';
+    for (; *text_of; text_of++) {
+        unsigned char c = (unsigned char)*text_of;
+        if (c == '"' || c == '\\')
+            to += sprintf(to, "\\%c", c);
+        else if (c < ' ' || c == 0x7f)
+            to += sprintf(to, "\\u%04x", c);
+        else
+            *to++ = (char)c;
+    }
+    *to++ = '"';
+    *to = '\0';
+    return result;
+}
+
+/* The time that is SECONDS after 1970 begins, as JSON has it. */
+static const char *quoted_time(long long seconds) {
+    long long day = seconds / 86400;
+    long long year = 1970 + day / 366;          /* not after the right one */
+    int month = 1;
+
+    while (day_of(year + 1, 1) < day)
+        year++;
+    while (month < 12 && day_of(year, month + 1) < day)
+        month++;
+    seconds %= 86400;
+    return text("\"%04lld-%02d-%02lldT%02lld:%02lld:%02lldZ\"", year, month,
+                day - day_of(year, month), seconds / 3600, seconds / 60 % 60,
+                seconds % 60);
+}
+
+/* Add to the draft KEY and the list of WORDS, if there are any. */
+static void add_json_words(const char *key, char **words) {
+    if (!words || !*words)
+        return;
+    add(text(",\"%s\":[", key));
+    for (; *words; words++)
+        add(text("%s%s", quoted(*words), words[1] ? "," : "]"));
+}
+
+static void add_json_word(const char *key, const char *word) {
+    if (word)
+        add(text(",\"%s\":%s", key, quoted(word)));
+}
+
+/* The image's configuration, with the SUMS of its layers' archives. */
+static const char *make_config(const struct sifted *sums) {
+    draft_length = 0;
+    add(text("{\"created\":%s,\"architecture\":\"%s\",\"os\":\"linux\","
+             "\"config\":{\"Labels\":{}", quoted_time(chosen.created),
+             own_architecture()));
+    add_json_words("Entrypoint", chosen.entrypoint);
+    add_json_words("Cmd", chosen.command);
+    add_json_words("Env", chosen.variables);
+    add_json_word("WorkingDir", chosen.workdir);
+    add_json_word("User", chosen.user);
+    add_json_word("StopSignal", chosen.stop_signal);
+
+    add("},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
+    for (size_t i = 0; i < chosen.count; i++)
+        add(text("%s\"sha256:%s\"", i ? "," : "", sums[i].sum));
+    add("]},\"history\":[");
+    for (size_t i = 0; i < chosen.count; i++)
+        add(text("%s{\"created\":%s,\"created_by\":%s}", i ? "," : "",
+                 quoted_time(chosen.layers[i].created),
+                 quoted(chosen.layers[i].maker)));
+    add("]}");
+    return text("%.*s", (int)draft_length, draft);
+}
+
+#define OCI "application/vnd.oci.image."
+
+/* Who finds what, where: OCI's descriptor of a blob. */
+static const char *descriptor(const char *type, const char *sum,
+                              unsigned long long size) {
+    return text("{\"mediaType\":\"" OCI "%s\",\"digest\":\"sha256:%s\","
+                "\"size\":%llu", type, sum, size);
+}
+
+static const char *make_manifest(const char *config,
+                                 const struct sifted *packed) {
+    draft_length = 0;
+    add(text("{\"schemaVersion\":2,\"mediaType\":\"" OCI "manifest.v1+json\","
+             "\"config\":%s},\"layers\":[",
+             descriptor("config.v1+json", sum_of_text(config),
+                        strlen(config))));
+    for (size_t i = 0; i < chosen.count; i++)
+        add(text("%s%s}", i ? "," : "",
+                 descriptor("layer.v1.tar", packed[i].sum,
+                            (unsigned long long)packed[i].length)));
+    add("]}");
+    return text("%.*s", (int)draft_length, draft);
+}
+
+/* Write a member NAME to the archive TO, of which SIZE bytes follow. */
+static void emit_member(struct sifted *to, const char *name,
+                        unsigned long long size) {
+    static struct entry member;
+
+    member = (struct entry){ .type = '0', .mode = 0644, .size = size,
+                             .mtime = "0" };
+    strcpy(member.name, name);
+    emit_entry(to, &member);
+}
+
+static void emit_text(struct sifted *to, const char *name, const char *all) {
+    emit_member(to, name, strlen(all));
+    emit(to, all, strlen(all));
+    emit_padding(to, strlen(all));
+}
+
+/* Write the whole archive of the image NAME to TO. */
+static void emit_image(struct sifted *to, const char *name) {
+    static struct sifted packed[MOST_LAYERS];
+
+    for (size_t i = 0; i < chosen.count; i++)
+        packed[i] = pack(text("%s/%s", layers_path, chosen.layers[i].id),
+                         PACK_LAYER);
+    const char *config = make_config(packed);
+    const char *manifest = make_manifest(config, packed);
+    const char *index = text("{\"schemaVersion\":2,\"mediaType\":\"" OCI
+        "index.v1+json\",\"manifests\":[%s,\"annotations\":"
+        "{\"org.opencontainers.image.ref.name\":%s}}]}",
+        descriptor("manifest.v1+json", sum_of_text(manifest),
+                   strlen(manifest)), quoted(name));
+
+    emit_text(to, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+    emit_text(to, "index.json", index);
+    emit_text(to, text("blobs/sha256/%s", sum_of_text(manifest)), manifest);
+    emit_text(to, text("blobs/sha256/%s", sum_of_text(config)), config);
+    for (size_t i = 0; i < chosen.count; i++) {
+        const struct sifted *l = &packed[i];
+        size_t same = 0;
+        while (strcmp(packed[same].sum, l->sum) != 0)
+            same++;
+        if (same < i)
+            continue;                   /* it is in there already */
+        emit_member(to, text("blobs/sha256/%s", l->sum),
+                    (unsigned long long)l->length);
+        copy_bytes(l->fd, 0, (unsigned long long)l->length, to->fd);
+        emit_padding(to, (unsigned long long)l->length);
+    }
+    emit(to, zeros, sizeof(zeros));
+}
+
+/* The file that is to be FILE, or standard output.  Where it can be, it has no
+ * name before it is whole. */
+static int open_output(const char *file) {
+    struct stat st;
+
+    if (strcmp(file, "-") == 0)
+        return 1;
+    if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
+        step(15, text("open(%s)", file), NULL);
+        return must(open(file, O_WRONLY | O_CLOEXEC));
+    }
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? text("%.*s/", (int)(slash - file), file) : ".";
+    step(15, text("open(%s, O_TMPFILE)", folder), NULL);
+    return must(open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+}
+
+/* What FD holds is whole: it is called FILE now. */
+static void name_output(int fd, const char *file) {
+    const char *link_path = text("/proc/self/fd/%d", fd);
+    const char *new_name = text("%s.new", file);
+    struct stat st;
+
+    step(15, text("fstat(%s)", file), NULL);
+    must(fstat(fd, &st));
+    if (fd == 1 || st.st_nlink > 0)
+        return;
+    step(15, text("linkat(%s), rename()", new_name), NULL);
+    unlink(new_name);
+    must(linkat(AT_FDCWD, link_path, AT_FDCWD, new_name, AT_SYMLINK_FOLLOW));
+    must(rename(new_name, file));
+}
+
+static void save_image(const char *word, const char *file) {
+    struct sifted to = { 0 };
+
+    need_image(word, &chosen);
+    if (strcmp(file, "-") == 0 && isatty(1))
+        refuse_usage("an archive is nothing for a terminal");
+    to.fd = open_output(file);
+    emit_image(&to, chosen.name);
+    name_output(to.fd, file);
+    tell_losses();
+    is_changing = 0;
+}
+
+#if WITH_CGROUP
+/* Let the box NAME stand still while it is packed, if it has a cgroup: whoever
+ * ends this ends that, since a helper waits for it.  Returns the pipe whose
+ * closing does it, or -1.  cgroup.freeze. */
+static int freeze_box(const char *name) {
+    int hold_fds[2];
+    char byte;
+
+    open_boxes();
+    if (boxes_fd < 0)
+        return -1;
+    flock(boxes_fd, LOCK_UN);           /* others make boxes meanwhile */
+    int cgroup_fd = openat(boxes_fd, name, FOLDER | O_NOFOLLOW);
+    if (cgroup_fd < 0 || !is_there(cgroup_fd, "cgroup.freeze"))
+        return -1;
+
+    step(15, "pipe2(hold), fork()", NULL);
+    must(pipe2(hold_fds, O_CLOEXEC));
+    pid_t helper = must(fork());
+    if (helper == 0) {
+        setsid();                       /* no ^C comes here */
+        close(hold_fds[1]);
+        while (read(hold_fds[0], &byte, 1) < 0)
+            ;                           /* until we are gone */
+        write_file(cgroup_fd, "cgroup.freeze", "0", 0);
+        _exit(0);
+    }
+    close(hold_fds[0]);
+    step(15, "write(cgroup.freeze)", "echo 1 >cgroup.freeze");
+    must(write_file(cgroup_fd, "cgroup.freeze", "1", 0));
+    close(cgroup_fd);
+    return hold_fds[1];
+}
+#endif
+
+/* whalebox commit: the box's own layer becomes the image's highest. */
+static void commit_box(const char *box_name, const char *name) {
+    int dir_fd = open_box(box_name, LOCK_EX);
+
+    need_status(dir_fd, box_name);
+    const char *command = "";
+    for (char **word = split_command(text("%s", value_of("command"))); *word;)
+        command = text("%s%s%s", command, *command ? " " : "", *word++);
+    if (read_image(dir_fd, "image", &chosen) < 0)
+        refuse("make an image of that first: tar -C DIR -c . | whalebox image "
+               "load - NAME", "%s was made of a folder, and not of an image",
+               box_name);
+
+#if WITH_CGROUP
+    int hold_fd = freeze_box(box_name);
+#endif
+    struct sifted packed = pack(text("%s/%s/upper", home, box_name), PACK_BOX);
+#if WITH_CGROUP
+    close(hold_fd);
+#endif
+    flock(dir_fd, LOCK_UN);             /* others may act on the box again */
+
+    /* It is unpacked as any other: so it is what its sum says. */
+    bytes_left = opt.max_size;
+    struct sifted layer = sift_file(packed.fd);
+    long long when = time(NULL);
+    add_layer(&layer, when, text("%.1000s", command));
+    chosen.created = when;
+    name_image(name);
+}
+
+/* --- Tools: the commands --------------------------------------------------
+ */
+
+static void print_image_row(const char *name) {
+    static struct image image;
+    unsigned long long size = 0;
+
+    if (is_quiet) {
+        print("%s\n", name);
+        return;
+    }
+    need_image(name, &image);
+    for (size_t i = 0; i < image.count; i++)
+        size += image.layers[i].size;
+    print("%-24s %6zu %12llu  %s\n", name, image.count, size,
+          age(image.created));
+}
+
+static int list_image(int dir_fd, const char *name) {
+    (void)dir_fd;
+    if (*name != '.')
+        print_image_row(name);
+    return 0;
+}
+
+static int list_images(void) {
+    open_store(0);
+    if (!is_quiet)
+        print("%-24s %6s %12s  %s\n", "NAME", "LAYERS", "SIZE", "AGE");
+    if (images_fd >= 0 && for_each(images_fd, 1, list_image) < 0) {
+        step(15, "getdents64(images)", NULL);
+        die();
+    }
+    return 0;
+}
+
+static void print_history(const char *word) {
+    open_store(0);
+    need_image(word, &chosen);
+    print("%-12s %12s  %-5s %s\n", "LAYER", "SIZE", "AGE", "MADE BY");
+    for (size_t i = chosen.count; i-- > 0;) {
+        const struct layer *l = &chosen.layers[i];
+        print("%.12s %12llu  %-5s %s\n", l->id, l->size,
+              l->created ? age(l->created) : "-",
+              visible(text("%.60s", l->maker)));
+    }
+}
+
+static const char *asked_image;         /* for refuse_if_in_use() */
+
+/* Does the box NAME need the image that is to be removed? */
+static int refuse_if_in_use(int dir_fd, const char *name) {
+    static struct image image;
+
+    if (read_image(dir_fd, text("%s/image", name), &image) == 0 &&
+        strcmp(image.name, asked_image) == 0)
+        refuse(text("whalebox rm %s", name), "image %s is in use by the box %s",
+               asked_image, name);
+    return 0;
+}
+
+static void remove_image(const char *word) {
+    begin_change();
+    need_image(word, &chosen);
+    asked_image = chosen.name;
+    for_each(containers_fd, 0, sweep_box);
+    step(15, "flock(images)", NULL);
+    must(flock(images_fd, LOCK_EX));
+    for_each(containers_fd, 0, refuse_if_in_use);
+    step(15, text("unlinkat(images/%s)", asked_image), NULL);
+    must(unlinkat(images_fd, asked_image, 0));
+    flock(images_fd, LOCK_UN);
+    end_change();
+}
+
+/* Does the registry of REF answer on this machine alone?  Then it may do so in
+ * the clear. */
+static int is_loopback(const char *ref) {
+    return strncmp(ref, "localhost:", 10) == 0 ||
+           strncmp(ref, "127.0.0.1:", 10) == 0 ||
+           strncmp(ref, "[::1]:", 6) == 0;
+}
+
+/* In a copy of whalebox: fetch REF to FILE, with what is needed on the way in
+ * the same folder.  No file may have more bytes than the image. */
+static _Noreturn void fetch(const char *ref, const char *file) {
+    static char env[] = "env", tool[] = "skopeo", copy[] = "copy",
+        quiet[] = "--quiet", plain[] = "--src-tls-verify=false";
+    unsigned long long most[2] = { opt.max_size, opt.max_size };
+    char *argv[] = { env, text("TMPDIR=%s/.new", layers_path), tool, copy,
+                     quiet, text("docker://%s", ref),
+                     text("oci-archive:%s", file), NULL, NULL };
+
+    if (is_loopback(ref))
+        argv[7] = plain;
+    step(15, "prlimit64(FSIZE), prctl(PR_SET_PDEATHSIG), dup2()", "ulimit -f");
+    must(syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, most, NULL));
+    must(prctl(PR_SET_PDEATHSIG, SIGTERM));
+    must(dup2(2, 1));                   /* our output is for the name */
+    execvp(env, argv);
+    _exit(127);
+}
+
+/* Have skopeo fetch REF as an archive, and load that. */
+static void pull_image(const char *ref, const char *name) {
+    const char *file = text("%s/.new/archive", layers_path);
+    int status, result;
+
+    need_program("skopeo");
+    if (!name)
+        name = default_name(ref, ref);
+    step(15, "mkdir(layers/.new)", NULL);
+    must(mkdirat(layers_fd, ".new", 0700));
+
+    step(15, "fork()", text("skopeo copy docker://%s oci-archive:%s", ref,
+                            file));
+    tool_pid = must(fork());
+    if (tool_pid == 0)
+        fetch(ref, file);
+    do {
+        heed_interrupt();
+        step(15, "waitpid(skopeo)", NULL);
+        result = waitpid(tool_pid, &status, 0);
+    } while (result < 0 && errno == EINTR);
+    must(result);
+    tool_pid = 0;
+    if (status != 0)
+        refuse("its own words stand above", "skopeo could not fetch %s", ref);
+
+    /* Once it is open, the file needs no name. */
+    step(15, text("open(%s)", file), NULL);
+    int fd = must(open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    step(15, "unlinkat(layers/.new)", NULL);
+    must(remove_new_layer());
+    load_archive(fd, ref, name);
+}
+
+/* The words of `whalebox image`, in the order of image_commands[]. */
+enum image_word { LS, LOAD, SAVE, TAG, RM, HISTORY, PULL };
+
+/* Which of them is WORD?  Sets our_command to what --help says of it. */
+static enum image_word choose_image_word(const char *word) {
+    if (word && strcmp(word, "list") == 0)
+        word = "ls";
+    for (size_t i = LS; word && i <= PULL; i++) {
+        const char *usage = image_commands[i].usage;
+        size_t length = strcspn(usage, " ");
+        if (strlen(word) == length && strncmp(word, usage, length) == 0) {
+            our_command = &image_commands[i];
+            return (enum image_word)i;
+        }
+    }
+    refuse("ls, load, save, tag, rm, history, pull: see --help",
+           "image: there is no command %s", word ? word : "given");
+}
+
+/* The operands of a command, at least LEAST and at most MOST, after its
+ * options. */
+static char **need_operands(char **words, size_t least, size_t most) {
+    size_t count = 0;
+
+    words = parse_options(words);
+    refuse_options(" max-size userns storage ");
+    while (words[count])
+        count++;
+    if (count < least)
+        refuse_usage("there is a word missing");
+    if (count > most)
+        refuse_usage("too many words");
+    return words;
+}
+
+/* whalebox image tag: one more record, of the same layers. */
+static void tag_image(const char *word, const char *name) {
+    begin_change();
+    need_image(word, &chosen);
+    name_image(name);
+}
+
+static int images_main(int argc, char **argv) {
+    while (next_letter(argc, argv, "+:q") != -1)
+        is_quiet = 1;
+    refuse_options("");
+    if (argv[optind])
+        refuse_usage("it takes no names");
+    return list_images();
+}
+
+static int image_main(int argc, char **argv) {
+    enum image_word word = choose_image_word(argv[1]);
+
+    if (word == LS)
+        return images_main(argc - 1, argv + 1);
+    if (word == RM) {
+        char **names = need_operands(argv + 2, 1, INT_MAX);
+        return for_each_name(names, remove_image);
+    }
+    if (word == HISTORY) {
+        print_history(need_operands(argv + 2, 1, 1)[0]);
+        return 0;
+    }
+
+    /* The first operand, and the second, which two commands can do without. */
+    int may_be_one = word == LOAD || word == PULL;
+    char **words = need_operands(argv + 2, may_be_one ? 1 : 2, 2);
+    const char *name = words[1];
+    if (name && word != SAVE)
+        name = need_image_name(name);
+    if (word == TAG) {
+        tag_image(words[0], name);
+        return 0;
+    }
+
+    begin_change();
+    if (word == LOAD)
+        load_archive(copy_input(words[0]), words[0], name);
+    else if (word == PULL)
+        pull_image(words[0], name);
+    else
+        save_image(words[0], name);
+    return 0;
+}
+
+static int commit_main(int argc, char **argv) {
+    (void)argc;
+    char **words = need_operands(argv + 1, 2, 2);
+    const char *name = need_image_name(words[1]);
+
+    begin_change();
+    commit_box(words[0], name);
+    return 0;
+}
+#endif /* WITH_IMAGES */
+
 #if WITH_DOCTOR
 /* === The doctor ============================================================
  *
@@ -7545,6 +10570,11 @@ TOOL const char *find_host_cause(int error) {
     if (error == EPERM && strncmp(now.call, "clone3", 6) == 0 && is_chroot())
         return "in a chroot there are no user namespaces: leave it, and name "
                "its folder by --rootfs";
+
+#if WITH_IMAGES
+    if (find_image_cause(error))
+        return find_image_cause(error);
+#endif
 
     while (h->call && !is_about(h, error))
         h++;
@@ -7774,6 +10804,26 @@ static void print_cgroups(void) {
 }
 #endif
 
+#if WITH_IMAGES
+/* Which programs handle archives here, and which packages have the others. */
+static void print_image_tools(void) {
+    static const char *const tools[][2] = {
+        { "tar", "tar" }, { "gzip", "gzip" }, { "zstd", "zstd" },
+        { "sha256sum", "coreutils" }, { "skopeo", "skopeo" },
+    };
+    const char *missing = "", *found = "";
+
+    for (size_t i = 0; i < LENGTH(tools); i++)
+        if (find_program(tools[i][0]))
+            found = text("%s %s", found, tools[i][0]);
+        else
+            missing = text("%s %s", missing, tools[i][1]);
+    print_fact("for archives there is%s", *found ? found : " nothing");
+    if (*missing)
+        print_fact("hint: apt install%s", missing);
+}
+#endif
+
 /* What is found for chapter N, whether it works or not. */
 static void print_facts(size_t n) {
     (void)n;                            /* a build may have none of them */
@@ -7790,21 +10840,21 @@ static void print_facts(size_t n) {
         print_fact("storage is %s, in %s",
                    opt.storage ? opt.storage : usual_storage(), home_path());
 #endif
+#if WITH_IMAGES
+    if (n == 15)
+        print_image_tools();
+#endif
 }
 
-/* Which of the host's programs those chapters will miss that work with them. */
+/* Which of the host's programs a chapter that is still to come will miss. */
 static void print_tools(void) {
-    static const char *const tools[] = { "tar", "gzip", "zstd", "skopeo" };
     const char *missing = "";
 
-    for (size_t i = 0; i < LENGTH(tools); i++)
-        if (!find_program(tools[i]))
-            missing = text("%s %s,", missing, tools[i]);
     if (!find_program("nft") && !find_program("iptables"))
         missing = text("%s nft or iptables,", missing);
     if (*missing == '\0')
         missing = " nothing,";
-    print("images (chapter 15) and wires (16) will miss%.*s here\n",
+    print("wires (chapter 16) will miss%.*s here\n",
           (int)strlen(missing) - 1, missing);
 }
 
@@ -7941,7 +10991,7 @@ static void set_version(const struct option *o, const char *value) {
 
 #if WITH_LEFT_OUT
 /* Options and commands by chapter, known even when the chapter is left out. */
-static const char *const chapter_words[LAST_CHAPTER + 1] = {
+static const char *const chapter_words[] = {
     [1] = "--name --hostname",
     [5] = "--userns",
     [6] = "--network",
@@ -7955,6 +11005,7 @@ static const char *const chapter_words[LAST_CHAPTER + 1] = {
     [13] = ("-d --detach --rm --log-max ps logs inspect wait "
             "kill stop start rm container"),
     [14] = "exec",
+    [15] = "--image --entrypoint --stop-signal --max-size image images commit",
 };
 
 /* Refuse WORD, an option or a command, if it belongs to a chapter that this
@@ -7964,10 +11015,10 @@ static void refuse_left_out(const char *word) {
         word = text("%.2s", word);      /* what is joined to it may be good */
     const char *key = text(" %.*s ", (int)strcspn(word, "="), word);
 
-    for (size_t n = 0; n < LENGTH(chapters); n++) {
-        int is_built = chapters[n].options != NULL;
+    for (size_t n = 0; n < LENGTH(chapter_words); n++) {
+        int is_built = n < LENGTH(chapters) && chapters[n].options;
 #if WITH_COMMANDS
-        is_built = is_built || chapters[n].commands;
+        is_built = is_built || (n < LENGTH(chapters) && chapters[n].commands);
 #endif
         if (chapter_words[n] && !is_built &&
             strstr(text(" %s ", chapter_words[n]), key))
@@ -7991,9 +11042,20 @@ static const struct { const char *words, *fix; } foreign_words[] = {
     { "--privileged", "--cap-add NAME adds one right; --userns host makes root "
       "the host's" },
     { "--restart", "have systemd run it in the foreground, with Restart=" },
-    { "--entrypoint --pull image images build commit pull push tag save load "
-      "import export history login rmi",
+#if WITH_IMAGES
+    { "build", "whalebox run, and then whalebox commit NAME IMAGE" },
+    { "load import", "whalebox image load FILE" },
+    { "save export", "whalebox image save NAME FILE" },
+    { "pull --pull", "whalebox image pull REF" },
+    { "push", "whalebox image save NAME FILE, and skopeo copy" },
+    { "tag", "whalebox image tag NAME NEW" },
+    { "history", "whalebox image history NAME" },
+    { "rmi", "whalebox image rm NAME" },
+    { "login", "skopeo login, since skopeo does what image pull is for" },
+#else
+    { "--pull build pull push tag save load import export history login rmi",
       "images come with chapter 15; until then --rootfs DIR" },
+#endif
     { "attach", "whalebox logs -f NAME, or whalebox exec -t NAME /bin/sh" },
     { "create", "whalebox run makes a box and runs it" },
     { "restart", "whalebox stop NAME, and then whalebox start NAME" },
@@ -8197,6 +11259,10 @@ int main(int argc, char **argv) {
     int is_run = words[0] && strcmp(words[0], "run") == 0;
     if (is_run)
         words = parse_options(words + 1);
+#if WITH_IMAGES
+    if (is_run)
+        words = choose_image(words);    /* the first may be an image */
+#endif
     if (!words[0] || words[0][0] == '\0')
         refuse("whalebox run sh, say; see --help", "no command to run");
 
@@ -8208,6 +11274,10 @@ int main(int argc, char **argv) {
 #endif
     if (!is_run)
         refuse_name_alone(words[0]);
+#if WITH_IMAGES
+    if (!is_run)
+        words = choose_image(words);
+#endif
     prepare_process();
     return run_box(words);
 }

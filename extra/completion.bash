@@ -27,6 +27,7 @@ _whalebox_capabilities='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID
 #	longs       the long name of each letter: [-m]=--memory
 #	usages      what can follow each command: [stop]=' [-t SEC] NAME...'
 #	letters     the letters of each command: [stop]=' -t'
+#	subwords    the second words of a command that has some: [image]=' ls load'
 #	run_word    the word that can stand before options: run
 #	operand     the number of the first word that is no option
 #	pending     the option whose value is $current, if it is one
@@ -47,6 +48,10 @@ _whalebox_read_help() {
 		elif [[ $line =~ $command ]]; then
 			command_word=${BASH_REMATCH[1]}
 			usages[$command_word]=${BASH_REMATCH[2]}
+			[[ ! ${BASH_REMATCH[2]} =~ ^\ ([a-z]+)(.*) ]] || {
+				subwords[$command_word]+=" ${BASH_REMATCH[1]}"
+				usages[$command_word ${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+			}
 			while [[ $line =~ [\ \[](-[a-zA-Z])(.*) ]]; do
 				letters[$command_word]+=" ${BASH_REMATCH[1]}"
 				line=${BASH_REMATCH[2]}
@@ -136,10 +141,37 @@ _whalebox_offer_boxes() {
 	done
 }
 
+# Offer names of images, but for those that are on the line already.
+_whalebox_offer_images() {
+	local name
+	for name in $("$program" images -q 2>/dev/null); do
+		[[ " ${words[*]:operand} " == *" $name "* ]] ||
+			_whalebox_offer "$name"
+	done
+}
+
+# Offer what can follow the command $1, which has second words.
+_whalebox_offer_subwords() {
+	local place=$((${#words[@]} - operand)) usage name
+	if [[ $place -eq 0 ]]; then
+		for name in ${subwords[$1]}; do
+			_whalebox_offer "$name"
+		done
+		return
+	fi
+	usage=${usages[$1 ${words[operand]}]}
+	case $place$usage in
+	1\ NAME* | *NAME...) _whalebox_offer_images ;;
+	1\ FILE* | 2\ NAME\ FILE) _whalebox_offer_paths -f '' ;;
+	esac
+}
+
 # Offer values of the option $1.
 _whalebox_offer_value() {
 	local before name names=$_whalebox_capabilities
 	case $1=${values[$1]} in
+	--image=*)
+		_whalebox_offer_images ;;
 	--cap-*)
 		[[ $current != [a-z]* ]] || names=${names,,}
 		if [[ $current == [Cc][Aa][Pp]_* ]]; then
@@ -243,7 +275,11 @@ _whalebox_offer_operands() {
 	_whalebox_skip_options $((operand + 1))
 	! _whalebox_offer_options || return
 	place=$((${#words[@]} - operand))
-	if [[ $usage == *NAME* && ($place -eq 0 || $usage == *NAME...*) ]]; then
+	if [[ -n ${subwords[$1]} ]]; then
+		_whalebox_offer_subwords "$1"
+	elif [[ $usage == *IMAGE && $place -eq 1 ]]; then
+		_whalebox_offer_images
+	elif [[ $usage == *NAME* && ($place -eq 0 || $usage == *NAME...*) ]]; then
 		_whalebox_offer_boxes "$1"
 	elif [[ $usage == *KEY* && $place -eq 1 ]]; then
 		mapfile -t keys < <("$program" inspect "${words[operand]}" \
@@ -255,10 +291,19 @@ _whalebox_offer_operands() {
 	fi
 }
 
+# Offer what the first operand can be: a command, or, after run, an image.
+_whalebox_offer_words() {
+	local word
+	[[ ${#usages[@]} -gt 0 ]] || _whalebox_offer_images
+	for word in "${!usages[@]}"; do
+		[[ $word == *' '* ]] || _whalebox_offer "$word"
+	done
+}
+
 _whalebox() {
 	local program current typed operand pending command_word run_word
 	local -a words=()
-	local -A values=() longs=() usages=() letters=()
+	local -A values=() longs=() usages=() letters=() subwords=()
 	local IFS=$' \t\n'             # whatever the caller's is
 	COMPREPLY=()
 	_whalebox_join_words
@@ -278,7 +323,7 @@ _whalebox() {
 	elif [[ $current == /* ]]; then
 		_whalebox_offer_box_paths -f
 	elif [[ $operand -eq ${#words[@]} ]]; then
-		_whalebox_offer "${!usages[@]}"
+		_whalebox_offer_words
 	fi
 	_whalebox_split_replies "$typed"
 }

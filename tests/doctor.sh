@@ -66,14 +66,19 @@ it 'says what it has found: ids, storage, cgroups, and tools' '
 	box doctor && want_match "^            storage is (overlay|aufs), in $WHALEBOX_HOME" &&
 	want_match "^            (cgroup v2 (alone|beside v1 .hybrid.), at /|cgroup v2 is not)" &&
 	want_match "^            (ids 0 to [0-9]+ of a box are|id 0 of a box is|a box has one id)" &&
-	want_match "^images .chapter 15. and wires .16. will miss .* here\$" &&
-	mkdir tools && for tool in tar gzip zstd skopeo; do
+	want_match "^            for archives there is tar gzip" &&
+	want_match "^wires .chapter 16. will miss .* here\$" &&
+	mkdir tools && for tool in tar gzip zstd sha256sum skopeo; do
 		ln -s /bin/true "tools/$tool" || exit
 	done &&
 	run env PATH="$PWD/tools" "$WHALEBOX" doctor &&
-	want_match "will miss nft or iptables here\$" && rm tools/tar &&
+	want_line "            for archives there is tar gzip zstd sha256sum skopeo" &&
+	want_match "will miss nft or iptables here\$" && rm tools/tar tools/sha256sum &&
 	ln -s /bin/true tools/iptables &&
-	run env PATH="$PWD/tools" "$WHALEBOX" doctor && want_match "will miss tar here\$"
+	run env PATH="$PWD/tools" "$WHALEBOX" doctor &&
+	want_line "            for archives there is gzip zstd skopeo" &&
+	want_line "            hint: apt install tar coreutils" &&
+	want_match "will miss nothing here\$"
 '
 
 it 'tells why a program cannot be run' '

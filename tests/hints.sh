@@ -72,6 +72,11 @@ with_link() {
 	mkdir tree && cp -R "$WHALEBOX_ROOTFS/bin" tree && ln -s "$2" "tree/$1"
 }
 
+# An archive of one file.
+small_archive() {
+	echo small >file && tar -cf small.tar file
+}
+
 # TABLE|CALL|ERROR|what provokes it.
 while IFS='|' read -r table call error provoke; do
 	echo "$table|$call|$error" >>"$scratch/listed"
@@ -144,6 +149,10 @@ detach_hints|chdir||mkdir gone && trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT
 detach_hints|getcwd|ENOENT|run sh -c "mkdir gone; cd gone; rmdir ../gone; exec \"\$WHALEBOX\" --name one /bin/true"
 detach_hints|write(|E2BIG|inject write E2BIG -d /bin/true
 exec_hints|setns|EPERM|begun /bin/sleep 300 && inject setns EPERM exec one /bin/true
+image_hints|open(|ENOENT|box image load nosuch.tar
+image_hints|open(new file|EOPNOTSUPP|small_archive && inject openat EOPNOTSUPP image load small.tar
+image_hints||ENOSPC|small_archive && inject write ENOSPC image load small.tar
+image_hints||EDQUOT|small_archive && inject write EDQUOT image load small.tar
 causes|clone3|EPERM|with_setting unprivileged_userns_clone 0 && inject clone3 EPERM /bin/true
 causes||EACCES|with_setting apparmor_restrict_unprivileged_userns 1 && inject mount EACCES /bin/true
 causes||EPERM|with_setting apparmor_restrict_unprivileged_userns 1 && inject sethostname EPERM /bin/true

@@ -107,6 +107,11 @@ function print_todo() {
 		print "    return \"\";"
 	else if (type ~ /\*$/)
 		print "    return NULL;"
+	else if (type ~ /struct [a-z_]+ $/) {
+		sub(/^.*struct/, "struct", type)
+		sub(/ $/, "", type)
+		print "    return (" type "){ 0 };"
+	}
 	else if (parameters ~ /^\(int argc, char \*\*argv\)/)
 		print "    return 125;"
 	else if (type ~ /(unsigned|size_t|_t) [a-z ]*$/ && type !~ /ssize_t/)

@@ -91,15 +91,14 @@ it 'knows what other tools call it, and names the right word' '
 --privileged --cap-add
 --mount --volume
 --net=host --network
-build images come with chapter 15
-images images come with chapter 15
-image images come with chapter 15
-push images come with chapter 15
+build whalebox run, and then whalebox commit
+push whalebox image save NAME FILE, and skopeo
+rmi whalebox image rm
+pull whalebox image pull
 attach whalebox logs -f
 restart whalebox stop
 ls whalebox ps
 remove whalebox rm
-rmi images come with chapter 15
 help whalebox --help
 sh a program is named by its path
 buil a program is named by its path

@@ -19,7 +19,12 @@ help_options() {
 }
 
 help_commands() {
-	help_rows | sed '/^-/d; s/ .*//' | sort
+	help_rows | sed '/^-/d; s/ .*//' | sort -u
+}
+
+# The words that a command has several rows of: "ls" of "image ls".
+help_words() {
+	help_rows | sed -n "s/^$1 \([a-z]*\).*/\1/p" | sort
 }
 
 # section PAGE NAME: its source.
@@ -96,7 +101,7 @@ it 'has every option and command of --help in the page, and no other' '
 
 it 'has every command in the synopsis of the page' '
 	synopsis() {
-		section "$1" SYNOPSIS | sed -n "s/^\.Cm //p" | sort
+		section "$1" SYNOPSIS | sed -n "s/^\.Cm \([a-z]*\).*/\1/p" | sort -u
 	} && same "$(help_commands)" "$(synopsis "$page")" &&
 	sed "0,/^\.Cm logs/s/^\.Cm logs/.Cm log/" "$page" >copy &&
 	differ "$(help_commands)" "$(synopsis copy)"
@@ -216,6 +221,18 @@ it 'completes the names of boxes that a command can work on' '
 	offers "start " down && offers "start down " &&
 	offers "exec " up-1 up-2 && offers "exec -e A=b -t up" up-1 up-2 &&
 	offers "exec -w /et" /etc/
+'
+
+it 'completes images, and what is done with them' '
+	(cd "$WHALEBOX_ROOTFS" && tar -cf - etc) | "$WHALEBOX" image load - one >last &&
+	"$WHALEBOX" image tag one two:3 >last && mkdir files && touch files/x.tar &&
+	offers "image " $(help_words image) && offers "image l" load ls &&
+	offers "image rm " one two:3 && offers "image rm one " two:3 &&
+	offers "image save o" one && offers "image save one files/" files/x.tar &&
+	offers "image load files/" files/x.tar && offers "image tag one " &&
+	offers "image pull " && offers "run t" two:3 && offers "run --image " one two:3 &&
+	offers "commit d" down && offers "commit down " one two:3 &&
+	"$WHALEBOX" image rm one two:3 >last
 '
 
 it 'completes the keys of a record, and what can be visited' '

@@ -20,6 +20,8 @@ BEGIN {
 	other["open_in_box"] = "openat2"
 	other["open_log"] = "open(log)"
 	other["remove_new_folder"] = "mkdir"    # it makes room for the new one
+	other["remove_new_layer"] = "unlinkat"
+	other["drop_unneeded_layers"] = "unlinkat"
 
 	# Not looked at: these are told by their callers, who have taken the step.
 	split("must require die do_without_cgroup write_limits", names, " ")

@@ -176,6 +176,7 @@ static void reset(void) {
     draft = NULL;
     draft_length = 0;
     draft_room = 0;
+    memset(&chosen, 0, sizeof(chosen));
     memset(files, 0, sizeof(files));
     while (block_count > 0)
         free(blocks[--block_count]);
@@ -401,6 +402,48 @@ static void test_records(char *input) {
     CHECK(next && !take_word(next) && strcmp(next, "end") == 0);
 }
 
+/* A document of an image's, which a stranger wrote.  What is made of it is a word
+ * or a list, and says so. */
+static void test_json(char *input) {
+    if (setjmp(test) != BEGUN || !is_json(input))
+        return;
+    const char *whole = skip_space(input);
+    const char *list = value_in_object(whole, "history");
+    CHECK(strlen(skip_value(whole, MOST_NESTED)) < strlen(whole));
+    for (const char *v = NULL; (v = next_element(list, v)); )
+        CHECK(v > input && v < input + strlen(input));
+    CHECK(!element_of(list, count_elements(list)));
+    CHECK(seconds_in(whole, "created") >= 0);
+    find_history(whole, 1);
+    choose_manifest(whole);
+    take_config(value_in_object(whole, "config"));
+    CHECK(!chosen.workdir || *chosen.workdir == '/');
+    CHECK(!chosen.stop_signal || find_signal(chosen.stop_signal) > 0);
+    for (size_t i = 0; chosen.variables[i]; i++)
+        CHECK(strchr(chosen.variables[i], '=') > chosen.variables[i]);
+}
+
+/* A header of an archive, and then a long one: what is let through stays in the
+ * layer. */
+static void test_archives(char *input) {
+    static char block[BLOCK];
+    size_t length = strlen(input);
+    memset(block, 0, sizeof(block));
+    memcpy(block, input, length < BLOCK ? length : BLOCK);
+    memset(&entry, 0, sizeof(entry));
+    opt.max_size = 1 << 20;
+    if (setjmp(test) != BEGUN)
+        return;
+    set_plain_header(block, "", "");
+    set_long_header(input, length < MOST_HEADER ? length : MOST_HEADER);
+    CHECK(entry.attributes_length <= MOST_HEADER);
+    check_entry();
+    CHECK(entry.uid <= HIGHEST_ID && entry.gid <= HIGHEST_ID);
+    CHECK(*entry.name != '/' && strncmp(entry.name, "../", 3) != 0);
+    CHECK(!strstr(text("/%s/", entry.name), "/../"));
+    CHECK(entry.type != '1' || !strstr(text("/%s/", entry.link), "/../"));
+}
+
 static const struct {
     const char *name;
     void (*test)(char *input);
@@ -409,8 +452,9 @@ static const struct {
     { "ranges", test_ranges }, { "cgroups", test_cgroups },
     { "hints", test_hints }, { "users", test_users },
     { "marks", test_marks }, { "records", test_records },
+    { "json", test_json }, { "archives", test_archives },
 };
-static void (*chosen)(char *input);
+static void (*target)(char *input);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
@@ -418,8 +462,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc, (void)argv;
     for (size_t i = 0; i < LENGTH(targets); i++)
         if (name && strcmp(name, targets[i].name) == 0)
-            chosen = targets[i].test;
-    CHECK(chosen);
+            target = targets[i].test;
+    CHECK(target);
     return 0;
 }
 
@@ -428,7 +472,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *input = strndup((const char *)data, size);
     reset();
-    chosen(input);
+    target(input);
     free(input);
     return 0;
 }
