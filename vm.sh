@@ -120,8 +120,8 @@ END
 
 # The packages of what find_tools looks for, which come with those they depend on;
 # and those of busybox, of musl and of the kernel's headers, which need no others.
-foreign_tools="bash bsdutils coreutils dash iproute2 mount procps psmisc strace
-	uidmap util-linux"
+foreign_tools="bash bsdutils coreutils dash gzip iproute2 mount procps psmisc strace
+	tar uidmap util-linux"
 foreign_files="busybox-static linux-libc-dev musl-dev"
 
 fetch_foreign() {
@@ -244,10 +244,10 @@ copy_modules() {
 
 # busybox is the base. What it lacks, or does less well, comes from this machine
 # with the shared libraries that ldd names, and stands first in PATH.
-needed_tools="bash findmnt flock ip ipcmk ipcrm ipcs lsns mount mountpoint
+needed_tools="bash findmnt flock gzip ip ipcmk ipcrm ipcs lsns mount mountpoint
 	newgidmap newuidmap nsenter pgrep prlimit ps pstree script setpriv setsid
-	sh strace taskset timeout umount unshare"
-optional_tools="iptables nft"
+	sh strace tar taskset timeout umount unshare"
+optional_tools="iptables nft zstd"
 
 find_tools() {
 	tools=

@@ -21,8 +21,9 @@ A transcript is a fence ```console.  It is what the screen shows, to the letter:
 After a command that leaves something running, or ends it, the typing goes on when the
 machine has become calm, as a person types who has looked at the screen.
 
-Two things are left out of what the screen shows: the lines with which a shell tells
-that a job has ended, as they may come at any prompt, and busybox's greeting.
+Three things are left out of what the screen shows: the lines with which a shell tells
+that a job has ended, as they may come at any prompt, busybox's greeting, and a line
+that a program takes away again, as with how far it is.
 
 The machine is the one that ./vm.sh starts for a reader, at a terminal of its own.
 All files are typed in one; each fence in namespaces of its own, by the machine's
@@ -57,6 +58,8 @@ OUTSIDE = "outside afresh: "    # the prompt of the shell that runs afresh
 
 # What a terminal obeys, and does not show.
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|[\r\x07]")
+# How far a program is, which it writes over and over, and takes away at the end.
+PROGRESS = re.compile(r"\r[^\n]*\r\x1b\[K")
 GREETING = re.compile(r"\n\nBusyBox v.*\nEnter 'help' for a list of built-in "
                       r"commands\.\n\n")
 JOB_ENDED = re.compile(r"^\[\d+\] ?[-+]? +(Done|Exit|Killed|Terminated|Hangup"
@@ -85,7 +88,8 @@ class Terminal:
 
     def screen(self, since=0):
         text = self.shown[since:].decode("utf-8", "replace")
-        text = GREETING.sub("", SEQUENCE.sub("", text))
+        text = SEQUENCE.sub("", PROGRESS.sub("", text))
+        text = GREETING.sub("", text)
         return JOB_ENDED.sub("", text)
 
     def begin(self, prompt):

@@ -28,7 +28,7 @@ it 'a transcript that is true passes' '
 	page "<!-- varies: 12 13 0.5~100% -->" "$fence" "\$ sleep 50 &" "[1] 12" \
 	    "\$ echo \$! 12; echo \$\$; echo 0.6" "12 12" 13 0.5 \
 	    "\$ kill 12" "\$ (exit 3)" "[3]" \
-	    "\$ echo one \\" "> two" "one two" "\$ seq 5" 1 ... "[..]" \
+	    "\$ echo one \\" "> two" "one two" "\$ printf \"\\r1 MiB \\r2 MiB \\r\\033[K\"; echo b" b "\$ seq 5" 1 ... "[..]" \
 	    "\$ PS1=\"/ # \" sh" "/ # echo in a box" "in a [..]x" "/ # exit" \
 	    "\$ sleep 60" "^C" "[130]" "$end" &&
 	want_status 0 && want_line "ok 1 - page.md:2: \$ sleep 50 &" &&

@@ -15,6 +15,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faults/sweep.sh"
 . "$(dirname "$0")/faults/commands.sh"
+. "$(dirname "$0")/faults/images.sh"
 
 if [ "${1:-}" = at ]; then
 	WHALEBOX_FILTER=$3
@@ -546,6 +547,12 @@ vm*) ;;
 		same \"\$kept\" \"\$(ls \"\$containers\")\" &&
 		kill \"\$(cat said)\" && rm -rf \"\${containers:?}\"
 	"
+
+	it "makes and removes images whole or not at all, whatever step fails (SEED=$SEED)" '
+		prepare_images && sweep_images $errors $points >"$scratch/figures" &&
+		no_bad_end
+	'
+	print_figures
 
 	# The program as it is after some of the chapters.  Before chapter 5 all
 	# other namespaces are for root.

@@ -43,8 +43,8 @@ $(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
 labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
 
 # What the tests take into a box: static, as a box has no libraries.
-vpath %.c tests/attacks tests/faults
-PROBES := $(notdir $(basename $(wildcard tests/attacks/*.c tests/faults/*.c)))
+vpath %.c tests/attacks tests/faults tests/images
+PROBES := $(notdir $(basename $(wildcard $(addsuffix /*.c,tests/attacks tests/faults tests/images))))
 PROBES := $(PROBES:%=$(BUILD)/tests/%)
 $(PROBES): $(BUILD)/tests/%: %.c Makefile
 	@mkdir -p $(@D)
@@ -66,6 +66,13 @@ test-faults:                    ## every fault at every step (an hour)
 	@$(MAKE) -s whalebox probes $(addprefix $(BUILD)/whalebox-,0 4 7 9)
 	@./busybox-rootfs.sh
 	@sh tests/faults.sh full
+
+.PHONY: test-images
+test-images:                    ## images of others, and others with ours (some minutes, root)
+	@./install.sh test-images
+	@$(MAKE) -s whalebox probes $(BUILD)/bench/timer
+	@./busybox-rootfs.sh
+	@{ sh tests/realimages.sh; echo '# end'; } 2>&1 | awk -f tests/tap.awk
 
 # A mutant is the program with one must() dropped, or two steps of child() in the
 # other order: a test has to fail with each, but for those that are no fault.
