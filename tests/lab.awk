@@ -97,6 +97,10 @@ function print_todo() {
 		print "     * " harms[chapter] ". */"
 		print "    dprintf(2, \"whalebox: " name "() is still to be written\\n\");"
 		print "    _exit(125);"
+	} else if (type ~ /^static struct [a-z_]+ $/) {
+		sub(/^static /, "", type)
+		sub(/ $/, "", type)
+		print "    return (" type "){ 0 };"
 	} else if (type ~ /_Noreturn/)
 		print "    _exit(125);"
 	else if (type ~ /char \*\*$/ && match(parameters, /char \*\*[a-z_]+/))
@@ -107,11 +111,6 @@ function print_todo() {
 		print "    return \"\";"
 	else if (type ~ /\*$/)
 		print "    return NULL;"
-	else if (type ~ /struct [a-z_]+ $/) {
-		sub(/^.*struct/, "struct", type)
-		sub(/ $/, "", type)
-		print "    return (" type "){ 0 };"
-	}
 	else if (parameters ~ /^\(int argc, char \*\*argv\)/)
 		print "    return 125;"
 	else if (type ~ /(unsigned|size_t|_t) [a-z ]*$/ && type !~ /ssize_t/)

@@ -151,7 +151,7 @@ it 'takes no image that is for another processor' '
 ' 'The configuration has an architecture.'
 
 it 'unpacks nothing outside of the layer' '
-	clean && mkdir victim in && echo precious >victim/file && : >in/f && cd in &&
+	have img && gone img && mkdir victim in && echo precious >victim/file && : >in/f && cd in &&
 	tar -P --transform "s|^|$PWD/../victim/|" -cf ../absolute.tar f &&
 	tar -P --transform "s|^|../|" -cf ../up.tar f && ln -s "$PWD/../victim" l &&
 	tar -cf ../link.tar l && rm l && mkdir l && : >l/through && : >l/file &&
