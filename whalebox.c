@@ -1594,12 +1594,13 @@ TOOL char *unescape(char *path) {
     char *to = path;
 
     for (const char *from = path; *from; from++) {
-        int byte = *from;
+        char byte = *from;
         if (byte == '\\') {             /* three digits, of three bits each */
-            byte = (from[1] & 7) << 6 | (from[2] & 7) << 3 | (from[3] & 7);
+            byte = (char)((from[1] & 7) << 6 | (from[2] & 7) << 3 |
+                          (from[3] & 7));
             from += 3;
         }
-        *to++ = (char)byte;
+        *to++ = byte;
     }
     *to = '\0';
     return path;
@@ -1610,6 +1611,7 @@ TOOL char *unescape(char *path) {
 TOOL int next_mount(char **rest, struct mounted *mounted) {
     char *line = strsep(rest, "\n");
 
+    mounted->place = NULL;
     for (int field = 1; field <= 5; field++) {
         mounted->folder = mounted->place;       /* the field before */
         mounted->place = strsep(&line, " ");
