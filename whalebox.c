@@ -36,7 +36,7 @@
 #ifndef STAGE
 /* The chapters and their switches: -DSTAGE=n turns on chapters 1 to n, and
  * -DWITH_X=0 or 1 overrides one.  Chapter 0 is always there. */
-#define STAGE 15
+#define STAGE 16
 #endif
 #ifndef WITH_UTS
 #define WITH_UTS (STAGE >= 1)                   /* 1: a name of its own */
@@ -82,6 +82,9 @@
 #endif
 #ifndef WITH_IMAGES                             /* 15: images */
 #define WITH_IMAGES (STAGE >= 15 && WITH_DETACH && WITH_VOLUMES)
+#endif
+#ifndef WITH_BRIDGE                             /* 16: wires */
+#define WITH_BRIDGE (STAGE >= 16 && WITH_NET && WITH_DETACH && WITH_VOLUMES)
 #endif
 #ifndef WITH_GATE                               /* of chapters 5 and up */
 #define WITH_GATE (WITH_USER || WITH_ROOT)
@@ -155,7 +158,7 @@
 #define PRINTF(n) __attribute__((format(printf, (n), (n) + 1)))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #if WITH_LOCKS || WITH_VOLUMES || WITH_TTY || WITH_DETACH
-#define LAST_CHAPTER 15         /* of the tutorial, in this build or not */
+#define LAST_CHAPTER 16         /* of the tutorial, in this build or not */
 #else
 #define LAST_CHAPTER 9          /* a small build has no rows for the others */
 #endif
@@ -226,6 +229,11 @@ static struct options {
     const char *entrypoint;             /* --entrypoint; "": none */
     const char *stop_signal;            /* --stop-signal */
     unsigned long long max_size;        /* --max-size, in bytes */
+#endif
+#if WITH_BRIDGE
+    const char *network;                /* --network, NULL: not given */
+    const char *ports[64];              /* -p, as leases have them */
+    size_t port_count;
 #endif
 } opt;
 
@@ -1416,9 +1424,18 @@ static void set_network(const struct option *o, const char *value) {
         set_host(o, value);
 }
 
+#if WITH_BRIDGE
+static void choose_network(const struct option *o, const char *value);
+#endif
 static const struct option net_options[] = {
+#if WITH_BRIDGE
+    { 0, "network", "none|host|bridge|NAME",
+      "none, the default, is loopback alone",
+      .set = choose_network, .into = &opt.host_network },
+#else
     { 0, "network", "none|host", "loopback alone (default), or the host's",
       .set = set_network, .into = &opt.host_network },
+#endif
     { 0 }
 };
 
@@ -3106,6 +3123,10 @@ static int is_to_be_swept(int dir_fd) {
     return fstat(dir_fd, &st) == 0 && st.st_nlink > 0;
 }
 
+#if WITH_BRIDGE
+static void drop_dead_wire(const char *name);
+#endif
+
 /* Remove the box NAME below PARENT_FD if its whalebox is dead, and end what is
  * left of it.  Returns 0, to go on. */
 static int sweep_box(int parent_fd, const char *name) {
@@ -3115,8 +3136,12 @@ static int sweep_box(int parent_fd, const char *name) {
     if (dir_fd < 0)
         return 0;
 
-    if (is_to_be_swept(dir_fd) && end_resident(dir_fd))
+    if (is_to_be_swept(dir_fd) && end_resident(dir_fd)) {
+#if WITH_BRIDGE
+        drop_dead_wire(name);
+#endif
         remove_box(dir_fd, name, 10);
+    }
     close(dir_fd);
     return 0;
 }
@@ -3354,6 +3379,10 @@ static const char *make_hosts(const char *name) {
     return text("%s\n127.0.1.1\t%s\n", known, name);
 }
 
+#if WITH_BRIDGE
+static const char *make_resolvers(void);
+#endif
+
 /* In the child: files that differ from box to box, as the rootfs does not.  The
  * name is what set_hostname() made it. */
 static void fill_init_layer(void) {
@@ -3365,8 +3394,12 @@ static void fill_init_layer(void) {
     step(9, "gethostname()", NULL);
     must(gethostname(own, sizeof(own)));
 
+#if WITH_BRIDGE
+    write_init_file(etc, "resolv.conf", make_resolvers());
+#else
     write_init_file(etc, "resolv.conf",
                     read_file(AT_FDCWD, "/etc/resolv.conf"));
+#endif
     write_init_file(etc, "hosts", make_hosts(own));
     write_init_file(etc, "hostname", text("%s\n", own));
 }
@@ -5560,6 +5593,10 @@ static int is_passing(const struct option *o) {
     return 0;
 }
 
+#if WITH_BRIDGE
+static const char *address_line(void);
+#endif
+
 /* Make the draft a record that tells how the box is: its STATUS, "running" or
  * "exited", and its EXIT_CODE, "" as long as it has none.  Then come the
  * options, by which it can be run again, and at last the command: who finds
@@ -5576,6 +5613,9 @@ static void draft_record(const char *status, const char *exit_code) {
              box.pid, box.pid > 0 ? first_start : 0, getpid(), boot_id()));
     add(text("created=%lld\nstarted=%lld\nfinished=%lld\n", created, started,
              finished));
+#if WITH_BRIDGE
+    add(address_line());
+#endif
     const char *image = rootfs->path;   /* a full path */
 #if WITH_IMAGES
     if (box.image)
@@ -6870,6 +6910,1944 @@ static int recorded_stop_signal(void) {
 }
 #endif /* WITH_IMAGES */
 
+#if WITH_BRIDGE
+/* === Chapter 16: wires =====================================================
+ *
+ * Nothing leads out of a network namespace.  A pair of virtual interfaces is a
+ * wire: what goes in at one end comes out at the other, and the ends may be in
+ * two namespaces.  One becomes the box's eth0, the other is plugged into a
+ * bridge, which is a switch.  There the host has an address, too, the gateway:
+ * what is for others it forwards, and puts its own address in the box's place.
+ *
+ *   host                                          | box
+ *   eth0, the way out: masquerade                 |
+ *     |                                           |
+ *   whalebox0, a bridge: 10.88.0.1, the gateway   |
+ *     |- wb0123456789ab <----- a wire (veth) -----|--> eth0: 10.88.0.2
+ *     `- wb...          <----- another box's      |    default by 10.88.0.1
+ *
+ * Links and addresses are asked of the kernel in messages, by netlink; rules
+ * for packets by nft(8), in a table that has the name of the bridge.  A network
+ * has a folder with three files: config says what it is, leases who has which
+ * address and ports, and hosts is what its boxes find as /etc/hosts.
+ *
+ * A lease is the first thing that a box gets and the last that it gives back:
+ * as long as there may be something of the box, it is in that file.  Rules and
+ * hosts are written from the leases, as a whole, whenever these change.  So
+ * what a killed whalebox has left is found by its lease, and goes with it.
+ * rtnetlink(7), veth(4), nft(8).
+ */
+#include <net/if.h>             /* if_nametoindex, struct ifreq */
+#include <netinet/in.h>         /* struct sockaddr_in */
+#include <sys/mman.h>           /* memfd_create */
+#include <sys/uio.h>            /* struct iovec */
+#include <sys/un.h>             /* struct sockaddr_un */
+#include <linux/if_addr.h>
+#include <linux/if_link.h>      /* attributes of links */
+#include <linux/rtnetlink.h>    /* messages about links, addresses, routes */
+#include <linux/veth.h>
+#include <linux/netfilter.h>    /* where packets are looked at */
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+/* So many addresses, from FIRST on, have the first BITS bits in common. */
+struct subnet { unsigned int first; int bits; };
+
+/* A port of the host's that is a box's: [IP:]HOST:BOX/PROTOCOL. */
+struct port {
+    const char *ip;                     /* of the host's, or NULL: any */
+    unsigned long long host, box;
+    const char *protocol;               /* "tcp" or "udp" */
+};
+
+/* A line of the file leases: ADDRESS BOX [HOSTNAME] [PORT...], where a port has
+ * a ':' in it, and a name has none. */
+struct lease {
+    unsigned int address;
+    char *box;                          /* its name */
+    char *words;                        /* what follows that, or NULL */
+};
+
+/* A network, as its folder has it. */
+struct network {
+    const char *name;
+    int fd;                             /* its folder */
+    struct subnet subnet;               /* the gateway is its second address */
+    const char *bridge;                 /* "whalebox0" */
+    unsigned long long id;              /* of its bridge: see make_mac() */
+    struct lease *leases;               /* in the order of their addresses */
+    size_t count;
+};
+static struct network joined;           /* the one that the box is on */
+static unsigned int own_address;        /* the box's there; 0: it has none */
+static struct tree *hosts;              /* the network's file, to be mounted */
+static int networks_fd = -1;            /* the folder of all networks */
+static const char *networks_path;       /* the same */
+
+static _Noreturn void refuse_usage(const char *why);
+static int for_each_name(char **names, void (*act)(const char *name));
+static const struct option *find_option(const char *word);
+static int network_main(int argc, char **argv);
+
+/* --- Tools: what is asked for --------------------------------------------- */
+
+/* An address, four numbers with points between them.  Returns 0, or -1. */
+static int parse_address(const char *s, unsigned int *into) {
+    char *rest = text("%s", s);
+    unsigned long long number;
+
+    *into = 0;
+    for (int i = 0; i < 4; i++) {
+        const char *word = strsep(&rest, ".");
+        if (!word || parse_number(word, 0, 255, &number) < 0)
+            return -1;
+        *into = *into << 8 | (unsigned int)number;
+    }
+    return rest ? -1 : 0;
+}
+
+/* The same the other way round. */
+static const char *spell_address(unsigned int address) {
+    return text("%u.%u.%u.%u", address >> 24, address >> 16 & 255,
+                address >> 8 & 255, address & 255);
+}
+
+/* [IP:]HOST:BOX[/PROTOCOL].  Returns 0, or -1. */
+static int parse_port(const char *s, struct port *port) {
+    char *protocol = text("%s", s);
+    char *rest = strsep(&protocol, "/");
+    const char *first = strsep(&rest, ":");
+    const char *second = strsep(&rest, ":");
+    unsigned int address;
+
+    *port = (struct port){ .protocol = "tcp" };
+    if (protocol)
+        port->protocol = protocol;
+    if (strcmp(port->protocol, "tcp") != 0 &&
+        strcmp(port->protocol, "udp") != 0)
+        return -1;
+
+    if (rest) {                         /* there are three: the IP first */
+        port->ip = first;
+        first = second;
+        second = rest;
+        if (parse_address(port->ip, &address) < 0)
+            return -1;
+    }
+    if (!second || parse_number(first, 1, 65535, &port->host) < 0)
+        return -1;
+    return parse_number(second, 1, 65535, &port->box);
+}
+
+/* The same the other way round, with what stands BETWEEN the two ports. */
+static const char *spell_port(const struct port *port, const char *between) {
+    return text("%s%s%llu%s%llu/%s", port->ip ? port->ip : "",
+                port->ip ? ":" : "", port->host, between, port->box,
+                port->protocol);
+}
+
+/* -p: a port as leases have it. */
+static void add_port(const struct option *o, const char *value) {
+    struct port port;
+
+    if (parse_port(value, &port) < 0)
+        refuse_value(o, value);
+    if (opt.port_count == LENGTH(opt.ports))
+        refuse("use fewer", "--%s: more than %zu", o->name, LENGTH(opt.ports));
+    opt.ports[opt.port_count++] = spell_port(&port, ":");
+}
+
+/* --network: what chapter 6 knows, or the name of a network. */
+static void choose_network(const struct option *o, const char *value) {
+    struct option name = *o;
+
+    opt.host_network = 0;
+    name.into = &opt.network;
+    set_name(&name, value);
+    if (strcmp(value, "none") == 0 || strcmp(value, "host") == 0)
+        set_network(o, value);
+}
+
+/* Is the box to have a wire? */
+static int is_wired(void) {
+    if (!opt.network)
+        return 0;
+    return strcmp(opt.network, "none") != 0 && strcmp(opt.network, "host") != 0;
+}
+
+/* In the child, first of all: it was born in its network, or makes it. */
+static void find_network(void) {
+    if (box.clone.flags & CLONE_NEWNET)
+        bring_up_loopback();
+    else
+        make_network();
+}
+
+static const struct option bridge_options[] = {
+    { 'p', "publish", "[IP:]H:C[/udp]",
+      "have the host's port H be the box's port C",
+      .set = add_port },
+    { 0 }
+};
+static const struct command bridge_commands[] = {
+    { "network", "create NAME", "make one, with --subnet CIDR or any",
+      .run = network_main },
+    { "network", "ls", "list networks", .run = network_main },
+    { "network", "rm NAME...", "remove those that no box is on",
+      .run = network_main },
+    { 0 }
+};
+static const struct hint bridge_hints[] = {
+    { "netlink(RTM_NEWLINK", EOPNOTSUPP, .fix = "the kernel lacks bridges, or "
+      "virtual pairs: modprobe -a bridge veth" },
+    { "bind", EADDRINUSE, .fix = "a server has that port, or another box: see "
+      "ss -lntup, and whalebox ps" },
+    { "bind", EADDRNOTAVAIL, .fix = "it is no address of the host's: see "
+      "ip addr" },
+    { "nft", 0, .fix = "the kernel may lack a part of it: modprobe -a "
+      "nf_tables nft_chain_nat nft_masq nft_fib_ipv4" },
+    { "iptables", 0, .fix = "the kernel may lack a part of it: modprobe -a "
+      "iptable_nat iptable_raw xt_MASQUERADE xt_addrtype" },
+    { "write(/proc/sys/net", EROFS, .fix = "/proc/sys is read-only, as in "
+      "docker: run the outer container with --privileged" },
+    { 0 }
+};
+
+/* --- Tools: messages to the kernel -----------------------------------------
+ *
+ * A message is a header, a structure that says what it is about, and
+ * attributes: a length, a type and a value each, which may hold others again.
+ */
+
+/* The one that is put together. */
+static union {
+    struct nlmsghdr head;
+    char bytes[1024];                   /* ours are far shorter */
+} request;
+
+/* Add SIZE bytes, and zeros up to a multiple of four. */
+static void add_bytes(const void *bytes, size_t size) {
+    memcpy(request.bytes + request.head.nlmsg_len, bytes, size);
+    request.head.nlmsg_len += NLMSG_ALIGN((__u32)size);
+}
+
+/* Begin a request of the TYPE, about the SIZE bytes at WHAT. */
+static void begin_request(int type, int flags, const void *what, size_t size) {
+    memset(&request, 0, sizeof(request));
+    request.head.nlmsg_len = NLMSG_HDRLEN;
+    request.head.nlmsg_type = (__u16)type;
+    request.head.nlmsg_flags = (__u16)(NLM_F_REQUEST | NLM_F_ACK | flags);
+    add_bytes(what, size);
+}
+
+/* Add an attribute. */
+static void add_attribute(int type, const void *value, size_t size) {
+    struct rtattr head = { .rta_type = (unsigned short)type,
+                           .rta_len = (unsigned short)RTA_LENGTH(size) };
+
+    add_bytes(&head, sizeof(head));
+    add_bytes(value, size);
+}
+
+static void add_text(int type, const char *value) {
+    add_attribute(type, value, strlen(value) + 1);
+}
+
+static void add_number(int type, unsigned int value) {
+    add_attribute(type, &value, sizeof(value));
+}
+
+/* Begin an attribute that holds what is added until end_nest(), which is given
+ * what this returns. */
+static unsigned int begin_nest(int type) {
+    unsigned int at = request.head.nlmsg_len;
+
+    add_attribute(type, "", 0);
+    return at;
+}
+
+static void end_nest(unsigned int at) {
+    struct rtattr *nest = (struct rtattr *)(request.bytes + at);
+
+    nest->rta_len = (unsigned short)(request.head.nlmsg_len - at);
+}
+
+/* The attribute of the TYPE among those in the SIZE bytes from FIRST on, or
+ * NULL. */
+static const struct rtattr *find_attribute(const void *first, long size,
+                                           int type) {
+    const struct rtattr *a = first;
+
+    for (; RTA_OK(a, size); a = RTA_NEXT(a, size))
+        if ((a->rta_type & NLA_TYPE_MASK) == type)
+            return a;
+    return NULL;
+}
+
+/* What an answer says: 0 that all went well, or -1 with errno.  Then the step
+ * gets what the kernel has to say of it in words, if it has any. */
+static int take_verdict(const struct nlmsghdr *answer) {
+    const struct nlmsgerr *verdict = NLMSG_DATA(answer);
+    const struct rtattr *words = NULL;
+    long rest = (long)answer->nlmsg_len - NLMSG_HDRLEN - (long)sizeof(*verdict);
+
+    if (verdict->error == 0)
+        return 0;
+    if (answer->nlmsg_flags & NLM_F_ACK_TLVS)
+        words = find_attribute(verdict + 1, rest, NLMSGERR_ATTR_MSG);
+    if (words)
+        now.call = text("%s: \"%s\"", now.call, (char *)RTA_DATA(words));
+    errno = -verdict->error;
+    return -1;
+}
+
+/* Take all answers, and call EACH, unless it is NULL, for those that tell of
+ * something.  The last one says how it went. */
+static int take_answers(int fd, void (*each)(const struct nlmsghdr *)) {
+    static _Alignas(struct nlmsghdr) char answers[32768];
+
+    for (;;) {
+        ssize_t length = recv(fd, answers, sizeof(answers), 0);
+        if (length < 0)
+            return -1;
+
+        const struct nlmsghdr *answer = (const struct nlmsghdr *)answers;
+        if (!NLMSG_OK(answer, length)) {
+            errno = EPROTO;
+            return -1;
+        }
+        for (; NLMSG_OK(answer, length); answer = NLMSG_NEXT(answer, length)) {
+            if (answer->nlmsg_type == NLMSG_ERROR)
+                return take_verdict(answer);
+            if (answer->nlmsg_type == NLMSG_DONE)
+                return 0;               /* all of a list was told */
+            if (each)
+                each(answer);
+        }
+    }
+}
+
+
+/* Send PARTS of a request to the PROTOCOL's side of the kernel, and take the
+ * answers.  Returns 0, or -1 with errno.  netlink(7). */
+static int converse(int protocol, const struct iovec *parts, int count,
+                    void (*each)(const struct nlmsghdr *)) {
+    int one = 1;
+    int result = -1;
+
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    if (fd < 0)
+        return -1;
+
+    /* With these an error comes with words, and without our own message. */
+    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+    if (writev(fd, parts, count) >= 0)
+        result = take_answers(fd, each);
+    close_quietly(fd);
+    return result;
+}
+
+/* Ask for what the request says. */
+static int ask_kernel(int protocol, void (*each)(const struct nlmsghdr *)) {
+    struct iovec part = { &request, request.head.nlmsg_len };
+
+    return converse(protocol, &part, 1, each);
+}
+
+/* --- Links and addresses ----------------------------------------------- */
+
+/* The number of the link NAME, by which some messages call it. */
+static unsigned int find_index(const char *name) {
+    step(16, text("if_nametoindex(%s)", name), text("ip link show %s", name));
+    unsigned int index = if_nametoindex(name);
+    require(index > 0, errno);
+    return index;
+}
+
+/* Have the bridge NAME made, with MAC as its address in the Ethernet: one of
+ * its own would change with each wire, and the boxes' caches be wrong.  Returns
+ * 0, or -1 if something is called so. */
+static int add_bridge(const char *name, const unsigned char mac[6]) {
+    struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+
+    begin_request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
+    add_text(IFLA_IFNAME, name);
+    add_attribute(IFLA_ADDRESS, mac, 6);
+    unsigned int info = begin_nest(IFLA_LINKINFO);
+    add_text(IFLA_INFO_KIND, "bridge");
+    end_nest(info);
+
+    step(16, text("netlink(RTM_NEWLINK, %s)", name),
+         text("ip link add %s type bridge", name));
+    int result = ask_kernel(NETLINK_ROUTE, NULL);
+    require(result == 0 || errno == EEXIST, errno);
+    return result;
+}
+
+/* Have a wire made: the end NAME is plugged into the bridge, and the other is
+ * called eth0, in the network namespace of the process PID. */
+static void add_wire(const char *name, const char *bridge, pid_t pid,
+                     const unsigned char mac[6]) {
+    struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+    unsigned int master = find_index(bridge);
+
+    begin_request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
+    add_text(IFLA_IFNAME, name);
+    add_number(IFLA_MASTER, master);
+    unsigned int info = begin_nest(IFLA_LINKINFO);
+    add_text(IFLA_INFO_KIND, "veth");
+    unsigned int data = begin_nest(IFLA_INFO_DATA);
+    unsigned int peer = begin_nest(VETH_INFO_PEER);
+    add_bytes(&link, sizeof(link));
+    add_text(IFLA_IFNAME, "eth0");
+    add_attribute(IFLA_ADDRESS, mac, 6);
+    add_number(IFLA_NET_NS_PID, (unsigned int)pid);
+    end_nest(peer);
+    end_nest(data);
+    end_nest(info);
+
+    step(16, text("netlink(RTM_NEWLINK, %s, eth0)", name),
+         text("ip link add %s master %s type veth peer eth0 netns %d", name,
+              bridge, pid));
+    must(ask_kernel(NETLINK_ROUTE, NULL));
+}
+
+/* Have the link NAME removed, and with one end of a wire the other. */
+static int remove_link(const char *name) {
+    struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+
+    begin_request(RTM_DELLINK, 0, &link, sizeof(link));
+    add_text(IFLA_IFNAME, name);
+    step(16, text("netlink(RTM_DELLINK, %s)", name),
+         text("ip link del %s", name));
+    if (ask_kernel(NETLINK_ROUTE, NULL) < 0 && errno != ENODEV)
+        return -1;
+    return 0;
+}
+
+/* Set the link NAME up. */
+static void set_up(const char *name) {
+    struct ifinfomsg link = { .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP,
+                              .ifi_change = IFF_UP };
+
+    begin_request(RTM_NEWLINK, 0, &link, sizeof(link));
+    add_text(IFLA_IFNAME, name);
+    step(16, text("netlink(RTM_NEWLINK, %s, IFF_UP)", name),
+         text("ip link set %s up", name));
+    must(ask_kernel(NETLINK_ROUTE, NULL));
+}
+
+/* Have the bridge send a frame back by the wire NAME that it came by: a box may
+ * call the port that is its joined. */
+static void set_hairpin(const char *name) {
+    struct ifinfomsg link = { .ifi_family = AF_BRIDGE,
+                              .ifi_index = (int)find_index(name) };
+    unsigned char on = 1;
+
+    begin_request(RTM_SETLINK, 0, &link, sizeof(link));
+    unsigned int port = begin_nest(IFLA_PROTINFO | NLA_F_NESTED);
+    add_attribute(IFLA_BRPORT_MODE, &on, sizeof(on));
+    end_nest(port);
+    step(16, text("netlink(RTM_SETLINK, %s, IFLA_BRPORT_MODE)", name),
+         text("bridge link set dev %s hairpin on", name));
+    must(ask_kernel(NETLINK_ROUTE, NULL));
+}
+
+/* The last address of a subnet, which means all of them. */
+static unsigned int last_address(struct subnet s) {
+    return s.first | (unsigned int)(0xffffffffULL >> s.bits);
+}
+
+/* Give the link NAME an ADDRESS of the subnet, unless it has it already. */
+static void add_address(const char *name, unsigned int address,
+                        struct subnet subnet) {
+    struct ifaddrmsg what = { .ifa_family = AF_INET,
+        .ifa_prefixlen = (unsigned char)subnet.bits,
+        .ifa_index = find_index(name) };
+
+    begin_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &what, sizeof(what));
+    add_number(IFA_LOCAL, htonl(address));
+    add_number(IFA_ADDRESS, htonl(address));
+    add_number(IFA_BROADCAST, htonl(last_address(subnet)));
+    step(16, text("netlink(RTM_NEWADDR, %s)", name),
+         text("ip addr add %s/%d dev %s", spell_address(address), subnet.bits,
+              name));
+    if (ask_kernel(NETLINK_ROUTE, NULL) < 0 && errno != EEXIST)
+        die();
+}
+
+/* What is for nobody here goes to the GATEWAY. */
+static void add_default_route(unsigned int gateway) {
+    struct rtmsg what = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN,
+                          .rtm_protocol = RTPROT_STATIC,
+                          .rtm_type = RTN_UNICAST };
+
+    begin_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &what, sizeof(what));
+    add_number(RTA_GATEWAY, htonl(gateway));
+    step(16, "netlink(RTM_NEWROUTE, default)",
+         text("ip route add default via %s", spell_address(gateway)));
+    must(ask_kernel(NETLINK_ROUTE, NULL));
+}
+
+/* --- Subnets ----------------------------------------------------------- */
+
+/* ADDRESS/BITS, whose address is the first of the subnet.  At least a gateway
+ * and a box have room in it.  Returns 0, or -1. */
+static int parse_subnet(const char *s, struct subnet *into) {
+    char *bits = text("%s", s);
+    const char *address = strsep(&bits, "/");
+    unsigned long long number;
+
+    if (!bits || parse_number(bits, 8, 30, &number) < 0 ||
+        parse_address(address, &into->first) < 0)
+        return -1;
+    if (into->first >> 24 == 0 || into->first >> 28 >= 14)
+        return -1;                      /* nobody's; a group's, or reserved */
+    into->bits = (int)number;
+    return into->first & (0xffffffffU >> number) ? -1 : 0;
+}
+
+static const char *spell_subnet(struct subnet s) {
+    return text("%s/%d", spell_address(s.first), s.bits);
+}
+
+static int overlap(struct subnet a, struct subnet b) {
+    return a.first <= last_address(b) && b.first <= last_address(a);
+}
+
+static struct subnet sought;            /* is it free? */
+static const char *own_bridge;          /* whose routes are no obstacle */
+static const char *obstacle;            /* what overlaps it, or NULL */
+static int obstacle_bits;               /* of its subnet */
+
+/* A route of the host's: is it for some of the addresses SOUGHT?  The default
+ * route, for all there are, is for those that no other is for. */
+static void look_at_route(const struct nlmsghdr *answer) {
+    const struct rtmsg *route = NLMSG_DATA(answer);
+    long size = (long)answer->nlmsg_len - (long)NLMSG_LENGTH(sizeof(*route));
+    const struct rtattr *to = find_attribute(RTM_RTA(route), size, RTA_DST);
+    const struct rtattr *by = find_attribute(RTM_RTA(route), size, RTA_OIF);
+    char name[IF_NAMESIZE] = "none";
+    unsigned int address, index;
+
+    if (!to || route->rtm_dst_len == 0 || (route->rtm_type != RTN_UNICAST &&
+                                           route->rtm_type != RTN_LOCAL))
+        return;
+    memcpy(&address, RTA_DATA(to), sizeof(address));
+    struct subnet routed = { ntohl(address), route->rtm_dst_len };
+    if (by) {
+        memcpy(&index, RTA_DATA(by), sizeof(index));
+        if_indextoname(index, name);
+    }
+    if (!overlap(routed, sought) || strcmp(name, own_bridge) == 0)
+        return;
+    if (obstacle && obstacle_bits <= routed.bits)
+        return;                         /* the widest says most */
+    obstacle = text("the route %s of %s", spell_subnet(routed), name);
+    obstacle_bits = routed.bits;
+}
+
+/* What keeps us from using the subnet S behind the bridge BRIDGE: a route, or
+ * NULL. */
+static const char *find_obstacle(struct subnet s, const char *bridge) {
+    struct rtmsg what = { .rtm_family = AF_INET };
+
+    sought = s;
+    own_bridge = bridge;
+    obstacle = NULL;
+    begin_request(RTM_GETROUTE, NLM_F_DUMP, &what, sizeof(what));
+    step(16, "netlink(RTM_GETROUTE)", "ip route");
+    must(ask_kernel(NETLINK_ROUTE, look_at_route));
+    return obstacle;
+}
+
+/* --- Tools: a network's folder -------------------------------------------- */
+
+/* Open the folder of all networks, made if missing, and let nobody else change
+ * what is in it. */
+static void open_networks(void) {
+    if (containers_fd < 0)
+        open_containers();
+    networks_path = text("%.*s/networks", (int)(strrchr(home, '/') - home),
+                         home);
+
+    step(16, text("mkdir, open, flock(%s)", networks_path), NULL);
+    if (mkdirat(containers_fd, "../networks", 0700) < 0 && errno != EEXIST)
+        die();
+    networks_fd = must(openat(containers_fd, "../networks",
+                              FOLDER | O_NOFOLLOW));
+    must(flock(networks_fd, LOCK_EX));
+}
+
+/* Have ALL be what is in the file NAME of the network: a new file takes the old
+ * one's place, so that no half of one is ever read; and if it LASTS longer than
+ * the boxes, not even after a crash.  Returns 0, or -1 with errno. */
+static int replace_file(const struct network *n, const char *name,
+                        const char *all, int lasts) {
+    const char *new = text("%s.new", name);
+
+    step(16, text("open, write, fsync, rename(%s/%s/%s)", networks_path,
+                  n->name, new), NULL);
+    int fd = openat(n->fd, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
+                    O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    int result = write_all(fd, all, strlen(all));
+    if (result == 0 && lasts)
+        result = fsync(fd);
+    close_quietly(fd);
+    if (result < 0)
+        return -1;
+    return renameat(n->fd, new, n->fd, name);
+}
+
+/* Write the network's config.  Returns 0, or -1 with errno. */
+static int save_network(const struct network *n) {
+    const char *all = text("subnet=%s\nbridge=%s\nid=%llu\n",
+                           spell_subnet(n->subnet), n->bridge, n->id);
+
+    return replace_file(n, "config", all, 1);
+}
+
+/* Read the config of the network, whose folder is open.  Returns 0, or -1 with
+ * errno: ENOENT if it was not made to its end, EBADMSG if it makes no sense. */
+static int load_network(struct network *n) {
+    step(16, text("read(%s/%s/config)", networks_path, n->name), NULL);
+    char *rest = try_to_read(n->fd, "config");
+    char *line;
+    int known = 0;                      /* so many of the three are good */
+
+    if (!rest)
+        return -1;
+    while ((line = strsep(&rest, "\n"))) {
+        const char *key = strsep(&line, "=");
+        if (line && strcmp(key, "subnet") == 0)
+            known += parse_subnet(line, &n->subnet) == 0;
+        if (line && strcmp(key, "id") == 0)
+            known += parse_number(line, 0, UINT_MAX, &n->id) == 0;
+        if (line && strcmp(key, "bridge") == 0) {
+            n->bridge = text("%.15s", line);
+            known++;
+        }
+    }
+    errno = EBADMSG;
+    return known == 3 ? 0 : -1;
+}
+
+/* Read the leases of the network.  Returns 0, or -1 with errno. */
+static int load_leases(struct network *n) {
+    size_t lines = 1;                   /* with what is to be added */
+    char *line;
+
+    step(16, text("read(%s/%s/leases)", networks_path, n->name), NULL);
+    char *all = try_to_read(n->fd, "leases");
+    if (!all && errno != ENOENT)
+        return -1;
+    char *rest = text("%s", all ? all : "");
+    for (const char *end = rest; (end = strchr(end, '\n')); end++)
+        lines++;
+    n->count = 0;
+    n->leases = (struct lease *)get_room((lines + 1) * sizeof(*n->leases));
+
+    while ((line = strsep(&rest, "\n"))) {
+        struct lease *l = &n->leases[n->count];
+        const char *address = strsep(&line, " ");
+        l->box = strsep(&line, " ");
+        l->words = line;
+        if (l->box && parse_address(address, &l->address) == 0)
+            n->count++;
+    }
+    return 0;
+}
+
+/* The draft that add() has written, as a string. */
+static const char *take_draft(void) {
+    return text("%.*s", (int)draft_length, draft ? draft : "");
+}
+
+/* Write the leases.  Returns 0, or -1 with errno. */
+static int save_leases(const struct network *n) {
+    draft_length = 0;
+    for (const struct lease *l = n->leases; l < n->leases + n->count; l++)
+        add(text("%s %s%s%s\n", spell_address(l->address), l->box,
+                 l->words ? " " : "", l->words ? l->words : ""));
+    return replace_file(n, "leases", take_draft(), 0);
+}
+
+/* Open the network NAME.  Returns 0, or -1 with errno: ENOENT if there is none.
+ */
+static int open_network(struct network *n, const char *name) {
+    n->name = name;
+    step(16, text("open(%s/%s)", networks_path, name), NULL);
+    n->fd = openat(networks_fd, name, FOLDER | O_NOFOLLOW);
+    if (n->fd < 0)
+        return -1;
+    if (load_network(n) == 0 && load_leases(n) == 0)
+        return 0;
+    close_quietly(n->fd);
+    return -1;
+}
+
+/* The same; one that is there and cannot be read is an error.  Returns whether
+ * it is there. */
+static int find_named(struct network *n, const char *name) {
+    if (open_network(n, name) == 0)
+        return 1;
+    if (errno == ENOENT)
+        return 0;
+    if (errno == EBADMSG)
+        refuse(text("look at it, and then: rm -r %s/%s", networks_path, name),
+               "the config of network %s is corrupt", name);
+    die();
+}
+
+/* --- Tools: the host's programs ------------------------------------------- */
+
+/* A file in memory, with INPUT in it, to be read.  Returns a descriptor, or -1
+ * with errno. */
+static int make_input(const char *input) {
+    int fd = memfd_create("input", MFD_CLOEXEC);
+
+    if (fd >= 0 && write_all(fd, input, strlen(input)) == 0 &&
+        lseek(fd, 0, SEEK_SET) == 0)
+        return fd;
+    close_quietly(fd);
+    return -1;
+}
+
+/* The step has failed, and the program has said why in FD: add that to the
+ * step, the first line of it, or the last. */
+static void quote_program(int fd, int is_last) {
+    char said[1024];
+
+    ssize_t length = pread(fd, said, sizeof(said) - 1, 0);
+    if (length <= 0)
+        return;
+    said[length] = '\0';
+    char *rest = said;
+    char *line = strsep(&rest, "\n");
+    while (is_last && rest && *rest)
+        line = strsep(&rest, "\n");
+    now.call = text("%s: \"%s\"", now.call, line);
+}
+
+/* Start the program of ARGV, found along PATH, with IN_FD as its input and what
+ * it says going to OUT_FD.  It ends with us, so that nothing goes on which
+ * others believe to be over, and not by what a terminal sends us.  Returns its
+ * number, or -1 with errno. */
+static pid_t start_program(char **argv, int in_fd, int out_fd) {
+    sigset_t none = { 0 };
+    pid_t helper = vfork();
+
+    if (helper == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();
+        signal(SIGPIPE, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        dup2(in_fd, 0);
+        dup2(out_fd, 1);
+        dup2(out_fd, 2);
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    return helper;
+}
+
+/* Run a program to its end, with this INPUT, which is whole from the start.
+ * Returns 0, or -1 with errno. */
+static int run_program(char **argv, const char *input) {
+    int in_fd = make_input(input);
+    int out_fd = make_input("");
+    int status = -1;
+
+    if (in_fd >= 0 && out_fd >= 0) {
+        pid_t helper = start_program(argv, in_fd, out_fd);
+        while (helper > 0 && waitpid(helper, &status, 0) < 0)
+            if (errno != EINTR)
+                break;
+        if (status > 0)
+            errno = EOPNOTSUPP;         /* whatever its own reason is */
+    }
+    if (status > 0)
+        quote_program(out_fd, 0);
+    close_quietly(in_fd);
+    close_quietly(out_fd);
+    return status == 0 ? 0 : -1;
+}
+
+/* --- Rules for packets ------------------------------------------------- */
+
+/* Call RULE for each port that is published in the network, with the address AT
+ * of its box.  If the host's address is one of the loopback's it is published
+ * to the host itself alone: the chain for what comes from there IS_LOCAL. */
+static void for_each_port(const struct network *n, int is_local,
+                          void (*rule)(const struct port *port,
+                                       const char *at, const char *chain),
+                          const char *chain) {
+    for (const struct lease *l = n->leases; l < n->leases + n->count; l++) {
+        char *rest = text("%s", l->words ? l->words : "");
+        char *word;
+
+        while ((word = strsep(&rest, " "))) {
+            struct port port;
+            if (parse_port(word, &port) < 0)
+                continue;               /* a name */
+            if (is_local || !port.ip || strncmp(port.ip, "127.", 4) != 0)
+                rule(&port, spell_address(l->address), chain);
+        }
+    }
+}
+
+static void add_nft_port(const struct port *port, const char *at,
+                         const char *chain) {
+    const char *to = "fib daddr type local";    /* any address of the host's */
+
+    (void)chain;                        /* it has been begun */
+    if (port->ip)
+        to = text("ip daddr %s", port->ip);
+    add(text("  %s %s dport %llu dnat to %s:%llu\n", to, port->protocol,
+             port->host, at, port->box));
+}
+
+static void add_nft_chain(const char *name, const char *type, const char *hook,
+                          int priority) {
+    add(text(" chain %s {\n  type %s hook %s priority %d\n", name, type, hook,
+             priority));
+}
+
+/*
+ * The network's rules, for nft(8).  The table takes the place of the one that
+ * is there, in one step.
+ *
+ *   raw          a box is not to reach what listens on 127.0.0.1 of the host,
+ *                to which open_loopback() opens a way (CVE-2020-8558); what
+ *                goes from box to box need not be kept in mind
+ *   prerouting,  what comes for a published port, from elsewhere or from the
+ *   output       host itself, gets the box's address
+ *   postrouting  what a box sends out has the host's address; and so has what
+ *                comes back to this bridge by a published port, or the answer
+ *                would take a shorter way, from an address nobody has asked
+ *   forward      from elsewhere only what was published, and answers
+ *   input        nor may boxes of other networks reach our gateway
+ */
+static const char *write_nft(const struct network *n) {
+    const char *bridge = n->bridge;
+    const char *subnet = spell_subnet(n->subnet);
+
+    draft_length = 0;
+    add(text("add table ip %s\ndelete table ip %s\ntable ip %s {\n", bridge,
+             bridge, bridge));
+    add_nft_chain("raw", "filter", "prerouting", -300);
+    add(text("  iifname \"%s\" ip daddr 127.0.0.0/8 drop\n", bridge));
+    add(text("  iifname \"%s\" ip daddr %s ip daddr != %s notrack\n }\n",
+             bridge, subnet, spell_address(n->subnet.first + 1)));
+
+    add_nft_chain("prerouting", "nat", "prerouting", -100);
+    for_each_port(n, 0, add_nft_port, NULL);
+    add(" }\n");
+    add_nft_chain("output", "nat", "output", -100);
+    for_each_port(n, 1, add_nft_port, NULL);
+    add(" }\n");
+
+    add_nft_chain("postrouting", "nat", "postrouting", 100);
+    add(text("  ip saddr %s oifname != \"%s\" masquerade\n", subnet, bridge));
+    add(text("  ip saddr { 127.0.0.0/8, %s } oifname \"%s\" ct status dnat "
+             "masquerade\n }\n", subnet, bridge));
+
+    add_nft_chain("forward", "filter", "forward", 0);
+    add(text("  oifname != \"%s\" accept\n  iifname \"%s\" accept\n", bridge,
+             bridge));
+    add("  ct state established,related accept\n  ct status dnat accept\n"
+        "  drop\n }\n");
+
+    add_nft_chain("input", "filter", "input", 0);
+    add(text("  iifname != \"%s\" iifname \"whalebox*\" ip daddr %s drop\n"
+             " }\n}\n", bridge, subnet));
+    return take_draft();
+}
+
+/* Where iptables(8) has the chains of a network: BRIDGE-NAME, to which a rule
+ * at the end of HOOK leads. */
+static const struct jump { const char *table, *hook, *name; } jumps[] = {
+    { "raw", "PREROUTING", "raw" }, { "nat", "PREROUTING", "pre" },
+    { "nat", "OUTPUT", "out" }, { "nat", "POSTROUTING", "post" },
+    { "filter", "FORWARD", "fwd" }, { "filter", "INPUT", "in" },
+};
+
+/* Change that rule: CHANGE is -C, to see if it is there, -A or -D.  Returns 0,
+ * or -1. */
+static int change_jump(const struct network *n, const struct jump *j,
+                       char *change) {
+    char *chain = text("%s-%s", n->bridge, j->name);
+    char *table = text("%s", j->table);
+    char *hook = text("%s", j->hook);
+    char *argv[] = { "iptables", "-w", "-t", table, change, hook, "-j", chain,
+                     NULL };
+
+    step(16, text("iptables(%s %s)", change, chain),
+         text("iptables -t %s %s %s -j %s", table, change, hook, chain));
+    return run_program(argv, "");
+}
+
+/* Begin the chain of iptables(8) that is called so, empty. */
+static const char *begin_iptables_chain(const struct network *n,
+                                        const char *name) {
+    const char *chain = text("%s-%s", n->bridge, name);
+
+    add(text(":%s - [0:0]\n", chain));
+    return chain;
+}
+
+static void add_iptables_port(const struct port *port, const char *at,
+                              const char *chain) {
+    const char *to = "-m addrtype --dst-type LOCAL";
+
+    if (port->ip)
+        to = text("-d %s", port->ip);
+    add(text("-A %s %s -p %s --dport %llu -j DNAT --to-destination %s:%llu\n",
+             chain, to, port->protocol, port->host, at, port->box));
+}
+
+/* The same rules for iptables-restore(8).  Here they stand in tables that are
+ * everybody's, behind what others have there.  So what may pass is accepted,
+ * and not left to a policy. */
+static const char *write_iptables(const struct network *n) {
+    const char *bridge = n->bridge;
+    const char *subnet = spell_subnet(n->subnet);
+
+    draft_length = 0;
+    add("*raw\n");
+    const char *raw = begin_iptables_chain(n, "raw");
+    add(text("-A %s -i %s -d 127.0.0.0/8 -j DROP\nCOMMIT\n*nat\n", raw,
+             bridge));
+
+    const char *pre = begin_iptables_chain(n, "pre");
+    const char *out = begin_iptables_chain(n, "out");
+    const char *post = begin_iptables_chain(n, "post");
+    for_each_port(n, 0, add_iptables_port, pre);
+    for_each_port(n, 1, add_iptables_port, out);
+    add(text("-A %s -s %s ! -o %s -j MASQUERADE\n", post, subnet, bridge));
+    add(text("-A %s -s 127.0.0.0/8,%s -o %s -m conntrack --ctstate DNAT "
+             "-j MASQUERADE\nCOMMIT\n*filter\n", post, subnet, bridge));
+
+    const char *fwd = begin_iptables_chain(n, "fwd");
+    const char *in = begin_iptables_chain(n, "in");
+    add(text("-A %s -i %s -o %s -j ACCEPT\n", fwd, bridge, bridge));
+    add(text("-A %s -i %s ! -o whalebox+ -j ACCEPT\n", fwd, bridge));
+    add(text("-A %s ! -o %s -j RETURN\n", fwd, bridge));
+    add(text("-A %s -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n"
+             "-A %s -j DROP\n", fwd, fwd));
+    add(text("-A %s -i %s -j RETURN\n-A %s -i whalebox+ -d %s -j DROP\n"
+             "COMMIT\n", in, bridge, in, subnet));
+    return take_draft();
+}
+
+/* Which program writes the rules: the first of the two that is there, or NULL,
+ * which is an error before the box runs. */
+static const char *find_firewall(void) {
+    if (find_program("nft"))
+        return "nft";
+    if (find_program("iptables") && find_program("iptables-restore"))
+        return "iptables";
+    return NULL;
+}
+
+static _Noreturn void refuse_firewall(void) {
+    now.chapter = 16;
+    refuse("install nftables; it is looked for along PATH",
+           "neither nft nor iptables is there");
+}
+
+/* Ask about the table of the network, in a message of the TYPE. */
+static void begin_table_request(const struct network *n, int type) {
+    struct nfgenmsg what = { .nfgen_family = NFPROTO_IPV4 };
+
+    begin_request(NFNL_SUBSYS_NFTABLES << 8 | type, 0, &what, sizeof(what));
+    add_text(NFTA_TABLE_NAME, n->bridge);
+}
+
+/* Has the network its table of nft's?  A program takes longer to start than a
+ * box, so the kernel is asked first. */
+static int has_table(const struct network *n) {
+    begin_table_request(n, NFT_MSG_GETTABLE);
+    step(16, text("netlink(NFT_MSG_GETTABLE, %s)", n->bridge),
+         text("nft list table ip %s", n->bridge));
+    return ask_kernel(NETLINK_NETFILTER, NULL) == 0;
+}
+
+/* Remove the network's table.  Changes of rules stand between two messages, of
+ * which the first says where they begin, and the second that they are to be
+ * made.  Returns 0, also if there is none, or -1 with errno. */
+static int remove_table(const struct network *n) {
+    struct bound {
+        struct nlmsghdr head;
+        struct nfgenmsg what;
+    } bounds[2];
+    struct iovec parts[3] = { { &bounds[0], sizeof(bounds[0]) }, { NULL, 0 },
+                              { &bounds[1], sizeof(bounds[1]) } };
+
+    memset(bounds, 0, sizeof(bounds));
+    for (int i = 0; i < 2; i++) {
+        struct bound *b = &bounds[i];
+        b->head.nlmsg_len = sizeof(*b);
+        b->head.nlmsg_flags = NLM_F_REQUEST;
+        b->head.nlmsg_type = i == 0 ? NFNL_MSG_BATCH_BEGIN : NFNL_MSG_BATCH_END;
+        b->what.res_id = htons(NFNL_SUBSYS_NFTABLES);
+    }
+    begin_table_request(n, NFT_MSG_DELTABLE);
+    parts[1] = (struct iovec){ &request, request.head.nlmsg_len };
+
+    step(16, text("netlink(NFT_MSG_DELTABLE, %s)", n->bridge),
+         text("nft delete table ip %s", n->bridge));
+    if (converse(NETLINK_NETFILTER, parts, 3, NULL) < 0 && errno != ENOENT)
+        return -1;
+    return 0;
+}
+
+/* Remove the network's chains of iptables(8), and the rules that lead there.
+ * Returns 0, or -1 with errno. */
+static int remove_chains(const struct network *n) {
+    char *argv[] = { "iptables-restore", "-w", "--noflush", NULL };
+
+    draft_length = 0;
+    for (size_t i = 0; i < LENGTH(jumps); i++) {
+        const struct jump *j = &jumps[i];
+        while (change_jump(n, j, "-D") == 0)
+            ;                           /* there may be more than one */
+        add(text("*%s\n:%s-%s - [0:0]\n-X %s-%s\nCOMMIT\n", j->table, n->bridge,
+                 j->name, n->bridge, j->name));
+    }
+    step(16, "iptables-restore()", "iptables -X ...");
+    return run_program(argv, take_draft());
+}
+
+/* Remove the network's rules.  Returns 0, or -1 with errno. */
+static int remove_rules(const struct network *n) {
+    const char *firewall = find_firewall();
+
+    if (firewall && strcmp(firewall, "iptables") == 0)
+        return remove_chains(n);
+    return remove_table(n);
+}
+
+/* Write the network's rules anew, from its leases.  Returns 0, or -1 with
+ * errno. */
+static int write_rules(const struct network *n) {
+    const char *firewall = find_firewall();
+
+    if (firewall && strcmp(firewall, "nft") == 0) {
+        char *argv[] = { "nft", "-f", "-", NULL };
+        step(16, text("nft(-f, table ip %s)", n->bridge),
+             text("nft -f -, and nft list table ip %s", n->bridge));
+        return run_program(argv, write_nft(n));
+    }
+
+    char *argv[] = { "iptables-restore", "-w", "--noflush", NULL };
+    step(16, text("iptables-restore(%s)", n->bridge),
+         text("iptables-restore --noflush, and iptables-save"));
+    if (run_program(argv, write_iptables(n)) < 0)
+        return -1;
+    for (size_t i = 0; i < LENGTH(jumps); i++)
+        if (change_jump(n, &jumps[i], "-C") < 0 &&
+            change_jump(n, &jumps[i], "-A") < 0)
+            return -1;
+    return 0;
+}
+
+/* --- Tools: what is in the way of packets --------------------------------- */
+
+static struct dropper {
+    unsigned char family;
+    const char *table, *chain;          /* NULL: there is none */
+} dropper;
+static int is_answered;                 /* a rule there is about our bridges */
+
+/* The number in an attribute of netfilter's, which are in the order that is
+ * usual on a network, or -1 without one. */
+static long number_in(const struct rtattr *a) {
+    unsigned int number;
+
+    if (!a || RTA_PAYLOAD(a) != sizeof(number))
+        return -1;
+    memcpy(&number, RTA_DATA(a), sizeof(number));
+    return (long)ntohl(number);
+}
+
+/* A chain of the host's: does it drop what no rule in it speaks of, of all that
+ * is forwarded? */
+static void look_at_chain(const struct nlmsghdr *answer) {
+    const struct nfgenmsg *what = NLMSG_DATA(answer);
+    const void *first = what + 1;       /* its size needs no filling up */
+    long size = (long)answer->nlmsg_len - (long)NLMSG_LENGTH(sizeof(*what));
+    const struct rtattr *table = find_attribute(first, size, NFTA_CHAIN_TABLE);
+    const struct rtattr *name = find_attribute(first, size, NFTA_CHAIN_NAME);
+    const struct rtattr *hook = find_attribute(first, size, NFTA_CHAIN_HOOK);
+    const struct rtattr *policy = find_attribute(first, size,
+                                                 NFTA_CHAIN_POLICY);
+
+    int is_ip = what->nfgen_family == NFPROTO_IPV4 ||
+                what->nfgen_family == NFPROTO_INET;
+    if (!is_ip || !table || !name || !hook || number_in(policy) != NF_DROP)
+        return;
+    hook = find_attribute(RTA_DATA(hook), (long)RTA_PAYLOAD(hook),
+                          NFTA_HOOK_HOOKNUM);
+    if (number_in(hook) == NF_INET_FORWARD)
+        dropper = (struct dropper){ what->nfgen_family,
+            text("%s", (char *)RTA_DATA(table)),
+            text("%s", (char *)RTA_DATA(name)) };
+}
+
+/* A rule of that table: is an interface named in it that begins as ours do? */
+static void look_at_rule(const struct nlmsghdr *answer) {
+    const char *from = (const char *)answer;
+    const char *end = from + answer->nlmsg_len - strlen("whalebox");
+
+    for (; from < end; from++)
+        if (memcmp(from, "whalebox", strlen("whalebox")) == 0)
+            is_answered = 1;
+}
+
+/* Is there a chain that drops what is forwarded, so that no table of ours can
+ * let it pass?  If its table has rules about our bridges somebody has seen to
+ * that.  What iptables(8) of the old kind has is not seen here. */
+static int is_forward_dropped(void) {
+    struct nfgenmsg what = { .nfgen_family = NFPROTO_UNSPEC };
+
+    dropper = (struct dropper){ 0, NULL, NULL };
+    begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP,
+                  &what, sizeof(what));
+    step(16, "netlink(NFT_MSG_GETCHAIN)", "nft list chains");
+    if (ask_kernel(NETLINK_NETFILTER, look_at_chain) < 0 || !dropper.chain)
+        return 0;
+
+    is_answered = 0;
+    what.nfgen_family = dropper.family;
+    begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NLM_F_DUMP,
+                  &what, sizeof(what));
+    add_text(NFTA_RULE_TABLE, dropper.table);
+    step(16, "netlink(NFT_MSG_GETRULE)", "nft list table");
+    must(ask_kernel(NETLINK_NETFILTER, look_at_rule));
+    return !is_answered;
+}
+
+static const char let_pass[] = "iptables -I FORWARD -i whalebox+ -j ACCEPT; "
+    "iptables -I FORWARD -o whalebox+ -j ACCEPT";
+
+/* What drops that, and how to say that what is ours may pass. */
+static const char *describe_dropper(void) {
+    return text("the host's firewall drops what is forwarded: chain %s of "
+                "table %s has policy drop", dropper.chain, dropper.table);
+}
+
+static const char *fix_dropper(void) {
+    const char *family = dropper.family == NFPROTO_INET ? "inet" : "ip";
+    const char *place = text("%s %s %s", family, dropper.table, dropper.chain);
+
+    if (strcmp(dropper.chain, "FORWARD") == 0)
+        return let_pass;
+    return text("nft 'insert rule %s iifname \"whalebox*\" accept; insert rule "
+                "%s oifname \"whalebox*\" accept'", place, place);
+}
+
+/* Write a SETTING of the host's stack, which is below /proc/sys/net. */
+static void write_host_setting(const char *setting, const char *value) {
+    const char *path = text("/proc/sys/net/%s", setting);
+
+    step(16, text("write(%s, \"%s\")", path, value),
+         text("echo %s > %s", value, path));
+    must(write_file(AT_FDCWD, path, value, 0));
+}
+
+/* Have the link NAME, or all of them, speak IPv4 alone, which is what our rules
+ * are about.  A kernel that is without IPv6 has no such setting. */
+static void leave_out_ipv6(const char *name) {
+    const char *setting = text("ipv6/conf/%s/disable_ipv6", name);
+
+    if (access(text("/proc/sys/net/%s", setting), F_OK) == 0)
+        write_host_setting(setting, "1");
+}
+
+/* Before the clone: have the host forward what is for others, which is nobody's
+ * default, and is for the whole host: others may need it when we are gone, so
+ * it stays.  Nothing of this is of use if a firewall drops it. */
+static void allow_forwarding(void) {
+    static const char file[] = "/proc/sys/net/ipv4/ip_forward";
+    const char *firewall = find_firewall();
+
+    if (!firewall)
+        refuse_firewall();
+    if (strcmp(firewall, "nft") == 0 && is_forward_dropped())
+        refuse(fix_dropper(), "%s", describe_dropper());
+
+    if (!has_text(file, "\n0\n"))
+        return;
+    write_host_setting("ipv4/ip_forward", "1");
+    tell("whalebox: chapter 16: net.ipv4.ip_forward is 1 from now on, for the "
+         "whole host");
+}
+
+/* --- A network that is up ---------------------------------------------- */
+
+/* 02 is the first byte of an address that was given by hand, not by a factory.
+ * A box's comes from its address: who had that before is in the memory of its
+ * neighbours, for a minute or so, and is answered for. */
+static void make_mac(unsigned char mac[6], unsigned char kind,
+                     unsigned int rest) {
+    mac[0] = 0x02;
+    mac[1] = kind;                      /* 0x57, 'W', a box; 0x58 a bridge */
+    mac[2] = (unsigned char)(rest >> 24);
+    mac[3] = (unsigned char)(rest >> 16);
+    mac[4] = (unsigned char)(rest >> 8);
+    mac[5] = (unsigned char)rest;
+}
+
+/* Whose is the link NAME?  Another home has networks of its own, and may have
+ * taken that name. */
+enum holder { FREE, OURS, OTHERS };
+static enum holder find_holder(const char *name, const unsigned char mac[6]) {
+    struct ifreq link = { .ifr_flags = 0 };
+
+    step(16, "socket(AF_INET)", NULL);
+    int fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    step(16, text("ioctl(%s, SIOCGIFHWADDR)", name),
+         text("ip link show %s", name));
+    strcpy(link.ifr_name, name);
+    int result = ioctl(fd, SIOCGIFHWADDR, &link);
+    require(result == 0 || errno == ENODEV, errno);
+    close(fd);
+    if (result < 0)
+        return FREE;
+    return memcmp(link.ifr_hwaddr.sa_data, mac, 6) == 0 ? OURS : OTHERS;
+}
+
+/* Have the network's bridge be there.  Its name is written down before it is
+ * made, so that it is found if we are killed. */
+static void find_bridge(struct network *n) {
+    unsigned char mac[6];
+
+    make_mac(mac, 0x58, (unsigned int)n->id);
+    for (int i = -1; i < 4096; i++) {
+        const char *name = i < 0 ? n->bridge : text("whalebox%d", i);
+        enum holder holder = find_holder(name, mac);
+        if (holder == OTHERS)
+            continue;
+
+        if (strcmp(name, n->bridge) != 0) {
+            n->bridge = name;
+            must(save_network(n));
+        }
+        if (holder == OURS || add_bridge(name, mac) == 0)
+            return;
+    }
+    refuse("ip link shows them", "all names of bridges are taken");
+}
+
+/* Have the network's bridge be there, with the gateway's address, and up. */
+static void raise_bridge(struct network *n) {
+    find_bridge(n);
+
+    const char *found = find_obstacle(n->subnet, n->bridge);
+    if (found)
+        refuse(text("whalebox network rm %s, and make it anew", n->name),
+               "%s of network %s overlaps %s", spell_subnet(n->subnet), n->name,
+               found);
+    leave_out_ipv6(n->bridge);
+    add_address(n->bridge, n->subnet.first + 1, n->subnet);
+    set_up(n->bridge);
+}
+
+/* The host has 127.0.0.1 on a link of its own, and sends from there by no
+ * other, unless it is allowed: to have its published ports on 127.0.0.1, too.
+ * The rules are there already that keep boxes from going that way. */
+static void open_loopback(const struct network *n) {
+    write_host_setting(text("ipv4/conf/%s/route_localnet", n->bridge), "1");
+}
+
+/* Write the file hosts, which is mounted in the boxes: in place, as they would
+ * not see a new one.  Returns 0, or -1 with errno. */
+static int write_hosts(const struct network *n) {
+    draft_length = 0;
+    add("127.0.0.1\tlocalhost\n");
+    for (const struct lease *l = n->leases; l < n->leases + n->count; l++) {
+        char *rest = text("%s", l->words ? l->words : "");
+        const char *second = strsep(&rest, " ");
+        int is_name = *second && !strchr(second, ':');
+        add(text("%s\t%s%s%s\n", spell_address(l->address), l->box,
+                 is_name ? " " : "", is_name ? second : ""));
+    }
+
+    step(16, text("open, write(%s/%s/hosts)", networks_path, n->name), NULL);
+    int fd = openat(n->fd, "hosts", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+                    0644);
+    if (fd < 0)
+        return -1;
+    int result = write_all(fd, draft, draft_length);
+    if (result == 0)
+        result = ftruncate(fd, (off_t)draft_length);
+    close_quietly(fd);
+    return result;
+}
+
+/* Has the box of the lease L ended?  It is called GONE, or nobody has the lock
+ * on its folder, nor lives in it. */
+static int is_over(const struct lease *l, const char *gone) {
+    int pidfd = -1;
+
+    if (strcmp(l->box, gone) == 0)
+        return 1;
+    int fd = openat(containers_fd, l->box, FOLDER | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT;
+    int result = is_abandoned(fd) && find_resident(fd, &pidfd) == NOBODY;
+    close(pidfd);
+    close(fd);
+    return result;
+}
+
+/* Take away what the LEFT leases do not speak of: first what may lead packets
+ * to a box, and with the last one the bridge.  HAD_PORTS: of those that went
+ * some had.  Returns 0, or -1 with errno. */
+static int take_down(struct network *n, int had_ports) {
+    if (n->count == 0 && (remove_rules(n) < 0 || remove_link(n->bridge) < 0))
+        return -1;
+    if (n->count > 0 && had_ports && write_rules(n) < 0)
+        return -1;
+    if (write_hosts(n) < 0)
+        return -1;
+    return save_leases(n);
+}
+
+/* Try once to give back the lease of the box GONE, and those of all who have
+ * ended.  Returns 0, or -1 with errno. */
+static int try_to_give_back(struct network *n, const char *gone) {
+    size_t left = 0;
+    int had_ports = 0;
+
+    step(16, text("flock(%s)", networks_path), NULL);
+    if (flock(networks_fd, LOCK_EX) < 0 || load_leases(n) < 0)
+        return -1;
+
+    for (size_t i = 0; i < n->count; i++) {
+        struct lease *l = &n->leases[i];
+        if (!is_over(l, gone))
+            n->leases[left++] = *l;
+        else if (l->words && strchr(l->words, ':'))
+            had_ports = 1;
+    }
+    if (left == n->count)
+        return 0;
+    n->count = left;
+    return take_down(n, had_ports);
+}
+
+/* The same.  What fails is tried again, since it may have failed by chance, and
+ * then told: the leases stay as they were, and a later run tries. */
+static void give_back(struct network *n, const char *gone) {
+    for (int tries = 0; tries < 3; tries++)
+        if (try_to_give_back(n, gone) == 0)
+            return;
+    complain();
+}
+
+/* The same in the network NAME, for for_each(). */
+static const char *gone_box;
+static int look_into_network(int dir_fd, const char *name) {
+    struct network n = { .name = name };
+
+    (void)dir_fd;                       /* it is networks_fd */
+    if (open_network(&n, name) == 0) {
+        give_back(&n, gone_box);
+        close(n.fd);
+    }
+    return 0;
+}
+
+/* The box NAME has ended, and there was nobody to clean up after it. */
+static void drop_dead_wire(const char *name) {
+    if (!is_there(containers_fd, "../networks"))
+        return;
+
+    int held_fd = networks_fd;
+    if (held_fd < 0)
+        open_networks();
+    gone_box = name;
+    for_each(networks_fd, 0, look_into_network);
+    if (held_fd < 0) {
+        close(networks_fd);             /* and with that the lock is gone */
+        networks_fd = -1;
+    }
+}
+
+/* --- A box's lease and its wire ---------------------------------------- */
+
+/* Find an address for the box, the first that nobody has: neither the subnet's
+ * own, nor the gateway's, nor the last, which means all.  The lease is in its
+ * place in the list then. */
+static void take_address(struct network *n) {
+    unsigned int address = n->subnet.first + 2;
+    size_t at = 0;
+
+    while (at < n->count && n->leases[at].address <= address) {
+        if (n->leases[at].address == address)
+            address++;
+        at++;
+    }
+    if (address >= last_address(n->subnet))
+        refuse("whalebox ps, or a network with a larger --subnet",
+               "network %s has no address left: all %u of %s are in use",
+               n->name, last_address(n->subnet) - n->subnet.first - 2,
+               spell_subnet(n->subnet));
+
+    memmove(&n->leases[at + 1], &n->leases[at],
+            (n->count - at) * sizeof(*n->leases));
+    n->leases[at] = (struct lease){ address, text("%s", box.name), NULL };
+    n->count++;
+    own_address = address;
+
+    /* Names that the box has beside its own, and its ports. */
+    char *words = "";
+#if WITH_UTS
+    if (opt.hostname && strcmp(opt.hostname, box.name) != 0)
+        words = text(" %s", opt.hostname);
+#endif
+    for (size_t i = 0; i < opt.port_count; i++)
+        words = text("%s %s", words, opt.ports[i]);
+    if (*words)
+        n->leases[at].words = words + 1;
+}
+
+/* Hold the host's side of each port that is published.  Packets for it go to
+ * the box before any server could have them; and no server can take the port,
+ * nor is it taken from one without a word.  The sockets last as long as we do.
+ */
+static void hold_ports(void) {
+    for (size_t i = 0; i < opt.port_count; i++) {
+        struct sockaddr_in host = { .sin_family = AF_INET };
+        unsigned int address = INADDR_ANY;
+        struct port port;
+
+        parse_port(opt.ports[i], &port);
+        if (port.ip)
+            parse_address(port.ip, &address);
+        host.sin_addr.s_addr = htonl(address);
+        host.sin_port = htons((unsigned short)port.host);
+
+        int type = strcmp(port.protocol, "udp") == 0 ? SOCK_DGRAM : SOCK_STREAM;
+        step(16, text("socket(%s)", port.protocol), NULL);
+        int fd = must(socket(AF_INET, type | SOCK_CLOEXEC, 0));
+        step(16, text("bind(%s:%llu/%s)", spell_address(address), port.host,
+                      port.protocol), NULL);
+        must(bind(fd, (struct sockaddr *)&host, sizeof(host)));
+    }
+}
+
+/* A network of ours, NAME: does it overlap the SOUGHT subnet? */
+static int look_at_network(int dir_fd, const char *name) {
+    struct network n = { .name = name };
+
+    (void)dir_fd;
+    if (open_network(&n, name) < 0)
+        return 0;
+    close(n.fd);
+    if (!overlap(n.subnet, sought))
+        return 0;
+    obstacle = text("network %s, %s", name, spell_subnet(n.subnet));
+    return 1;
+}
+
+/* Another network of ours that overlaps S, or NULL. */
+static const char *find_other_network(struct subnet s) {
+    sought = s;
+    obstacle = NULL;
+    for_each(networks_fd, 0, look_at_network);
+    return obstacle;
+}
+
+/* Choose a subnet for a network: the one that was asked for, or the first that
+ * nothing stands in the way of. */
+static void choose_subnet(struct network *n, const char *asked) {
+    const char *found;
+
+    if (asked) {
+        if (parse_subnet(asked, &n->subnet) < 0)
+            refuse("the first address and how many bits: 10.9.8.0/24, from /8 "
+                   "to /30", "--subnet: not \"%s\"", asked);
+        found = find_other_network(n->subnet);
+        if (!found)
+            found = find_obstacle(n->subnet, "");
+        if (found)
+            refuse("choose another --subnet", "%s overlaps %s", asked, found);
+        return;
+    }
+
+    for (unsigned int i = 88; i < 256; i++) {
+        n->subnet = (struct subnet){ 10U << 24 | i << 16, 16 };
+        if (!find_other_network(n->subnet) && !find_obstacle(n->subnet, ""))
+            return;
+    }
+    refuse("name one: whalebox network create NAME --subnet CIDR",
+           "no subnet from 10.88.0.0/16 to 10.255.0.0/16 is free");
+}
+
+/* Make the network NAME. */
+static void create_network(struct network *n, const char *name,
+                           const char *subnet) {
+    unsigned int id;
+
+    n->name = name;
+    n->bridge = "whalebox0";            /* or the next that nobody has */
+    step(16, "getrandom()", NULL);
+    must(getentropy(&id, sizeof(id)));
+    n->id = id;
+    choose_subnet(n, subnet);
+
+    /* Without a config it is none, so this may have been tried before. */
+    step(16, text("mkdir, open(%s/%s)", networks_path, name), NULL);
+    if (mkdirat(networks_fd, name, 0700) < 0 && errno != EEXIST)
+        die();
+    n->fd = must(openat(networks_fd, name, FOLDER | O_NOFOLLOW));
+    must(load_leases(n));
+    must(write_hosts(n));
+    must(save_network(n));
+}
+
+/* --- Tools: an ordinary user's wire ----------------------------------------
+ *
+ * A user may not touch the host's links.  But a program of the user's can have
+ * an end of a wire in the box, take the packets that come out of it apart, and
+ * do with sockets of its own, as any program may, what they ask for.
+ */
+static pid_t carrier_pid;               /* that program, or 0 */
+static int carrier_fd = -1;             /* what it says */
+
+/* Which program it is to be, or NULL. */
+static const char *find_carrier(void) {
+    if (opt.network && strcmp(opt.network, "pasta") == 0)
+        return "pasta";
+    if (opt.network && strcmp(opt.network, "slirp") == 0)
+        return "slirp4netns";
+    return NULL;
+}
+
+/* Before the clone: is it there? */
+static void need_carrier(const char *program) {
+    if (host_root)
+        refuse("--network bridge", "--network %s is for users", opt.network);
+    if (!find_program(program))
+        refuse(text("install it; on Debian it is in the package %s",
+                    strcmp(program, "pasta") == 0 ? "passt" : program),
+               "there is no program %s", program);
+    if (access("/dev/net/tun", R_OK | W_OK) < 0)
+        refuse("as root: modprobe tun, and chmod 666 /dev/net/tun",
+               "%s needs /dev/net/tun: %s", program, strerror(errno));
+}
+
+/* slirp4netns listens at a socket in the box's folder: ask it there for the
+ * port.  slirp4netns(1). */
+static void ask_slirp(const struct port *port) {
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    char answer[256] = "";
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/slirp",
+             folder_fd);
+    const char *question = text("{\"execute\": \"add_hostfwd\", \"arguments\": "
+        "{\"proto\": \"%s\", \"host_addr\": \"%s\", \"host_port\": %llu, "
+        "\"guest_port\": %llu}}", port->protocol,
+        port->ip ? port->ip : "0.0.0.0", port->host, port->box);
+
+    step(16, "socket(AF_UNIX)", NULL);
+    int fd = must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    step(16, "connect, write, shutdown, read(slirp)", NULL);
+    must(connect(fd, (struct sockaddr *)&at, sizeof(at)));
+    must(write_all(fd, question, strlen(question)));
+    must(shutdown(fd, SHUT_WR));
+    must(read(fd, answer, sizeof(answer) - 1));
+    close(fd);
+    if (strstr(answer, "\"error\""))
+        refuse("another server may have it: see ss -lntup",
+               "slirp4netns cannot have port %llu: %s", port->host, answer);
+}
+
+/* The options of pasta(1): no way to the host's own ports, and ports of ours as
+ * -t or -u [IP/]HOST:BOX, or none. */
+static void add_pasta_ports(char **argv, size_t count) {
+    static char *kinds[] = { "-t", "-u" };
+    size_t before = count;
+
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < opt.port_count; i++) {
+            struct port port;
+            parse_port(opt.ports[i], &port);
+            if (port.protocol[0] != kinds[kind][1])
+                continue;
+            argv[count++] = kinds[kind];
+            argv[count++] = text("%s%s%llu:%llu", port.ip ? port.ip : "",
+                                 port.ip ? "/" : "", port.host, port.box);
+        }
+        if (count == before) {
+            argv[count++] = kinds[kind];
+            argv[count++] = "none";
+        }
+        before = count;
+    }
+    argv[count] = text("%d", box.pid);
+}
+
+/* Wait until the carrier has made a way out of the box, which a route shows, or
+ * has ended. */
+static void wait_for_carrier(const char *program) {
+    const char *routes = text("/proc/%d/net/route", box.pid);
+    int tries = 1000;                   /* of 10 ms */
+
+    while (tries > 0 && !has_text(routes, "\neth0\t00000000\t")) {
+        if (waitpid(carrier_pid, NULL, WNOHANG) == carrier_pid) {
+            carrier_pid = 0;
+            break;
+        }
+        poll(NULL, 0, 10);
+        tries--;
+    }
+    step(16, text("%s(%d)", program, box.pid), NULL);
+    if (tries == 0 || carrier_pid == 0) {
+        quote_program(carrier_fd, 1);
+        errno = EOPNOTSUPP;
+        die();
+    }
+}
+
+/* The child is at the gate: have the carrier enter its namespace. */
+static void start_carrier(const char *program) {
+    char *pasta[16 + 2 * LENGTH(opt.ports)] = { "pasta", "--config-net",
+        "--foreground", "--quiet", "-4", "--no-map-gw", "-I", "eth0",
+        "-T", "none", "-U", "none" };
+    char *slirp[] = { "slirp4netns", "--configure", "--disable-host-loopback",
+        "--api-socket", text("/proc/%d/fd/%d/slirp", getpid(), folder_fd),
+        text("%d", box.pid), "eth0", NULL };
+    int is_slirp = strcmp(program, "slirp4netns") == 0;
+
+    unlinkat(folder_fd, "slirp", 0);    /* of an earlier life */
+    add_pasta_ports(pasta, 12);
+    step(16, text("memfd_create, vfork(%s)", program),
+         text("%s ... %d", program, box.pid));
+    carrier_fd = must(make_input(""));
+    carrier_pid = must(start_program(is_slirp ? slirp : pasta, carrier_fd,
+                                     carrier_fd));
+    wait_for_carrier(program);
+
+    for (size_t i = 0; i < opt.port_count && is_slirp; i++) {
+        struct port port;
+        parse_port(opt.ports[i], &port);
+        ask_slirp(&port);
+    }
+}
+
+/* Before the clone: a place for the box on its network, with all that has to be
+ * there before there is a box. */
+static void join_network(void) {
+    if (!host_root)
+        refuse("its bridge is the host's, and so are its rules and ports; a "
+               "user has --network none, host, pasta or slirp",
+               "--network %s takes root", opt.network);
+
+    hold_ports();
+    open_networks();
+    if (!find_named(&joined, opt.network)) {
+        if (strcmp(opt.network, "bridge") != 0)
+            refuse(text("whalebox network create %s", opt.network),
+                   "there is no network named %s", opt.network);
+        create_network(&joined, "bridge", NULL);
+    }
+    give_back(&joined, box.name);       /* a former run's, who was killed */
+
+    take_address(&joined);
+    must(save_leases(&joined));
+    allow_forwarding();
+    raise_bridge(&joined);
+    if (opt.port_count > 0 || !has_table(&joined))
+        must(write_rules(&joined));
+    if (opt.port_count > 0)
+        open_loopback(&joined);
+    must(write_hosts(&joined));
+    flock(networks_fd, LOCK_UN);
+
+    hosts = open_folder(text("%s/%s/hosts", networks_path, joined.name),
+                        AT_RECURSIVE);
+}
+
+/* Before the clone.  The box is born in its network namespace, and does not
+ * make it itself: we have to know when it is there. */
+static void lay_wire(void) {
+    if (opt.port_count > 0 && !opt.network) {
+        if (!host_root)
+            refuse("--network pasta, or slirp, does without",
+                   "--publish takes root");
+        opt.network = "bridge";
+        remember(find_option("--network"), "bridge");
+    }
+    if (box.has_folder)
+        drop_dead_wire(box.name);       /* it may have been on another */
+    if (!is_wired()) {
+        if (opt.port_count > 0)
+            refuse("leave out --network, or name one",
+                   "--publish: with --network %s there is no wire",
+                   opt.network);
+        return;
+    }
+
+    const char *carrier = find_carrier();
+    if (carrier)
+        need_carrier(carrier);
+    else
+        join_network();
+    box.clone.flags |= CLONE_NEWNET;
+}
+
+/* The child is at the gate: a wire from its namespace to the bridge.  What has
+ * its name is of an earlier life of this box, and about to vanish. */
+static void plug_wire(void) {
+    unsigned char mac[6];
+
+    if (find_carrier())
+        start_carrier(find_carrier());
+    if (own_address == 0)
+        return;
+
+    const char *name = text("wb%s", box.id);
+    make_mac(mac, 0x57, own_address);
+    must(remove_link(name));
+    add_wire(name, joined.bridge, box.pid, mac);
+    leave_out_ipv6(name);
+    if (opt.port_count > 0)
+        set_hairpin(name);
+    set_up(name);
+}
+
+/* After the end: give back what the box had.  Its end of the wire goes with its
+ * namespace, and with that ours. */
+static void cut_wire(void) {
+    if (carrier_pid > 0) {
+        kill(carrier_pid, SIGKILL);
+        waitpid(carrier_pid, NULL, 0);
+        carrier_pid = 0;
+    }
+    if (own_address == 0)
+        return;
+
+    give_back(&joined, box.name);
+    flock(networks_fd, LOCK_UN);
+    own_address = 0;
+}
+
+/* In the child: what it does at its end of the wire. */
+static void set_up_wire(void) {
+    if (!is_wired())
+        return;
+    leave_out_ipv6("all");
+    if (own_address == 0)               /* somebody else has done the rest */
+        return;
+
+    add_address("eth0", own_address, joined.subnet);
+    set_up("eth0");
+    add_default_route(joined.subnet.first + 1);
+}
+
+/* In the child, whose root is the box's: mount the names of its network. */
+static void mount_hosts(void) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY |
+        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+
+    if (!hosts)
+        return;
+    step(16, "mount_setattr(hosts)", "mount -o remount,bind,ro");
+    must(syscall(SYS_mount_setattr, hosts->fd, "", AT_EMPTY_PATH, &attr,
+                 sizeof(attr)));
+    attach_tree(hosts->fd, hosts->path, make_in_box("/etc/hosts", 0),
+                "/etc/hosts");
+}
+
+/* Add to the draft those lines of FILE, a resolv.conf, that are of use in a
+ * box.  There 127.0.0.1 is the box itself, and IPv6 is off.  Returns how many
+ * name servers these are. */
+static int add_resolvers(const char *file) {
+    char *rest = text("%s", read_file(AT_FDCWD, file));
+    char *line;
+    int count = 0;
+
+    draft_length = 0;
+    while ((line = strsep(&rest, "\n"))) {
+        int is_server = strncmp(line, "nameserver", 10) == 0;
+        const char *address = line + 10 * is_server;
+        address += strspn(address, " \t");
+        if (is_server && (strncmp(address, "127.", 4) == 0 ||
+                          strchr(address, ':')))
+            continue;
+        count += is_server;
+        if (*line)
+            add(text("%s\n", line));
+    }
+    return count;
+}
+
+/* In the child: what /etc/resolv.conf is to be, as resolv.conf(5) has it.
+ * systemd's resolver listens on 127.0.0.53, and tells elsewhere whom it asks
+ * itself. */
+static const char *make_resolvers(void) {
+    const char *ours = text("%s", read_file(AT_FDCWD, "/etc/resolv.conf"));
+
+    if (opt.network && strcmp(opt.network, "slirp") == 0)
+        return "nameserver 10.0.2.3\n"; /* slirp4netns itself */
+    if (!is_wired() || add_resolvers("/etc/resolv.conf") > 0)
+        return is_wired() ? take_draft() : ours;
+    if (add_resolvers("/run/systemd/resolve/resolv.conf") > 0)
+        return take_draft();
+    if (strstr(ours, "nameserver")) {
+        tell("whalebox: chapter 16: the host's name server is out of the box's "
+             "reach");
+        tell("  hint: name another: -v FILE:/etc/resolv.conf");
+    }
+    add_resolvers("/etc/resolv.conf");
+    return take_draft();
+}
+
+/* --- Tools: what is told of networks -------------------------------------- */
+
+/* The line of the record that tells the box's address, if it has one now. */
+static const char *address_line(void) {
+    if (own_address == 0)
+        return "";
+    return text("address=%s\n", spell_address(own_address));
+}
+
+/* For ps: the ports of the box whose record was read. */
+static const char *describe_ports(void) {
+    const char *ports = "";
+
+    for (char *line = found_record; *line; line += strlen(line) + 1) {
+        struct port port;
+        if (strncmp(line, "publish=", 8) != 0 ||
+            parse_port(line + 8, &port) < 0)
+            continue;
+        ports = text("%s%s%s", ports, *ports ? "," : "",
+                     spell_port(&port, "->"));
+    }
+    return ports;
+}
+
+enum { MOST_LISTED = 4096 };            /* there are no more bridges */
+static char *listed[MOST_LISTED];       /* names, in their order */
+static size_t listed_count;
+
+/* Take the network NAME into that list.  Returns 0, to go on. */
+static int note_network(int dir_fd, const char *name) {
+    size_t at = listed_count;
+
+    (void)dir_fd;
+    if (listed_count == MOST_LISTED)
+        return 0;
+    for (; at > 0 && strcmp(listed[at - 1], name) > 0; at--)
+        listed[at] = listed[at - 1];
+    listed[at] = text("%s", name);
+    listed_count++;
+    return 0;
+}
+
+/* whalebox network ls */
+static void list_networks(void) {
+    step(16, text("getdents64(%s)", networks_path), text("ls"));
+    require(for_each(networks_fd, 0, note_network) == 0, errno);
+
+    print("%-16s %-18s %-12s %s\n", "NAME", "SUBNET", "BRIDGE", "BOXES");
+    for (size_t i = 0; i < listed_count; i++) {
+        struct network n;
+        if (!find_named(&n, listed[i]))
+            continue;
+        give_back(&n, "");
+        print("%-16s %-18s %-12s %zu\n", n.name, spell_subnet(n.subnet),
+              n.count > 0 ? n.bridge : "-", n.count);
+        close(n.fd);
+    }
+}
+
+/* whalebox network rm NAME */
+static void remove_network(const char *name) {
+    struct network n;
+    const char *boxes = "";
+
+    open_networks();
+    if (*name == '.' || strchr(name, '/') || !find_named(&n, name))
+        refuse("see whalebox network ls", "there is no network named %s", name);
+    give_back(&n, "");
+    for (size_t i = 0; i < n.count; i++)
+        boxes = text("%s %s", boxes, n.leases[i].box);
+    if (n.count > 0)
+        refuse(text("whalebox rm -f%s", boxes), "network %s is in use:%s", name,
+               boxes);
+
+    /* Without a config it is none. */
+    step(16, text("unlinkat(%s/%s)", networks_path, name),
+         text("rm -r %s/%s", networks_path, name));
+    must(unlinkat(n.fd, "config", 0));
+    static const char *const files[] = { "leases", "hosts", "config.new",
+                                         "leases.new" };
+    for (size_t i = 0; i < LENGTH(files); i++)
+        unlinkat(n.fd, files[i], 0);
+    must(unlinkat(networks_fd, name, AT_REMOVEDIR));
+}
+
+/* whalebox network create NAME [--subnet CIDR]: the words after create. */
+static void create_asked(char **words) {
+    static const char *const reserved[] = { "none", "host", "bridge", "default",
+                                            "pasta", "slirp" };
+    const char *name = NULL, *subnet = NULL;
+    struct network n;
+
+    for (; *words; words++) {
+        if (strncmp(*words, "--subnet=", 9) == 0)
+            subnet = *words + 9;
+        else if (strcmp(*words, "--subnet") == 0 && words[1])
+            subnet = *++words;
+        else if (**words == '-' || name)
+            refuse_usage(text("create: not \"%s\"", *words));
+        else
+            name = *words;
+    }
+    if (!name)
+        refuse_usage("create: no name");
+    choose_network(find_option("--network"), name);     /* is it good? */
+    for (size_t i = 0; i < LENGTH(reserved); i++)
+        if (strcmp(name, reserved[i]) == 0)
+            refuse("choose another name",
+                   "--network %s has a meaning of its own", name);
+
+    open_networks();
+    if (find_named(&n, name))
+        refuse("choose another name", "a network named %s is there", name);
+    create_network(&n, name, subnet);
+    print("%s\n", name);
+}
+
+/* whalebox network */
+static int network_main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+
+    if (!host_root)
+        refuse("a user's boxes have --network none, host, pasta or slirp",
+               "network takes root");
+    if (strcmp(what, "rm") == 0)
+        return for_each_name(argv + 2, remove_network);
+    if (strcmp(what, "create") == 0) {
+        create_asked(argv + 2);
+        return 0;
+    }
+    if ((strcmp(what, "ls") != 0 && strcmp(what, "list") != 0) || argv[2])
+        refuse_usage("create, ls or rm");
+    open_networks();
+    list_networks();
+    return 0;
+}
+#endif /* WITH_BRIDGE */
+
 /* === The box being closed, in order ========================================
  *
  * The order is not the chapters': each step needs what those after it take
@@ -6879,6 +8857,9 @@ static int recorded_stop_signal(void) {
 #if WITH_LOCKS || WITH_VOLUMES
 /* The last steps of a process before it becomes a command in the box. */
 static void move_in(void) {
+#if WITH_BRIDGE
+    mount_hosts();              /* its neighbours' names */
+#endif
 #if WITH_VOLUMES
     furnish_box();              /* what the command will find */
 #endif
@@ -6893,11 +8874,16 @@ static void move_in(void) {
 #endif
 
 static _Noreturn void child(void) {
-#if WITH_NET
+#if WITH_BRIDGE
+    find_network();             /* its own, and with a wire its parent's, too */
+#elif WITH_NET
     make_network();             /* while the parent does its part */
 #endif
 #if WITH_GATE
     start_child();              /* wait at the gate, be the box's root */
+#endif
+#if WITH_BRIDGE
+    set_up_wire();              /* which the parent has laid meanwhile */
 #endif
     die_with_parent();
 #if WITH_CGROUP
@@ -7011,6 +8997,11 @@ static const struct chapter chapters[LAST_CHAPTER + 1] = {
     [15] = { .before = hold_image, .after = drop_new_layer,
              .options = image_options, .commands = image_commands,
              .hints = image_hints },
+#endif
+#if WITH_BRIDGE
+    [16] = { .before = lay_wire, .at_gate = plug_wire, .after = cut_wire,
+             .options = bridge_options, .commands = bridge_commands,
+             .hints = bridge_hints },
 #endif
 };
 
@@ -7606,6 +9597,9 @@ static void remove_one(const char *name) {
 #if WITH_CGROUP
     drop_dead_cgroup(name);
 #endif
+#if WITH_BRIDGE
+    drop_dead_wire(name);
+#endif
     for_each(containers_fd, 0, sweep_box);
 }
 
@@ -7736,10 +9730,13 @@ static void print_box(const char *name, enum status status) {
         pid = value_of("pid");
     if (status == EXITED)
         state = text("exited (%s)", value_of("exit_code"));
-    print("%-16s %-8s %-12s %-5s %-30s %s\n", visible(name), pid, state,
-          age(atoll(value_of("created"))),
-          visible(text("%.60s", value_of("command"))),
-          visible(value_of("image")));
+    const char *line = text("%-16s %-8s %-12s %-5s %-30s", visible(name), pid,
+                            state, age(atoll(value_of("created"))),
+                            visible(text("%.60s", value_of("command"))));
+#if WITH_BRIDGE
+    line = text("%s %-20s", line, status == RUNNING ? describe_ports() : "");
+#endif
+    print("%s %s\n", line, visible(value_of("image")));
 }
 
 /* Print the line of the box NAME, if there is such a box, and it was asked for.
@@ -7774,9 +9771,13 @@ static int ps_main(int argc, char **argv) {
         refuse_usage("it takes no names");
 
     open_containers();
+    const char *line = text("%-16s %-8s %-12s %-5s %-30s", "NAME", "PID",
+                            "STATUS", "AGE", "COMMAND");
+#if WITH_BRIDGE
+    line = text("%s %-20s", line, "PORTS");
+#endif
     if (!is_quiet)
-        print("%-16s %-8s %-12s %-5s %-30s %s\n", "NAME", "PID", "STATUS",
-              "AGE", "COMMAND", "IMAGE");
+        print("%s IMAGE\n", line);
     if (for_each(containers_fd, 0, list_box) < 0) {
         step(13, text("getdents64(%s)", home), NULL);
         die();
@@ -10591,6 +12592,15 @@ static struct finding {
     char why[4 * PATH_MAX];             /* what it says, with the hint */
 } *finding;
 
+/* Have such memory, with nothing in it yet but that nothing has failed. */
+static void share_finding(void) {
+    step(0, "mmap(MAP_SHARED)", NULL);
+    finding = mmap(NULL, sizeof(*finding), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(finding != MAP_FAILED, errno);
+    finding->failed = -1;
+}
+
 /* In any process, from step(): the child has come as far as CHAPTER. */
 static void note_step(int chapter) {
     if (finding && strcmp(who, "child") == 0)
@@ -10826,6 +12836,66 @@ static void print_image_tools(void) {
 }
 #endif
 
+#if WITH_BRIDGE
+/* In a helper, a copy of the doctor: lay a wire in a network namespace that
+ * nobody else is in, with a bridge and its rules. */
+static _Noreturn void try_a_wire(void) {
+    static const unsigned char mac[6] = { 2 };
+    struct network n = { .name = "doctor", .bridge = "whalebox0",
+                         .subnet = { 10U << 24 | 88 << 16, 16 } };
+
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+    if (!find_firewall())
+        refuse_firewall();
+    if (is_forward_dropped())
+        refuse(fix_dropper(), "%s", describe_dropper());
+
+    step(16, "unshare(CLONE_NEWNET)", "unshare --net");
+    must(unshare(CLONE_NEWNET));
+    add_bridge(n.bridge, mac);
+    add_address(n.bridge, n.subnet.first + 1, n.subnet);
+    set_up(n.bridge);
+    add_wire("wbdoctor", n.bridge, getpid(), mac);
+    must(write_rules(&n));
+    _exit(0);
+}
+
+/* Can root's boxes have wires?  Returns why not, or NULL. */
+static const char *examine_wires(void) {
+    struct finding *boxes = finding;
+    const char *why = NULL;
+    int status;
+
+    if (geteuid() != 0)
+        return NULL;
+    share_finding();
+    step(0, "clone3()", "fork");
+    pid_t helper = must(fork());
+    if (helper == 0)
+        try_a_wire();
+    step(0, text("waitpid(%d)", helper), "wait");
+    must(waitpid(helper, &status, 0));
+    if (finding->failed >= 0)
+        why = text("%s", finding->why);
+    finding = boxes;
+    return why;
+}
+
+/* What a box's wire is made with. */
+static void print_wires(void) {
+    const char *firewall = find_firewall();
+
+    if (geteuid() == 0 && firewall) {
+        print_fact("rules are written by %s", firewall);
+    } else if (geteuid() != 0) {
+        print_fact("a bridge takes root");
+        print_fact("for --network pasta there is %s pasta, for slirp %s "
+                   "slirp4netns", find_program("pasta") ? "a" : "no",
+                   find_program("slirp4netns") ? "a" : "no");
+    }
+}
+#endif
+
 /* What is found for chapter N, whether it works or not. */
 static void print_facts(size_t n) {
     (void)n;                            /* a build may have none of them */
@@ -10846,18 +12916,10 @@ static void print_facts(size_t n) {
     if (n == 15)
         print_image_tools();
 #endif
-}
-
-/* Which of the host's programs a chapter that is still to come will miss. */
-static void print_tools(void) {
-    const char *missing = "";
-
-    if (!find_program("nft") && !find_program("iptables"))
-        missing = text("%s nft or iptables,", missing);
-    if (*missing == '\0')
-        missing = " nothing,";
-    print("wires (chapter 16) will miss%.*s here\n",
-          (int)strlen(missing) - 1, missing);
+#if WITH_BRIDGE
+    if (n == 16)
+        print_wires();
+#endif
 }
 
 /* Print a line for each chapter that this build has.  WHY it failed: NULL for
@@ -10877,7 +12939,6 @@ static void print_findings(const char *const *why, int failed) {
         if (!why[0])                    /* /proc is what it should be */
             print_facts(n);
     }
-    print_tools();
 }
 
 /*
@@ -10894,11 +12955,7 @@ static int doctor_main(int argc, char **argv) {
 
     if (argc > 1)
         refuse("whalebox doctor", "doctor takes no %s", argv[1]);
-    step(0, "mmap(MAP_SHARED)", NULL);
-    finding = mmap(NULL, sizeof(*finding), PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    require(finding != MAP_FAILED, errno);
-
+    share_finding();
     while ((failed = examine(off)) >= 0) {
         is_sick = 1;
         why[failed] = text("%s", finding->why);
@@ -10906,6 +12963,11 @@ static int doctor_main(int argc, char **argv) {
             break;                      /* it was off already, or cannot be */
         off[failed] = 1;
     }
+#if WITH_BRIDGE
+    why[16] = examine_wires();
+    if (why[16])
+        is_sick = 1;
+#endif
     print_findings(why, failed);
     return is_sick;
 }
@@ -11008,6 +13070,7 @@ static const char *const chapter_words[] = {
             "kill stop start rm container"),
     [14] = "exec",
     [15] = "--image --entrypoint --stop-signal --max-size image images commit",
+    [16] = "-p --publish network",
 };
 
 /* Refuse WORD, an option or a command, if it belongs to a chapter that this
@@ -11037,8 +13100,7 @@ static const struct { const char *words, *fix; } foreign_words[] = {
     { "-cpuset --cpuset", "--cpuset-cpus LIST" },
     { "-mem --mem", "--memory SIZE, or -m SIZE" },
     { "--net -net", "--network none, or --network host" },
-    { "-p -P --publish --publish-all --expose --port network",
-      "ports and networks come with chapter 16; --network host shares all" },
+    { "-P --publish-all --expose --port", "--publish HOST:BOX" },
     { "--mount", "--volume SRC:DST[:ro], or --tmpfs DST" },
     { "--device", "--volume /dev/NAME:/dev/NAME" },
     { "--privileged", "--cap-add NAME adds one right; --userns host makes root "

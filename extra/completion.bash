@@ -141,6 +141,14 @@ _whalebox_offer_boxes() {
 	done
 }
 
+# Offer the networks that there are, but for these.
+_whalebox_offer_networks() {
+	local name
+	for name in $("$program" network ls 2>/dev/null | sed '1d; s/ .*//'); do
+		[[ " $* " == *" $name "* ]] || _whalebox_offer "$name"
+	done
+}
+
 # Offer names of images, but for those that are on the line already.
 _whalebox_offer_images() {
 	local name
@@ -160,6 +168,11 @@ _whalebox_offer_subwords() {
 		return
 	fi
 	usage=${usages[$1 ${words[operand]}]}
+	if [[ $1 == network ]]; then
+		[[ $usage != NAME... ]] ||
+			_whalebox_offer_networks "${words[@]:operand}"
+		return
+	fi
 	case $place$usage in
 	1\ NAME* | *NAME...) _whalebox_offer_images ;;
 	1\ FILE* | 2\ NAME\ FILE) _whalebox_offer_paths -f '' ;;
@@ -206,7 +219,9 @@ _whalebox_offer_value() {
 		_whalebox_offer_box_paths -d ;;
 	*=[a-z]*)                       # the words themselves, as in none|host
 		IFS='|' read -ra names <<<"${values[$1]}"
-		_whalebox_offer "${names[@]}" ;;
+		[[ ${names[-1]} != NAME ]] || unset 'names[-1]'
+		_whalebox_offer "${names[@]}"
+		[[ $1 != --network ]] || _whalebox_offer_networks "${names[@]}" ;;
 	esac
 }
 

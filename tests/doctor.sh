@@ -67,19 +67,31 @@ it 'says what it has found: ids, storage, cgroups, and tools' '
 	want_match "^            (cgroup v2 (alone|beside v1 .hybrid.), at /|cgroup v2 is not)" &&
 	want_match "^            (ids 0 to [0-9]+ of a box are|id 0 of a box is|a box has one id)" &&
 	want_match "^            for archives there is tar gzip" &&
-	want_match "^wires .chapter 16. will miss .* here\$" &&
+	want_match "^            (rules are written by (nft|iptables)|a bridge takes root)\$" &&
 	mkdir tools && for tool in tar gzip zstd sha256sum skopeo; do
 		ln -s /bin/true "tools/$tool" || exit
 	done &&
 	run env PATH="$PWD/tools" "$WHALEBOX" doctor &&
 	want_line "            for archives there is tar gzip zstd sha256sum skopeo" &&
-	want_match "will miss nft or iptables here\$" && rm tools/tar tools/sha256sum &&
-	ln -s /bin/true tools/iptables &&
+	rm tools/tar tools/sha256sum &&
+	ln -s /bin/true tools/iptables && ln -s /bin/true tools/iptables-restore &&
 	run env PATH="$PWD/tools" "$WHALEBOX" doctor &&
 	want_line "            for archives there is gzip zstd skopeo" &&
 	want_line "            hint: apt install tar coreutils" &&
-	want_match "will miss nothing here\$"
+	want_match "^            (rules are written by iptables|a bridge takes root)\$"
 '
+
+if is_root; then
+	it 'wants what writes rules for packets, and none that drops all of them' '
+		words="neither nft nor iptables is there" hint="install nftables" &&
+		run env PATH=/nowhere "$WHALEBOX" doctor && want_status 1 &&
+		diagnosed "chapter 16: " "            " out &&
+		words="drops what is forwarded: chain f of table mine" hint="nft '\''insert rule ip mine f" &&
+		run unshare --net sh -c "nft add table ip mine && nft \"add chain ip mine f {
+			type filter hook forward priority 0; policy drop; }\" && exec \"\$WHALEBOX\" doctor" &&
+		want_status 1 && diagnosed "chapter 16: " "            " out
+	'
+fi
 
 it 'tells why a program cannot be run' '
 	mkdir tree && printf "#!/bin/none\n" >tree/script && chmod +x tree/script &&

@@ -67,6 +67,14 @@ begun() {
 	box -d --name one "$@" && want_status 0
 }
 
+# failing PROGRAM...: in ./bin, programs that do nothing but fail.
+failing() {
+	mkdir bin && for program; do
+		printf "#!/bin/sh\nexit 1\n" >"bin/$program" &&
+		chmod +x "bin/$program" || return
+	done
+}
+
 # A stranger's root file system with a link in it.
 with_link() {
 	mkdir tree && cp -R "$WHALEBOX_ROOTFS/bin" tree && ln -s "$2" "tree/$1"
@@ -153,6 +161,12 @@ image_hints|open(|ENOENT|box image load nosuch.tar
 image_hints|open(new file|EOPNOTSUPP|small_archive && inject openat EOPNOTSUPP image load small.tar
 image_hints||ENOSPC|small_archive && inject write ENOSPC image load small.tar
 image_hints||EDQUOT|small_archive && inject write EDQUOT image load small.tar
+bridge_hints|netlink(RTM_NEWLINK|EOPNOTSUPP|inject socket EOPNOTSUPP --network bridge /bin/true
+bridge_hints|bind|EADDRINUSE|inject bind EADDRINUSE -p 80:80 /bin/true
+bridge_hints|bind|EADDRNOTAVAIL|box -p 192.0.2.77:80:80 /bin/true
+bridge_hints|nft||failing nft && run env PATH="$PWD/bin:$PATH" "$WHALEBOX" --network bridge /bin/true
+bridge_hints|iptables||failing iptables iptables-restore && run env PATH="$PWD/bin" "$WHALEBOX" --network bridge /bin/true
+bridge_hints|write(/proc/sys/net|EROFS|run unshare --mount sh -c "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"\$WHALEBOX\" --network bridge /bin/true"
 causes|clone3|EPERM|with_setting unprivileged_userns_clone 0 && inject clone3 EPERM /bin/true
 causes||EACCES|with_setting apparmor_restrict_unprivileged_userns 1 && inject mount EACCES /bin/true
 causes||EPERM|with_setting apparmor_restrict_unprivileged_userns 1 && inject sethostname EPERM /bin/true

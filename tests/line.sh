@@ -85,9 +85,8 @@ it 'knows what other tools call it, and names the right word' '
 -c512 --cpu-shares
 -cpuset --cpuset-cpus
 -cpuset=0 --cpuset-cpus
--p ports and networks come with chapter 16
--p80:80 ports and networks come with chapter 16
---publish=80:80 ports and networks come with chapter 16
+-P --publish HOST:BOX
+--expose=80 --publish HOST:BOX
 --privileged --cap-add
 --mount --volume
 --net=host --network

@@ -149,8 +149,10 @@ it 'completes the letters of each command' '
 '
 
 it 'completes values that can be counted' '
-	offers "--network " none host && offers "--network h" host &&
-	offers "--network=h" host && offers "--network=" none host &&
+	offers "--network " none host bridge && offers "--network h" host &&
+	offers "--network=h" host && offers "--network=" none host bridge &&
+	offers "-p " && offers "network " create ls rm && offers "network c" create &&
+	offers "network create -" && offers "network ls " &&
 	offers "--userns " host && offers "--storage o" overlay &&
 	offers "--name " && offers "-m " && offers "--memory=1" &&
 	WHALEBOX_TEST=1 && export WHALEBOX_TEST &&
@@ -243,7 +245,7 @@ it 'completes the keys of a record, and what can be visited' '
 '
 
 it 'has every key of a record in the page' '
-	keys=$("$WHALEBOX" inspect down | sed "s/=.*//" | sort) &&
+	keys=$( (echo address; "$WHALEBOX" inspect down | sed "s/=.*//") | sort) &&
 	same "$keys" "$(entries "$page" FILES Cm)" &&
 	sed "/^\.It Cm pid_start/d" "$page" >copy &&
 	differ "$keys" "$(entries copy FILES Cm)"

@@ -19,7 +19,8 @@ it 'has a switch for each chapter' '
 
 it 'makes a small static binary' '
 	at_most 65536 "$project/build/whalebox-9" &&
-	at_most 163840 "$project/whalebox"
+	at_most 131072 "$project/build/whalebox-14" &&
+	at_most 196608 "$project/whalebox"
 '
 
 it 'is of a shape that can be read' '
