@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh run|vm|test|test-images|bench|lint|fuzz: installs what that purpose
-# needs and this machine lacks, and says so: on Debian and its kin, which have
+# install.sh run|vm|test|test-images|test-wires|bench|lint|fuzz: installs what that
+# purpose needs and this machine lacks, and says so: on Debian and its kin, which have
 # apt-get. On other systems it names the packages, for you to install.
 #
 # What a VM of another kind of processor takes (VM_ARCH in vm.sh), only `test`
@@ -44,6 +44,11 @@ test       newuidmap                  uidmap           shadow-utils         shad
 test       lsns                       util-linux       util-linux           util-linux         util-linux
 test       script                     bsdutils         /usr/bin/script      util-linux-misc    util-linux
 test       ip                         iproute2         iproute              iproute2           iproute2
+test       nft                        nftables         nftables             nftables           nftables
+test       iptables                   iptables         iptables-nft         iptables           iptables
+test       pasta                      passt            passt                passt              passt
+test       slirp4netns                slirp4netns      slirp4netns          slirp4netns        slirp4netns
+test-wires curl                       curl             curl                 curl               curl
 test       pstree                     psmisc           psmisc               psmisc             psmisc
 test       pgrep                      procps           procps-ng            procps-ng          procps-ng
 test       gnu-tar                    tar              tar                  tar                tar
@@ -51,7 +56,7 @@ test       gzip                       gzip             gzip                 gzip
 test       zstd                       zstd             zstd                 zstd               zstd
 test-images skopeo                    skopeo           skopeo               skopeo             skopeo
 test-images umoci                     umoci            umoci                umoci              umoci
-test-images debootstrap               debootstrap      debootstrap          debootstrap        debootstrap
+test-images,test-wires debootstrap               debootstrap      debootstrap          debootstrap        debootstrap
 test-images docker-registry           docker-registry  docker-distribution  docker-registry    docker-registry
 test-images podman                    podman           podman               podman             podman
 test,bench bwrap                      bubblewrap       bubblewrap           bubblewrap         bubblewrap
@@ -163,7 +168,7 @@ install_packages() {
 
 case ${1:-} in
 run | bench | lint | fuzz) find_missing "$1" ;;
-test-images) find_missing run test test-images ;;
+test-images | test-wires) find_missing run test "$1" ;;
 vm) find_missing run test "$(uname -m)" ;;
 test)
 	# The other kind's programs are Debian's, and come by apt-get.
@@ -172,7 +177,7 @@ test)
 	else
 		find_missing run test "$(uname -m)"
 	fi ;;
-*) die "usage: ./install.sh run|vm|test|test-images|bench|lint|fuzz" ;;
+*) die "usage: ./install.sh run|vm|test|test-images|test-wires|bench|lint|fuzz" ;;
 esac
 [ -n "$missing" ] || exit 0
 

@@ -174,8 +174,8 @@ disk_modules="virtio_pci virtio_blk ext4"
 late_modules="virtio_pci virtio_console overlay veth bridge"
 # What iptables and nft need to translate addresses, in either dialect.
 late_modules="$late_modules nf_tables nft_chain_nat nft_masq nft_nat nft_ct
-	nft_compat ip_tables iptable_filter iptable_nat xt_MASQUERADE xt_nat
-	xt_conntrack xt_comment xt_addrtype xt_tcpudp"
+	nft_fib_ipv4 nft_compat ip_tables iptable_filter iptable_nat xt_MASQUERADE
+	xt_nat xt_conntrack xt_comment xt_addrtype xt_tcpudp"
 
 # Prints the files of the modules named, each after those it depends on: each
 # line of modules.dep is "file: the files it needs, the last one first".

@@ -12,6 +12,12 @@
 # The sample is one in so many of the sweeps' points (tests/faults/sweep.sh says
 # what those are, and commands.sh for the commands), others each day.  SEED=n
 # takes those of another day, which a failure names, and SAMPLE=n takes n of them.
+
+# Root's boxes have wires, on a host of the tests' own.
+if [ "$(id -u)" = 0 ] && [ -z "${WIRES:-}" ]; then
+	WIRES=apart exec unshare --net sh -c \
+	    'ip link set lo up && exec sh "$@"' sh "$0" "$@"
+fi
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faults/sweep.sh"
 . "$(dirname "$0")/faults/commands.sh"
@@ -521,6 +527,19 @@ vm*) ;;
 		'
 		print_figures
 	done
+	if is_root; then
+		it "has no weaker box, whatever step fails, with wires (SEED=$SEED)" '
+			"$WHALEBOX" --network bridge /bin/true &&
+			prepare whalebox --network bridge -p 8080:80 &&
+			sweep $errors $points >"$scratch/figures" && no_bad_end
+		'
+		print_figures
+		it "leaves no wires for long, whenever it is killed (SEED=$SEED)" '
+			prepare whalebox --network bridge -p 8080:80 &&
+			kill_randomly $kills 0.06 >"$scratch/figures" && no_bad_end
+		'
+		print_figures
+	fi
 	it "ends no command with a claim that is not so, whatever step fails (SEED=$SEED)" '
 		prepare_commands && sweep_commands $errors $points >"$scratch/figures" &&
 		no_bad_end

@@ -43,8 +43,8 @@ $(work): $(BUILD)/whalebox-work-%: $(LAB) | $(BUILD)
 labs: $(lab) $(solved)          ## build every lab, as handed out and as solved
 
 # What the tests take into a box: static, as a box has no libraries.
-vpath %.c tests/attacks tests/faults tests/images
-PROBES := $(notdir $(basename $(wildcard $(addsuffix /*.c,tests/attacks tests/faults tests/images))))
+vpath %.c tests/attacks tests/faults tests/images tests/wires
+PROBES := $(notdir $(basename $(wildcard $(addsuffix /*.c,tests/attacks tests/faults tests/images tests/wires))))
 PROBES := $(PROBES:%=$(BUILD)/tests/%)
 $(PROBES): $(BUILD)/tests/%: %.c Makefile
 	@mkdir -p $(@D)
@@ -73,6 +73,14 @@ test-images:                    ## images of others, and others with ours (some 
 	@$(MAKE) -s whalebox probes $(BUILD)/bench/timer
 	@./busybox-rootfs.sh
 	@{ sh tests/realimages.sh; echo '# end'; } 2>&1 | awk -f tests/tap.awk
+
+.PHONY: test-wires
+test-wires:                     ## the tests of networks that take minutes, and real servers (root)
+	@./install.sh test-wires
+	@$(MAKE) -s whalebox probes
+	@./busybox-rootfs.sh
+	@{ sh tests/wires.sh full; sh tests/realwires.sh; echo '# end'; } 2>&1 | \
+	    awk -f tests/tap.awk
 
 # A mutant is the program with one must() dropped, or two steps of child() in the
 # other order: a test has to fail with each, but for those that are no fault.

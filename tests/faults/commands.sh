@@ -214,6 +214,7 @@ nobody_visits() {
 # Nothing is left of the box once it is removed.  What was never whole is for
 # the next run.
 box_left() {
+	wires_left
 	pgrep -l -f "$box"
 	diff mounts.before /proc/self/mountinfo
 	for m in $(mounts_of cgroup2); do
@@ -330,9 +331,10 @@ have_still() {
 
 # prepare_commands: the boxes, and in ./strikes the points of all commands.
 prepare_commands() {
-	tool=whalebox limits='' HANGS=30
+	tool=whalebox limits='' options='' HANGS=30
 	! is_root || ! has_cgroup2 ||
 		limits='--memory 64m --pids-limit 64 --cpus 0.9'
+	! is_root || limits="$limits --network bridge -p 8081:80"
 	host_namespaces=$(for ns in /proc/self/ns/*; do readlink "$ns"; done)
 	cat /proc/self/mountinfo >mounts.before
 	for file in bad report strikes tidied left; do

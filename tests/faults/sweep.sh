@@ -214,8 +214,20 @@ words_of() {
 	esac
 }
 
+# What a box on a bridge could leave of its wires.  The host is one of the tests'
+# own: see faults.sh.
+wires_left() {
+	case "$options $limits" in
+	*bridge*)
+		ip -o link | sed -n 's/^[0-9]*: \(wb[^@:]*\|whalebox[0-9]*\).*/a link: \1/p'
+		nft list tables | grep whalebox
+		grep -hs '^10[.]' "$WHALEBOX_HOME"/networks/*/leases ;;
+	esac
+}
+
 # What a run could leave in the system, and on the disk.
 left_behind() {
+	wires_left
 	pgrep -l -f "$box_name"
 	diff mounts.before /proc/self/mountinfo
 	for m in $(mounts_of cgroup2); do
@@ -311,11 +323,12 @@ next_run() {
 	}
 }
 
-# kill_randomly TIMES: a SIGKILL at any moment of the first 10 ms.
+# kill_randomly TIMES [SECONDS]: a SIGKILL at any moment of the first 10 ms, or of
+# that time.
 kill_randomly() {
-	awk -v seed="$SEED" -v times="$1" 'BEGIN {
+	awk -v seed="$SEED" -v times="$1" -v within="${2:-0.01}" 'BEGIN {
 		srand(seed)
-		while (times-- > 0) printf "%.4f\n", 0.0001 + rand() * 0.01
+		while (times-- > 0) printf "%.4f\n", 0.0001 + rand() * within
 	}' >moments
 	while read -r moment; do
 		point="after $moment s" fault=signal=KILL

@@ -1,0 +1,163 @@
+#!/bin/sh
+# wires.sh: what a network costs: a start on a bridge beside one without, and what
+# two boxes on a bridge send to each other beside two network namespaces that are
+# joined by hand. Prints a Markdown table. Needs root, and a machine with nothing
+# else to do.
+
+set -eu
+umask 022
+
+case ${1-} in
+-h | --help)
+	cat <<'END'
+usage: bench/wires.sh [ROUNDS]
+
+Measures starts (ROUNDS times 10 of each kind) and throughput (ROUNDS times two
+seconds), 10 rounds unless told, by turns, and prints a Markdown table. Needs root,
+and a machine with nothing else to do; `make` first.
+END
+	exit
+	;;
+esac
+
+. "$(dirname "$0")/apart.sh"
+
+rounds=${1:-10}
+case $rounds in
+*[!0-9]* | 0*) die "$rounds: not a number of rounds" ;;
+esac
+
+# The host is a network namespace of our own.
+if [ -z "${WIRES-}" ]; then
+	WIRES=apart exec unshare --net "$project/bench/wires.sh" --inside "$tmp" "$rounds"
+fi
+ip link set lo up
+
+w=$project/whalebox
+chmod 711 "$tmp"        # root of a user namespace has to walk through
+export WHALEBOX_HOME="$tmp/home" WHALEBOX_ROOTFS="$tmp/rootfs"
+"$project/busybox-rootfs.sh" "$WHALEBOX_ROOTFS"
+compile timer
+! command -v make >/dev/null || make -s -C "$project" build/tests/wire
+cp "$project/build/tests/wire" "$WHALEBOX_ROOTFS"
+
+# However this ends, no box stays, and no process that holds a namespace.
+holders=
+end_all() {
+	"$w" ps -aq | xargs -r "$w" rm -f >/dev/null || true
+	for holder in $holders; do
+		kill "$holder" || true
+	done
+}
+trap end_all EXIT
+trap 'exit 1' HUP INT TERM
+
+median() {
+	sort -n | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'
+}
+
+# row WHAT A B UNIT DIVISOR GOAL
+row() {
+	awk -v what="$1" -v a="$2" -v b="$3" -v unit="$4" -v by="$5" -v goal="$6" \
+	    'BEGIN { printf "| %s | %.2f %s | %.2f %s | %.2f | %s |\n", what,
+		a / by, unit, b / by, unit, a / b, goal }'
+}
+
+# ---- Starts -------------------------------------------------------------------
+
+# starts FILE ARGUMENT...: ten runs of /bin/true, in microseconds.
+starts() {
+	file=$tmp/$1
+	shift
+	"$built/timer" "time" 10 "$w" "$@" /bin/true >>"$file"
+}
+
+measure_starts() {
+	"$w" --network bridge /bin/true 2>/dev/null     # it tells of ip_forward
+	for round in $(seq "$rounds"); do
+		starts alone
+		starts first --network bridge
+		starts published -p 8080:80
+	done
+	"$w" -d --name neighbour --network bridge /bin/sleep 1000 >/dev/null
+	for round in $(seq "$rounds"); do
+		starts plain
+		starts second --network bridge
+	done
+	"$w" rm -f neighbour >/dev/null
+	row "a start on a bridge with boxes, beside one with no network" \
+	    "$(median <"$tmp/second")" "$(median <"$tmp/plain")" ms 1000 "≤ 2.5"
+	row "the start of the first box on a bridge" \
+	    "$(median <"$tmp/first")" "$(median <"$tmp/alone")" ms 1000 ""
+	row "the same with a published port" \
+	    "$(median <"$tmp/published")" "$(median <"$tmp/alone")" ms 1000 ""
+}
+
+# ---- Throughput ---------------------------------------------------------------
+
+# hold: a namespace of its own, $held.
+hold() {
+	unshare --net sleep 100000 &
+	held=$!
+	holders="$holders $held"
+	until [ "$(readlink /proc/$held/ns/net)" != "$(readlink /proc/self/ns/net)" ]
+	do
+		kill -0 "$held"
+	done
+}
+
+# By hand: a third namespace, with a bridge and no rule, has the two joined.
+join() {
+	hold
+	middle=$held
+	nsenter --net --target "$middle" ip link add br0 type bridge
+	nsenter --net --target "$middle" ip link set br0 up
+	for n in 1 2; do
+		hold
+		nsenter --net --target "$middle" \
+		    ip link add port$n type veth peer name eth0 netns "$held"
+		nsenter --net --target "$middle" ip link set port$n master br0 up
+		nsenter --net --target "$held" ip address add 10.77.0.$n/24 dev eth0
+		nsenter --net --target "$held" ip link set eth0 up
+		eval "end$n=$held"
+	done
+}
+
+# between FILE TO FROM ADDRESS: bytes a second, from one process's namespace to
+# another's. As all run outside of the boxes, it is the wires that are compared.
+between() {
+	nsenter --net --target "$2" "$WHALEBOX_ROOTFS/wire" drain 5001 \
+	    >"$tmp/drained" &
+	until grep -q ready "$tmp/drained"; do
+		kill -0 $!
+	done
+	nsenter --net --target "$3" "$WHALEBOX_ROOTFS/wire" pour "$4" 5001 2
+	wait $!
+	tail -n 1 "$tmp/drained" >>"$tmp/$1"
+}
+
+measure_throughput() {
+	join
+	for box in one two; do
+		"$w" -d --name $box --network bridge /bin/sleep 100000 >/dev/null
+	done
+	one=$("$w" inspect one pid) two=$("$w" inspect two pid)
+	address=$("$w" inspect one address)
+	for round in $(seq "$rounds"); do
+		between hand "$end1" "$end2" 10.77.0.1
+		between boxes "$one" "$two" "$address"
+	done
+	row "TCP between two boxes, beside two namespaces joined by hand" \
+	    "$(median <"$tmp/boxes")" "$(median <"$tmp/hand")" Gbit/s 125000000 \
+	    "≥ 0.95"
+}
+
+cat <<END
+Medians of $rounds rounds, on $(nproc) processors, Linux $(uname -r),
+bridge-nf-call-iptables $(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || echo off).
+
+| what | with | without | ratio | goal |
+|---|---|---|---|---|
+END
+measure_starts
+measure_throughput
