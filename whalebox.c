@@ -13099,7 +13099,11 @@ static const struct { const char *words, *fix; } foreign_words[] = {
     { "-c --cpu-share -cpushare -cpu-share", "--cpu-shares N" },
     { "-cpuset --cpuset", "--cpuset-cpus LIST" },
     { "-mem --mem", "--memory SIZE, or -m SIZE" },
-    { "--net -net", "--network none, or --network host" },
+    { "--net -net", "--network none, host, bridge or NAME" },
+    { "--link --add-host --network-alias", "boxes of one --network NAME have "
+      "each other's names in /etc/hosts" },
+    { "--dns --dns-search", "--volume FILE:/etc/resolv.conf:ro" },
+    { "port", "whalebox ps, which has a column PORTS" },
     { "-P --publish-all --expose --port", "--publish HOST:BOX" },
     { "--mount", "--volume SRC:DST[:ro], or --tmpfs DST" },
     { "--device", "--volume /dev/NAME:/dev/NAME" },

@@ -86,6 +86,9 @@ it 'knows what other tools call it, and names the right word' '
 -cpuset --cpuset-cpus
 -cpuset=0 --cpuset-cpus
 -P --publish HOST:BOX
+--link=db boxes of one --network NAME
+--dns --volume
+port whalebox ps
 --expose=80 --publish HOST:BOX
 --privileged --cap-add
 --mount --volume
