@@ -258,7 +258,7 @@ it 'lists the boxes that run, or all' '
 	serve && pid=$(value pid) &&
 	box --name "$b.2" /bin/sh -c "exit 7" "$b" && want_status 7 &&
 	box ps && want_no_err && same 2 "$(wc -l <out)" &&
-	want_match "^NAME +PID +STATUS +AGE +COMMAND +IMAGE\$" &&
+	want_match "^NAME +PID +STATUS +AGE +COMMAND +PORTS +IMAGE\$" &&
 	want_match "^$b +$pid +running +[0-9]+s +/bin/sh -c .* $WHALEBOX_ROOTFS\$" &&
 	box ps -a && same 3 "$(wc -l <out)" &&
 	want_match "^$b +$pid +running " &&
