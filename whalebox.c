@@ -7663,8 +7663,10 @@ static int run_program(char **argv, const char *input) {
 
     if (in_fd >= 0 && out_fd >= 0) {
         pid_t helper = start_program(argv, in_fd, out_fd);
-        while (helper > 0 && waitpid(helper, &status, 0) < 0)
-            if (errno != EINTR)
+
+        /* As long as it goes on, what it does cannot be undone. */
+        for (int tries = 0; helper > 0 && tries < 3; tries++)
+            if (waitpid(helper, &status, 0) == helper)
                 break;
         if (status > 0)
             errno = EOPNOTSUPP;         /* whatever its own reason is */
