@@ -33,8 +33,14 @@ table='
     signal    serving   all
     inspect   serving   all
 '
+# Root alone has networks.
+! is_root || table="$table
+    weave     none      all
+    unweave   woven     all
+"
 
 box=$box_name.box
+net=$box_name.net
 other=$box_name.other                   # it has ended, and nobody touches it
 ends='echo one; echo two; exit 7'
 soon_ends='echo one; echo two; sleep 0.3; exit 7'
@@ -56,6 +62,8 @@ words_of_command() {
 	await)   echo 'wait "$box"' ;;
 	signal)  echo 'kill -s TERM "$box"' ;;
 	inspect) echo 'inspect "$box"' ;;
+	weave)   echo 'network create "$net" --subnet 10.99.0.0/24' ;;
+	unweave) echo 'network rm "$net"' ;;
 	esac
 }
 
@@ -104,6 +112,21 @@ is_dead_now() {
 	recorded status=running && has_log 'one\ntwo\n' && is_over
 }
 
+# A network with this name.
+net_folder() {
+	echo "$WHALEBOX_HOME/networks/$net"
+}
+
+is_woven() {
+	grep -qsx subnet=10.99.0.0/24 "$(net_folder)/config"
+}
+
+no_net() {
+	[ ! -e "$(net_folder)/config" ] ||
+		"$WHALEBOX" network rm "$net" >>tidied 2>&1
+	[ ! -e "$(net_folder)/config" ]
+}
+
 no_box() {
 	if [ -e "$(folder_of "$box")" ]; then
 		"$WHALEBOX" rm -f "$box" >>tidied 2>&1 || "$WHALEBOX" /bin/true
@@ -115,7 +138,13 @@ no_box() {
 # shellcheck disable=SC2086 # a list of words
 have() {
 	case $1 in
-	none) no_box ;;
+	none) no_box && no_net ;;
+	woven)
+		is_woven || {
+			no_box && no_net &&
+			"$WHALEBOX" network create "$net" --subnet 10.99.0.0/24 >made
+		}
+		;;
 	ended)
 		has_ended || {
 			no_box &&
@@ -177,6 +206,8 @@ is_done() {
 		{ recorded exit_code=7 || recorded exit_code=137; } ;;
 	remove | destroy)
 		same_text "$box" && within is_over && [ ! -e "$(folder_of "$box")" ] ;;
+	weave)  same_text "$net" && is_woven ;;
+	unweave) same_text "$net" && [ ! -e "$(net_folder)" ] ;;
 	*)      is_as_good ;;
 	esac
 }
@@ -199,7 +230,7 @@ is_unharmed() {
 	cat "$(folder_of "$other")/config" "$(folder_of "$other")/log" |
 	    cmp -s - other.before || return
 	case $1 in
-	detach | remove | destroy) ;;
+	detach | remove | destroy | weave | unweave) ;;
 	*)
 		grep -qx "id=$id" "$(folder_of "$box")/config" &&
 		printf 'one\ntwo\n' | cmp -s -n 8 - "$(folder_of "$box")/log" ;;
@@ -236,7 +267,7 @@ is_made() {
 
 cleaned_up() {
 	within is_made
-	no_box && "$WHALEBOX" --rm --name "$box" /bin/true >>tidied 2>&1
+	no_box && no_net && "$WHALEBOX" --rm --name "$box" /bin/true >>tidied 2>&1
 	within nothing_of_box
 }
 
