@@ -128,7 +128,7 @@ join() {
 between() {
 	nsenter --net --target "$2" "$WHALEBOX_ROOTFS/wire" drain 5001 \
 	    >"$tmp/drained" &
-	until grep -q ready "$tmp/drained"; do
+	until grep -qs ready "$tmp/drained"; do
 		kill -0 $!
 	done
 	nsenter --net --target "$3" "$WHALEBOX_ROOTFS/wire" pour "$4" 5001 2
