@@ -530,6 +530,13 @@ if is_root; then
 		want_status 0
 	'
 
+	try 'has layers of a user whose own folder is of another id' '
+		archive owners owners.tar && chmod 755 owners.tar &&
+		ranged "$WHALEBOX" image load owners.tar owned && want_status 0 && want_no_err &&
+		want_out owned && ranged "$WHALEBOX" image rm owned && want_status 0 &&
+		want_out owned && same 0 "$(ls -A home/layers | wc -l)"
+	'
+
 	try 'has one image for a box with ids of its own and one without' '
 		for ids in "" "--userns host"; do
 			box run $ids base stat -c "%u:%g" /bin/busybox && want_status 0 && want_out 0:0 ||
@@ -542,7 +549,7 @@ else
 	try 'tells a user with a single id what cannot be kept' '
 		archive owners owners.tar && store >before &&
 		box image load owners.tar owned && want_status 0 && want_out owned &&
-		same 2 "$(wc -l <err)" && want_err "whalebox: 2 files" && want_err "hint: " &&
+		same 2 "$(wc -l <err)" && want_err "whalebox: 3 files" && want_err "hint: " &&
 		box image rm owned && want_status 0 && store | cmp - before
 	'
 fi

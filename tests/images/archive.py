@@ -586,8 +586,9 @@ def main(what, *args):
         with open(args[1], "rb") as bottom:
             write(args[2], Image(bottom.read(), *read_layers(args[0])).oci())
     elif what == "owners":
-        write(args[0], tar(base(member("root", b"x"), member("guest", b"x", uid=1000),
-                                member("group", b"x", gid=33))))
+        write(args[0], tar([folder(".", uid=1000)] + base(
+            member("root", b"x"), member("guest", b"x", uid=1000),
+            member("group", b"x", gid=33))))
     elif what == "attributes":
         read_attributes(args[0])
     elif what == "tree":
