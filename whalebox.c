@@ -11088,6 +11088,43 @@ static struct sifted sift(int from_fd, enum sieve how) {
 
 /* --- Layers ------------------------------------------------------------ */
 
+static const char *moved_from, *moved_to;       /* for move_layer() */
+
+/* In a helper: root of a user namespace that is mapped as a tool's box is. */
+static _Noreturn void move_as_box_root(void) {
+    start_child();
+    die_with_parent();
+    _exit(renameat(layers_fd, moved_from, layers_fd, moved_to) < 0);
+}
+
+/* Rename the folder of a layer.  To move a folder is to write its "..", so one
+ * that is an id's of a user's range only root of a user namespace with that
+ * range can move: a helper becomes that.  Returns 0, or -1 with errno. */
+static int move_layer(const char *from, const char *to) {
+    struct clone_args args = { .flags = CLONE_NEWUSER,
+                               .exit_signal = SIGCHLD };
+    pid_t box_pid = box.pid;
+    int status = -1;                    /* if even waiting fails */
+
+    if (renameat(layers_fd, from, layers_fd, to) == 0)
+        return 0;
+    if (errno != EACCES || host_root || !(box.flags & CLONE_NEWUSER))
+        return -1;
+
+    moved_from = from;
+    moved_to = to;
+    box.pid = clone_child(&args, move_as_box_root);
+#if WITH_USER
+    write_maps();
+#endif
+    open_gate();
+    waitpid(box.pid, &status, 0);
+    close(lifeline_fds[1]);
+    box.pid = box_pid;
+    errno = EACCES;
+    return status == 0 ? 0 : -1;
+}
+
 /* Remove layers/.new, and what is in it, the box's root's files with it.
  * Returns 0, or -1 with errno. */
 static int remove_new_layer(void) {
@@ -11212,7 +11249,7 @@ static void unpack_layer(const struct sifted *s, const char *id) {
     step(15, "syncfs(layers)", "sync -f");
     must(syscall(SYS_syncfs, layers_fd));
     step(15, text("rename(.new/upper, %s)", id), NULL);
-    must(renameat(layers_fd, ".new/upper", layers_fd, id));
+    must(move_layer(".new/upper", id));
     step(15, "unlinkat(layers/.new)", NULL);
     must(remove_new_layer());
 }
@@ -11264,7 +11301,7 @@ static int drop_unneeded(int dir_fd, const char *name) {
         return 0;
 
     if (mkdirat(dir_fd, ".new", 0700) < 0 ||
-        renameat(dir_fd, name, dir_fd, ".new/upper") < 0)
+        move_layer(name, ".new/upper") < 0)
         return -1;
     return remove_new_layer();
 }
