@@ -84,14 +84,22 @@ hold_child() {
 	until [ -n "$child" ] || [ "$(date +%s)" -gt "$ends" ]; do
 		# This shell, timeout, strace, the parent, the child.
 		parent=$(pgrep -n -P "$(pgrep -n -P "$(pgrep -P $job)")") &&
-		    child=$(pgrep -P "$parent")
+		    child=$(own_child "$parent")
 	done 2>/dev/null
 	[ -n "$child" ]
 }
 
+# own_child PARENT: the one that runs the same program, and not nft, say.
+own_child() {
+	for a_child in $(pgrep -P "$1"); do
+		[ "$(readlink "/proc/$a_child/exe")" != "$(readlink "/proc/$1/exe")" ] ||
+			echo "$a_child"
+	done
+}
+
 # join_child OPTION...: strace looks at the child, with these options.
 join_child() {
-	timeout -k 1 "$HANGS" strace -qq -b execve -p "$child" "$@" &
+	timeout -k 1 "$HANGS" strace -qq -b execve -p "$child" "$@" 2>joined &
 	tracer=$!
 	until grep -q '^TracerPid:.*[1-9]' "/proc/$child/status"; do
 		kill -0 $tracer || return
@@ -161,13 +169,14 @@ keep_wanted() {
 }
 
 # calls FILE: each call in a trace of one process or of each, as "call count".
-# Left out are those that cannot fail, those that libc makes before main(), and
-# execve, from where on it is the command's own affair.
+# Left out are those that cannot fail, those that libc makes before main(), those
+# that the kernel begins anew by itself, as often as it pleases, and execve, from
+# where on it is the command's own affair.
 calls() {
 	awk '
 		{ process = $0 ~ /^[0-9]/ ? $1 : 0; sub(/^[0-9]+ +/, "") }
 		/^(execve|exit_group|arch_prctl|set_tid_address|get[a-z]+id)\(/ ||
-		    !/^[a-z_0-9]+\(/ { next }
+		    !/^[a-z_0-9]+\(/ || / = \? ERESTART/ { next }
 		{
 			call = $0
 			sub(/\(.*/, "", call)
