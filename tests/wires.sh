@@ -658,7 +658,7 @@ for with in pasta slirp; do
 			{ "$as_user" --name one --network $with -p 8080:80 \
 			    /wire answer 80 >served 2>&1 & } && job=$! &&
 			at_end "$as_user rm -f one" &&
-			soon grep -q ready served &&
+			{ soon grep -q ready served || { cat served; exit 1; }; } &&
 			reached() { "$wire" ask tcp 127.0.0.1 8080; } && soon reached &&
 			run "$as_user" stop -t 1 one && { wait $job; true; } &&
 			gone() { ! pgrep -u 1000 "$tool"; } && soon gone
