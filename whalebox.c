@@ -10110,6 +10110,7 @@ static int exec_main(int argc, char **argv) {
  * whoever is killed leaves only what the next one removes.
  */
 #include <sys/resource.h>        /* RLIMIT_FSIZE */
+#include <sys/utsname.h>         /* which machine this is */
 
 static char **parse_options(char **argv);
 
@@ -11650,13 +11651,16 @@ static const struct member *need_blob(const char *descriptor) {
     return m;
 }
 
-/* What this machine is called in images. */
+/* What this machine is called in images.  uname(2). */
 static const char *own_architecture(void) {
-#ifdef __aarch64__
-    return "arm64";
-#else
-    return "amd64";
-#endif
+    static struct utsname names;        /* it stays as it is */
+
+    uname(&names);
+    if (strcmp(names.machine, "x86_64") == 0)
+        return "amd64";
+    if (strcmp(names.machine, "aarch64") == 0)
+        return "arm64";
+    return names.machine;
 }
 
 /* Is an image for OS and ARCHITECTURE one for this machine?  What is not said
