@@ -8445,6 +8445,20 @@ static void need_carrier(const char *program) {
                "%s needs /dev/net/tun: %s", program, strerror(errno));
 }
 
+/* Connect to slirp4netns(1), which makes its socket when eth0 is there already:
+ * within 10 seconds.  Returns 0, or -1 with errno. */
+static int call_slirp(int fd, const struct sockaddr_un *at) {
+    int tries = 1000;                   /* of 10 ms */
+
+    while (connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0) {
+        tries--;
+        if (tries == 0 || (errno != ENOENT && errno != ECONNREFUSED))
+            return -1;
+        poll(NULL, 0, 10);
+    }
+    return 0;
+}
+
 /* slirp4netns listens at a socket in the box's folder: ask it there for the
  * port.  slirp4netns(1). */
 static void ask_slirp(const struct port *port) {
@@ -8461,7 +8475,7 @@ static void ask_slirp(const struct port *port) {
     step(16, "socket(AF_UNIX)", NULL);
     int fd = must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     step(16, "connect, write, shutdown, read(slirp)", NULL);
-    must(connect(fd, (struct sockaddr *)&at, sizeof(at)));
+    must(call_slirp(fd, &at));
     must(write_all(fd, question, strlen(question)));
     must(shutdown(fd, SHUT_WR));
     must(read(fd, answer, sizeof(answer) - 1));

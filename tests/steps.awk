@@ -16,6 +16,7 @@ BEGIN {
 	other["access"] = "read("               # whether it can be read
 	other["write_file"] = "write"           # these are functions of our own
 	other["write_all"] = "write"
+	other["call_slirp"] = "connect"
 	other["lock_folder"] = "fcntl"
 	other["open_in_box"] = "openat2"
 	other["open_log"] = "open(log)"
