@@ -577,6 +577,8 @@ else
 	fi
 	# signal=off: ctrl-C is the machine's, not qemu's. No limit: 0.
 	terminal=${TERM:-linux} size=$(stty size) line=stdio,signal=off
+	# A terminal that is a serial line does not know its size.
+	[ "$size" != '0 0' ] || size='24 80'
 	limit=${VM_TIMEOUT:-0}
 fi
 

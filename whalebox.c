@@ -1701,9 +1701,9 @@ static int was_looked_into(int dir_fd) {
     return rest > 0 && rest <= MOST_LOOKS;
 }
 
-/* After a look at so many folders in DIR_FD: it is enough for so many
- * milliseconds.  If the time cannot be set, the next run looks, too.  Libc's
- * utimensat(2) is large, having to do with older kernels. */
+/* COUNT folders in DIR_FD have been looked at: nobody needs to look again for
+ * COUNT milliseconds.  If the time cannot be set, the next run looks, too.
+ * Libc's utimensat(2) is large, having to do with older kernels. */
 static void note_look(int dir_fd, unsigned long count) {
     struct timespec times[2] = { [1] = { .tv_nsec = UTIME_OMIT } };
 
@@ -1717,8 +1717,8 @@ static void note_look(int dir_fd, unsigned long count) {
 }
 
 /* Call LOOK for 64 of the folders in DIR_FD, or for all if there are no more,
- * beginning at a random one, so that each has its turn in some run.  After a
- * look at so many folders none is due for so many milliseconds.  A look at one
+ * beginning at a random one, so that each has its turn in some run.  Then no
+ * run looks for as many milliseconds as folders were looked at.  A look at one
  * takes some microseconds: however many boxes there are and are made, a
  * hundredth of the time goes for that at most.  getrandom(2). */
 TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
@@ -1945,8 +1945,9 @@ static void write_limits(void) {
 
     write_number("pids.max", opt.pids);
 
-    /* The kernel accepts CPUs that are not there, and then uses others: what is
-     * in effect has to be what was set. */
+    /* A CPU that is not there is refused by the kernel, or, where one could be
+     * plugged in, accepted, and others are used: what is in effect has to be
+     * what was set. */
     if (opt.cpuset) {
         write_limit("cpuset.cpus", opt.cpuset);
         const char *set = text("%s", read_file(box.cgroup, "cpuset.cpus"));
