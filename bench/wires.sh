@@ -34,6 +34,7 @@ fi
 ip link set lo up
 
 w=$project/whalebox
+name=bench$$
 chmod 711 "$tmp"        # root of a user namespace has to walk through
 export WHALEBOX_HOME="$tmp/home" WHALEBOX_ROOTFS="$tmp/rootfs"
 "$project/busybox-rootfs.sh" "$WHALEBOX_ROOTFS"
@@ -79,12 +80,12 @@ measure_starts() {
 		starts first --network bridge
 		starts published -p 8080:80
 	done
-	"$w" -d --name neighbour --network bridge /bin/sleep 1000 >/dev/null
+	"$w" -d --name "$name-0" --network bridge /bin/sleep 1000 >/dev/null
 	for round in $(seq "$rounds"); do
 		starts plain
 		starts second --network bridge
 	done
-	"$w" rm -f neighbour >/dev/null
+	"$w" rm -f "$name-0" >/dev/null
 	row "a start on a bridge with boxes, beside one with no network" \
 	    "$(median <"$tmp/second")" "$(median <"$tmp/plain")" ms 1000 "≤ 2.5"
 	row "the start of the first box on a bridge" \
@@ -126,6 +127,7 @@ join() {
 # between FILE TO FROM ADDRESS: bytes a second, from one process's namespace to
 # another's. As all run outside of the boxes, it is the wires that are compared.
 between() {
+	rm -f "$tmp/drained"
 	nsenter --net --target "$2" "$WHALEBOX_ROOTFS/wire" drain 5001 \
 	    >"$tmp/drained" &
 	until grep -qs ready "$tmp/drained"; do
@@ -138,11 +140,11 @@ between() {
 
 measure_throughput() {
 	join
-	for box in one two; do
-		"$w" -d --name $box --network bridge /bin/sleep 100000 >/dev/null
+	for box in "$name-1" "$name-2"; do
+		"$w" -d --name "$box" --network bridge /bin/sleep 100000 >/dev/null
 	done
-	one=$("$w" inspect one pid) two=$("$w" inspect two pid)
-	address=$("$w" inspect one address)
+	one=$("$w" inspect "$name-1" pid) two=$("$w" inspect "$name-2" pid)
+	address=$("$w" inspect "$name-1" address)
 	for round in $(seq "$rounds"); do
 		between hand "$end1" "$end2" 10.77.0.1
 		between boxes "$one" "$two" "$address"
