@@ -22,7 +22,6 @@ BEGIN {
 	other["open_log"] = "open(log)"
 	other["remove_new_folder"] = "mkdir"    # it makes room for the new one
 	other["remove_new_layer"] = "unlinkat"
-	other["move_layer"] = "rename("
 	other["move_layer"] = "rename"
 	other["drop_unneeded_layers"] = "unlinkat"
 	other["ask_kernel"] = "netlink("
