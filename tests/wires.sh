@@ -620,7 +620,8 @@ fi
 # As a user: a whalebox, a root and a home of his; and /dev/net/tun is open to all,
 # as udev has it.
 as_user=$scratch/user/as
-mkdir "$scratch/user" && cp -R "$WHALEBOX" "$root" "$scratch/user" &&
+mkdir "$scratch/user" && cp "$WHALEBOX" "$scratch/user/whalebox" &&
+    cp -R "$root" "$scratch/user" &&
     chmod 711 "$scratch" && cat >"$as_user" <<END
 #!/bin/sh
 cd "$scratch/user" && exec unshare --mount sh -c '
