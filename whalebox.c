@@ -10134,6 +10134,7 @@ enum {
     MOST_HEADER = 1 << 17,              /* bytes: of a member's long header */
     MOST_JSON = 4 << 20,                /* bytes of a document */
     MOST_MEMBERS = 4096,                /* that an index has */
+    MOST_NAMES = 64 << 20,              /* bytes of all that are kept in mind */
     FILE_COST = 4096,                   /* bytes: what a file counts besides */
     HIGHEST_ID = 65535,                 /* of a user or group in a box */
 };
@@ -10374,12 +10375,11 @@ static _Noreturn void refuse_tool(const char *name, int status) {
     static char said[4096];
     static const char ours[] = "whalebox: ";
     static const char mark[] = "  hint: ";
-    char *rest = said + 0;
     const char *fix = NULL;
 
     ssize_t length = pread(errors_fd, said, sizeof(said) - 1, 0);
     said[length < 0 ? 0 : length] = '\0';
-    rest += strspn(rest, "\n");
+    char *rest = said + strspn(said, "\n");
     char *line = strsep(&rest, "\n");
     if (strncmp(line, ours, strlen(ours)) == 0)
         line += strlen(ours);
@@ -10454,9 +10454,9 @@ struct member {
 struct sifted {
     int fd;                             /* the file that was written */
     off_t length;                       /* of it so far */
-    int removed_fd, placed_fd;          /* lists of names, each with its '\0':
-                                         * whiteouts, and all but folders */
-    unsigned long long removed;         /* how many whiteouts */
+    int removed_fd, emptied_fd, placed_fd;      /* lists of names, each with its
+                                         * '\0': whiteouts, folders to be
+                                         * emptied, and all but folders */
     unsigned long long size;            /* bytes of all its files */
     unsigned long long entries;
     unsigned long long devices;         /* how many were left out */
@@ -10896,8 +10896,10 @@ static char last_folder[PATH_MAX + 1];  /* of the archive, and a '/' */
  * Returns whether the entry is one. */
 static int take_whiteout(struct sifted *to) {
     char *base = last_part(entry.name);
+    const char *above = strstr(entry.name, "/.wh.");
 
-    if (strstr(text("/%.*s", (int)(base - entry.name), entry.name), "/.wh."))
+    if ((above && above + 1 < base) ||
+        (strncmp(entry.name, ".wh.", 4) == 0 && base > entry.name))
         refuse_archive(text("a folder named .wh.: %s", entry.name));
     if (strncmp(base, ".wh.", 4) != 0)
         return 0;
@@ -10910,14 +10912,16 @@ static int take_whiteout(struct sifted *to) {
          * is emptied. */
         *base = '\0';
         int is_placed = strcmp(entry.name, last_folder) == 0;
-        if (is_placed)
+        if (is_placed) {
             base[-1] = '\0';
-        list_name(to->removed_fd, entry.name, is_placed ? "" : ".");
+            list_name(to->removed_fd, entry.name, "");
+        } else {
+            list_name(to->emptied_fd, entry.name, ".");
+        }
     } else if (strncmp(gone, ".wh.", 4) != 0) {         /* a note of aufs's */
         memmove(base, gone, strlen(gone) + 1);
         list_name(to->removed_fd, entry.name, "");
     }
-    to->removed++;
     return 1;
 }
 
@@ -10925,6 +10929,8 @@ static int take_whiteout(struct sifted *to) {
  * lists, and which of them a name is on its letters tell. */
 static const struct ghost { const char *name; const struct ghost *next; }
     *ghosts[1024];
+
+static size_t ghosts_size;              /* bytes that they take, or so */
 
 static const struct ghost **find_ghosts(const char *name) {
     unsigned int number = 0;
@@ -10938,6 +10944,9 @@ static const struct ghost **find_ghosts(const char *name) {
 static int is_device(void) {
     if (entry.type == '3' || entry.type == '4') {
         const struct ghost **list = find_ghosts(entry.name);
+        ghosts_size += strlen(entry.name) + 64;
+        if (ghosts_size > MOST_NAMES)
+            refuse_archive("too many devices");
         struct ghost *ghost = (struct ghost *)get_room(sizeof(*ghost));
         *ghost = (struct ghost){ text("%s", entry.name), *list };
         *list = ghost;
@@ -10965,8 +10974,9 @@ static void note_member(struct sifted *to) {
 
 /* Make the entry one that may be unpacked, or refuse it. */
 static void check_entry(void) {
-    const char *whole = text("%s", entry.name);
+    static char whole[PATH_MAX];
 
+    strcpy(whole, entry.name);
     if (entry.type == '7')
         entry.type = '0';
     if (entry.type == '0' && entry.name[0] &&
@@ -11075,8 +11085,10 @@ static struct sifted sift(int from_fd, enum sieve how) {
     char rest[BLOCK];
 
     to.removed_fd = make_file();
+    to.emptied_fd = make_file();
     to.placed_fd = make_file();
     memset(ghosts, 0, sizeof(ghosts));
+    ghosts_size = 0;
     read_fd = from_fd;
     read_so_far = 0;
     fed = &sum;
@@ -11208,25 +11220,35 @@ static void run_on_layer(char **argv, int in_fd) {
     end_tool(argv[0]);
 }
 
-/* Remove what the layer has whiteouts for.  "DIR/." is a folder to be emptied.
- */
-static void remove_below(const struct sifted *s) {
-    static char xargs[] = "xargs", zero[] = "-0", sh[] = "sh", run[] = "-c";
-    static char script[] = "for name; do case $name in */.) "
-        "[ ! -d \"$name\" ] || find \"$name\" -mindepth 1 -delete ;; "
-        "*) rm -rf -- \"$name\" ;; esac || exit 255; done";
-    static char *argv[] = { xargs, zero, sh, run, script, sh, NULL };
-
+/* Run the tool ARGV on what is to go from the layers below: its input is the
+ * list LIST_FD, and nothing on that may be behind a link. */
+static void remove_below(char **argv, int list_fd) {
     step(15, "lseek(list)", NULL);
-    off_t length = must(lseek(s->removed_fd, 0, SEEK_END));
-    if (length > MOST_READ)
-        refuse_archive("whiteouts of more than a MiB");
+    off_t length = must(lseek(list_fd, 0, SEEK_END));
+    if (length == 0)
+        return;
+    if (length > MOST_NAMES)
+        refuse_archive("too many whiteouts");
+
     char *names = get_room((size_t)length);
-    read_at(s->removed_fd, names, (size_t)length, 0);
+    read_at(list_fd, names, (size_t)length, 0);
     removals = names;
     removals_length = (size_t)length;
-    run_on_layer(argv, s->removed_fd);
+    run_on_layer(argv, list_fd);
     removals_length = 0;
+}
+
+/* Remove what the layer has whiteouts for, and empty folders, "DIR/.". */
+static void apply_whiteouts(const struct sifted *s) {
+    static char xargs[] = "xargs", zero[] = "-0", sh[] = "sh", run[] = "-c",
+        rm[] = "rm", all[] = "-rf", end[] = "--";
+    static char script[] = "for name; do [ ! -d \"$name\" ] || "
+        "find \"$name\" -mindepth 1 -delete || exit 255; done";
+    static char *removes[] = { xargs, zero, rm, all, end, NULL };
+    static char *empties[] = { xargs, zero, sh, run, script, sh, NULL };
+
+    remove_below(removes, s->removed_fd);
+    remove_below(empties, s->emptied_fd);
 }
 
 /* Remove folders of layers below in whose place the layer has something else,
@@ -11255,8 +11277,7 @@ static void unpack_layer(const struct sifted *s, const char *id) {
     step(15, "mkdir(layers/.new)", "mkdir -p .new/upper");
     must(mkdirat(layers_fd, ".new", 0700));
     must(mkdirat(layers_fd, ".new/upper", 0755));
-    if (s->removed > 0)
-        remove_below(s);
+    apply_whiteouts(s);
     if (chosen.count > 0)
         remove_folders_below(s);
     if (has_one_id())
@@ -11293,6 +11314,7 @@ static void add_layer(struct sifted *s, long long when, const char *maker) {
     others_of_image += s->others;
     close(s->fd);
     close(s->removed_fd);
+    close(s->emptied_fd);
     close(s->placed_fd);
 }
 

@@ -24,6 +24,7 @@ BEGIN {
 	other["remove_new_layer"] = "unlinkat"
 	other["move_layer"] = "rename"
 	other["drop_unneeded_layers"] = "unlinkat"
+	other["move_layer"] = "rename"
 	other["ask_kernel"] = "netlink("
 	other["make_input"] = "memfd_create"
 	other["start_program"] = "vfork"
