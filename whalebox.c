@@ -3342,6 +3342,8 @@ static const char *make_init_etc(void) {
     step(9, "openat(lower), openat2(etc, RESOLVE_IN_ROOT)", NULL);
     int lower_fd = must(openat(AT_FDCWD, "lower", FOLDER));
     int etc_fd = (int)syscall(SYS_openat2, lower_fd, "etc", &how, sizeof(how));
+    if (etc_fd < 0)
+        require(errno == ENOENT || errno == ENOTDIR || errno == ELOOP, errno);
     if (etc_fd < 0 && is_there(lower_fd, "etc"))
         return NULL;
     if (etc_fd >= 0)

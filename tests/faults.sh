@@ -203,6 +203,12 @@ it 'makes /proc, /sys and /dev for a root file system that lacks them' '
 	want_out yes && want_no_err && same bin "$(ls root)"
 '
 
+it 'makes no box without its files of /etc, whatever keeps it from looking there' '
+	run strace -f -o trace -e trace=openat2 \
+	    -e inject=openat2:error=EMFILE:when=1 "$WHALEBOX" /bin/true &&
+	want_status 125 && want_err "openat2(etc" && grep -q INJECTED trace
+'
+
 it 'works in folders with any name' '
 	odd="a:b,c\\d \"e=f%s" &&
 	mkdir "$odd" && small_root "$odd/root" &&
