@@ -6376,6 +6376,7 @@ static const char *missed;              /* no image has this name */
 static const char *known_images;        /* and these there are: a hint */
 static const char no_images[] = "there are none: whalebox image load FILE";
 static int unpacks;                     /* the box is for a new layer */
+static int packs;                       /* it is to read one */
 static int work_number;                 /* overlay has one for each mount */
 static const char *removals;            /* what is to go from below: names */
 static size_t removals_length;
@@ -6395,9 +6396,21 @@ static void set_entrypoint(const struct option *o, const char *value) {
     *(const char **)o->into = value;
 }
 
+/* The same as find_signal(), which knows no signal for real time: systemd's
+ * images have SIGRTMIN+3, by the kernel's count 37. */
+static int find_stop_signal(const char *word) {
+    static const char first[] = "SIGRTMIN+";
+    unsigned long long number;
+
+    if (strncmp(word, first, strlen(first)) == 0 &&
+        parse_number(word + strlen(first), 0, 30, &number) == 0)
+        return 34 + (int)number;
+    return find_signal(word);
+}
+
 /* --stop-signal SIGNAL, by its name or number. */
 static void set_stop_signal(const struct option *o, const char *value) {
-    if (find_signal(value) == 0)
+    if (find_stop_signal(value) == 0)
         refuse_value(o, value);
     set_text(o, value);
 }
@@ -6437,6 +6450,10 @@ static const struct command image_commands[] = {
 static const struct hint image_hints[] = {
     { "open(", ENOENT, .fix = "name a file that is there, or - for standard "
       "input" },
+    { "write(sha256sum)", EPIPE, .fix = "images need the program sha256sum, "
+      "which is in Debian's package coreutils" },
+    { "mount_setattr(/layer", EINVAL, .fix = "commit and save take Linux "
+      "5.14" },
     { "", ENOSPC, .fix = "the disk of WHALEBOX_HOME is full: whalebox image rm "
       "NAME, or another folder" },
     { "", EDQUOT, .fix = "the disk of WHALEBOX_HOME is full for you" },
@@ -6874,10 +6891,23 @@ static void check_removals(void) {
     }
 }
 
+/* In the child that is to become a tool: no link in the folder that it packs
+ * leads anywhere, for a box that goes on may put one in a folder's place, and
+ * the host's files would be packed as its own.  Linux 5.14. */
+static void stop_links(void) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSYMFOLLOW };
+
+    step(15, "mount_setattr(/layer, MOUNT_ATTR_NOSYMFOLLOW)", NULL);
+    must(syscall(SYS_mount_setattr, opt.volumes[0].tree->fd, "", AT_EMPTY_PATH,
+                 &attr, sizeof(attr)));
+}
+
 /* In the child that is to become a tool: the union that it unpacks a layer in,
  * as /layer.  Its upper folder is the new layer, so it is overlay that writes
  * the whiteouts.  An empty folder stands below, for the lowest layer. */
 static void mount_union(void) {
+    if (packs)
+        stop_links();
     if (!unpacks)
         return;
 
@@ -6909,7 +6939,7 @@ static void mount_union(void) {
 static int recorded_stop_signal(void) {
     char *word = value_of("stop-signal");
 
-    return word ? find_signal(word) : 0;
+    return word ? find_stop_signal(word) : 0;
 }
 #endif /* WITH_IMAGES */
 
@@ -10335,6 +10365,7 @@ static _Noreturn void run_tool(char **argv, const char *folder) {
         opt.volumes[0] = (struct volume){ .source = folder, .is_read_only = 1,
                                           .target = "/layer" };
         opt.volume_count = 1;
+        packs = 1;
     }
     if (folder || unpacks)
         opt.workdir = "/layer";
@@ -10913,7 +10944,8 @@ static int take_whiteout(struct sifted *to) {
         /* A folder that the archive has, too, is made anew.  Another stays, and
          * is emptied. */
         *base = '\0';
-        int is_placed = strcmp(entry.name, last_folder) == 0;
+        int is_placed = base > entry.name &&
+                        strcmp(entry.name, last_folder) == 0;
         if (is_placed) {
             base[-1] = '\0';
             list_name(to->removed_fd, entry.name, "");
@@ -11091,6 +11123,7 @@ static struct sifted sift(int from_fd, enum sieve how) {
     to.placed_fd = make_file();
     memset(ghosts, 0, sizeof(ghosts));
     ghosts_size = 0;
+    *last_folder = '\0';
     read_fd = from_fd;
     read_so_far = 0;
     fed = &sum;
@@ -11173,9 +11206,8 @@ static int remove_new_layer(void) {
     return unlinkat(layers_fd, ".new", AT_REMOVEDIR);
 }
 
-/* Begin to change the store: it is our turn, and what one who was killed has
- * left is removed. */
-static void begin_change(void) {
+/* Open the store that is to be changed, with the bounds that hold there. */
+static void open_to_change(void) {
     static const int heeded[] = { SIGINT, SIGTERM, SIGHUP };
     struct sigaction action = { .sa_handler = note_interrupt };
     struct sigaction old;
@@ -11186,14 +11218,21 @@ static void begin_change(void) {
             sigaction(heeded[i], &action, NULL);
 
     open_store(1);
+    if (opt.max_size == 0)
+        opt.max_size = 16ULL << 30;
+    bytes_left = opt.max_size;
+}
+
+/* Begin to change the store: it is our turn, and what one who was killed has
+ * left is removed. */
+static void begin_change(void) {
+    if (layers_fd < 0)
+        open_to_change();
     step(15, "flock(layers)", NULL);
     must(flock(layers_fd, LOCK_EX));
     is_changing = 1;
     step(15, "unlinkat(layers/.new)", "rm -rf .new");
     must(remove_new_layer());
-    if (opt.max_size == 0)
-        opt.max_size = 16ULL << 30;
-    bytes_left = opt.max_size;
 #if WITH_USER
     choose_ids();                       /* which a tool's box has, too */
 #endif
@@ -11348,20 +11387,24 @@ static int drop_unneeded(int dir_fd, const char *name) {
     return remove_new_layer();
 }
 
-/* Remove layers that no image has, and no box.  Returns 0, or -1 with errno. */
+/* Remove layers that no image has, and no box.  A box that begins meanwhile
+ * waits for us: see hold_image().  Returns 0, or -1 with errno. */
 static int drop_unneeded_layers(void) {
     draft_length = 0;
-    if (for_each(images_fd, 1, add_record) < 0 ||
+    if (flock(images_fd, LOCK_EX) < 0 ||
+        for_each(images_fd, 1, add_record) < 0 ||
         for_each(containers_fd, 0, add_record_of_box) < 0)
         return -1;
     add("\n");
     draft[draft_length - 1] = '\0';
-    return for_each(layers_fd, 0, drop_unneeded);
+    int result = for_each(layers_fd, 0, drop_unneeded);
+    flock(images_fd, LOCK_UN);
+    return result;
 }
 
 /* End the change. */
 static void end_change(void) {
-    step(15, "read(images), unlinkat(layers)", NULL);
+    step(15, "flock(images), unlinkat(layers)", NULL);
     must(drop_unneeded_layers());
     is_changing = 0;
 }
@@ -11802,7 +11845,7 @@ static void take_config(const char *config) {
         chosen.user = NULL;
     if (chosen.stop_signal && !*chosen.stop_signal)
         chosen.stop_signal = NULL;
-    if (chosen.stop_signal && find_signal(chosen.stop_signal) == 0)
+    if (chosen.stop_signal && find_stop_signal(chosen.stop_signal) == 0)
         refuse_archive(text("no signal: %s", chosen.stop_signal));
 }
 
@@ -12208,7 +12251,8 @@ static void emit_image(struct sifted *to, const char *name) {
 }
 
 /* The file that is to be FILE, or standard output.  Where it can be, it has no
- * name before it is whole. */
+ * name before it is whole.  A box may have written secrets, so it is for its
+ * owner alone. */
 static int open_output(const char *file) {
     struct stat st;
 
@@ -12221,13 +12265,14 @@ static int open_output(const char *file) {
     const char *slash = strrchr(file, '/');
     const char *folder = slash ? text("%.*s/", (int)(slash - file), file) : ".";
     step(15, text("open(%s, O_TMPFILE)", folder), NULL);
-    return must(open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+    return must(open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
 }
 
-/* What FD holds is whole: it is called FILE now. */
+/* What FD holds is whole: it is called FILE now.  It can only take another's
+ * name after it has had one of its own, which nothing else may have. */
 static void name_output(int fd, const char *file) {
     const char *link_path = text("/proc/self/fd/%d", fd);
-    const char *new_name = text("%s.new", file);
+    const char *new_name = text("%s.%d.new", file, getpid());
     struct stat st;
 
     step(15, text("fstat(%s)", file), NULL);
@@ -12235,9 +12280,12 @@ static void name_output(int fd, const char *file) {
     if (fd == 1 || st.st_nlink > 0)
         return;
     step(15, text("linkat(%s), rename()", new_name), NULL);
-    unlink(new_name);
     must(linkat(AT_FDCWD, link_path, AT_FDCWD, new_name, AT_SYMLINK_FOLLOW));
-    must(rename(new_name, file));
+    int result = rename(new_name, file);
+    int error = errno;
+    if (result < 0)
+        unlink(new_name);
+    require(result == 0, error);
 }
 
 static void save_image(const char *word, const char *file) {
@@ -12330,7 +12378,8 @@ static void print_image_row(const char *name) {
         print("%s\n", name);
         return;
     }
-    need_image(name, &image);
+    if (find_image(name, &image) < 0)   /* it has just been removed */
+        return;
     for (size_t i = 0; i < image.count; i++)
         size += image.layers[i].size;
     print("%-24s %6zu %12llu  %s\n", name, image.count, size,
@@ -12532,10 +12581,17 @@ static int image_main(int argc, char **argv) {
         return 0;
     }
 
+    if (word == LOAD) {
+        /* Not our turn yet: who writes the input may wait for its own. */
+        open_to_change();
+        int fd = copy_input(words[0]);
+        begin_change();
+        load_archive(fd, words[0], name);
+        return 0;
+    }
+
     begin_change();
-    if (word == LOAD)
-        load_archive(copy_input(words[0]), words[0], name);
-    else if (word == PULL)
+    if (word == PULL)
         pull_image(words[0], name);
     else
         save_image(words[0], name);

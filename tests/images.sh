@@ -179,6 +179,16 @@ try 'stops a box by the signal that its image names' '
 	want_status 0
 '
 
+try 'knows the signals for real time, as the images of systemd name them' '
+	wrap oci image.tar "{\"StopSignal\": \"SIGRTMIN+3\", \"Cmd\": [\"sh\", \"-c\",
+	    \"trap \\\"exit 9\\\" 37; trap : TERM; echo ready; while :; do sleep 0.1; done\"]}" &&
+	box image load image.tar serves && want_status 0 &&
+	box run -d --name one serves && want_status 0 &&
+	ready() { "$WHALEBOX" logs one | grep -qx ready; } && soon ready &&
+	box stop one && want_status 0 && box inspect one exit_code && want_out 9 &&
+	box run --stop-signal SIGRTMIN+31 base true && want_status 125 && box rm one
+'
+
 if is_root || grep -qs "^$(id -un):" /etc/subuid; then
 	try 'is who the image says, unless told' '
 		wrap docker image.tar "{\"User\": \"guest\", \"Cmd\": [\"id\", \"-u\"]}" &&
@@ -252,6 +262,25 @@ try 'commits a box that goes on writing' '
 		box run copy sh -c "cat /tmp/19" && want_status 0 && want_match "^[0-9]+\$" || exit
 	done && box inspect one status && want_out running && box rm -f one && want_status 0 &&
 	box image rm copy && want_status 0 && same 1 "$(layer_count)"
+'
+
+# The box has empty files that are called as the host's are, and a link to these.
+try 'packs no file of the host, whatever a box puts in the place of a folder' '
+	names=$(cd /usr/bin && find . -maxdepth 1 -type f -size -40k -name "[a-z]*" \
+	    ! -name "*[!a-z0-9]*" | sed "s,./,," | head -n 300 | tr "\n" " ") &&
+	box run -d --name one base sh -c "mkdir /x && cd /x && touch $names && cd / &&
+	    ln -s /usr/bin l && echo ready && while :; do
+		mv x z; mv l x; sleep 0.004; mv x l; mv z x; sleep 0.004; done" &&
+	want_status 0 && ready() { "$WHALEBOX" logs one | grep -qx ready; } && soon ready &&
+	for try in 1 2 3 4 5 6; do
+		box commit one swaps && if [ "$status" -eq 0 ]; then
+			box run swaps sh -c "for at in x z; do
+			    [ -L /\$at ] || [ ! -d /\$at ] || find /\$at -type f -size +0; done" &&
+			want_status 0 && want_out ""
+		else
+			want_status 125 && want_match_err
+		fi || exit
+	done && box rm -f one && want_status 0
 '
 
 try 'commits nothing of nobody, and no name that no archive can say' '
@@ -338,6 +367,21 @@ try 'starts a box of 60 layers' '
 	want_status 0 && want_out 59 && same 60 "$(layer_count)" &&
 	box image history many && same 61 "$(wc -l <out)" && box image rm many &&
 	want_status 0 && same 1 "$(layer_count)"
+'
+
+try 'empties a folder that a layer says nothing else of, the root, too' '
+	mkdir -p one/tree/a two/tree/a three && echo 1 >one/tree/a/f && echo 2 >two/tree/g &&
+	: >two/tree/a/.wh..wh..opq && : >three/.wh..wh..opq && echo 3 >three/h &&
+	own="--owner=0 --group=0" && tar -C one $own -cf one.tar tree &&
+	tar -C two $own -cf two.tar tree/a/.wh..wh..opq tree/g &&
+	tar -C three $own -cf three.tar .wh..wh..opq h &&
+	archive wrap oci whole.tar "{}" "$common/plain.tar" one.tar two.tar &&
+	box image load whole.tar emptied && want_status 0 &&
+	box run emptied sh -c "cd /tree && find . | sort | xargs" && want_out ". ./a ./g" &&
+	box image load three.tar alone && want_status 0 && want_no_err &&
+	archive wrap oci whole.tar "{}" "$common/plain.tar" three.tar "$common/plain.tar" &&
+	box image load whole.tar again && want_status 0 &&
+	box run again sh -c "ls -d /tree /h" && want_line /h && want_no_line /tree
 '
 
 try 'leaves out the notes of overlay and of the host, and devices with one warning' '
@@ -434,6 +478,12 @@ try 'writes an archive whole, or says that it could not' '
 	same 125 "$(cat status)" && same "" "$(ls -A folder)"
 '
 
+try 'writes an archive for its owner alone, and nothing over a file beside it' '
+	echo precious >kept.tar.new && umask 022 && box image save base kept.tar &&
+	want_status 0 && same 600 "$(stat -c %a kept.tar)" &&
+	same precious "$(cat kept.tar.new)" && same "kept.tar kept.tar.new" "$(echo kept*)"
+'
+
 try 'makes the same archive of the same image' '
 	box image save base one.tar && want_status 0 && box image save base two.tar &&
 	want_status 0 && archive get one.tar config >one && archive get two.tar config |
@@ -468,6 +518,26 @@ try 'removes no layer under a box that starts, whichever is first' '
 		*) wrong "a box, or a removal" "$(cat ran.$n gone.$n)" ;;
 		esac || exit
 	done && box image rm notes && want_status 0
+'
+
+# A box that begins has this lock while it notes its layers, and looks for them.
+try 'loads from a pipe what another writes there, whose turn is first' '
+	run timeout 60 sh -c "\"\$WHALEBOX\" image save base - | \"\$WHALEBOX\" image load - piped" &&
+	want_status 0 && want_out piped && want_no_err && box run piped echo here &&
+	want_out here
+'
+
+try 'says which program it lacks' '
+	mkdir few && ln -s "$(command -v tar)" few && for n in 1 2 3; do
+		run env PATH="$PWD/few" "$WHALEBOX" image load "$common/plain.tar" lacking &&
+		want_status 125 && want_out "" && want_err "coreutils" || exit
+	done
+'
+
+try 'removes no layer while a box notes which it needs' '
+	printf "no archive" >bad.tar &&
+	run flock -s "$WHALEBOX_HOME/images" timeout 2 "$WHALEBOX" image load bad.tar bad &&
+	want_status 124 && box image load bad.tar bad && want_status 125
 '
 
 try 'leaves nothing when it is killed, at any moment, but what the next removes' '
