@@ -1678,12 +1678,14 @@ static int look_in_turn(int dir_fd, const char *name) {
     return 0;
 }
 
-/* What the CLOCK shows.  Libc's clock_gettime(2), which finds a way without a
+/* What the CLOCK shows.  It is asked twice if it does not tell, for a time of 0
+ * would be taken for one.  Libc's clock_gettime(2), which finds a way without a
  * system call, would make the program a kilobyte larger. */
 TOOL struct timespec read_clock(clockid_t clock) {
-    struct timespec time;
+    struct timespec time = { 0 };
 
-    syscall(SYS_clock_gettime, clock, &time);
+    if (syscall(SYS_clock_gettime, clock, &time) < 0)
+        syscall(SYS_clock_gettime, clock, &time);
     return time;
 }
 
@@ -6452,8 +6454,7 @@ static const struct hint image_hints[] = {
       "input" },
     { "write(sha256sum)", EPIPE, .fix = "images need the program sha256sum, "
       "which is in Debian's package coreutils" },
-    { "mount_setattr(/layer", EINVAL, .fix = "commit and save take Linux "
-      "5.14" },
+    { "NOSYMFOLLOW", EINVAL, .fix = "commit and save take Linux 5.14" },
     { "", ENOSPC, .fix = "the disk of WHALEBOX_HOME is full: whalebox image rm "
       "NAME, or another folder" },
     { "", EDQUOT, .fix = "the disk of WHALEBOX_HOME is full for you" },
@@ -6897,7 +6898,7 @@ static void check_removals(void) {
 static void stop_links(void) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSYMFOLLOW };
 
-    step(15, "mount_setattr(/layer, MOUNT_ATTR_NOSYMFOLLOW)", NULL);
+    step(15, "NOSYMFOLLOW: mount_setattr(/layer)", NULL);
     must(syscall(SYS_mount_setattr, opt.volumes[0].tree->fd, "", AT_EMPTY_PATH,
                  &attr, sizeof(attr)));
 }
@@ -10174,6 +10175,7 @@ enum {
 static int is_changing;                 /* layers/.new is ours */
 static pid_t tool_pid;                  /* a box with a tool in it, or 0 */
 static int tool_fd = -1;                /* a pipe: what it writes */
+static int tool_packs;                  /* that is a folder of ours */
 static int errors_fd = -1;              /* a file: what it says is wrong */
 static volatile sig_atomic_t interrupted;       /* a signal asks us to end */
 static unsigned long long bytes_left;   /* of what --max-size allows */
@@ -10446,6 +10448,7 @@ static int open_tool(char **argv, int in_fd, const char *folder) {
     must(pipe2(pipe_fds, O_CLOEXEC));
     start_tool(argv, in_fd, pipe_fds[1], folder);
     close(pipe_fds[1]);
+    tool_packs = folder != NULL;
     tool_fd = pipe_fds[0];
     return tool_fd;
 }
@@ -10537,8 +10540,11 @@ static size_t read_archive(char *into, size_t length) {
 }
 
 static void need_archive(char *into, size_t length) {
-    if (read_archive(into, length) < length)
-        refuse_archive("it ends too early");
+    if (read_archive(into, length) == length)
+        return;
+    if (tool_packs && tool_fd >= 0)
+        close_tool("tar");              /* which says why it failed */
+    refuse_archive("it ends too early");
 }
 
 /* The number in a header's FIELD: octal digits, or, with the first bit set, the

@@ -203,11 +203,14 @@ it 'makes /proc, /sys and /dev for a root file system that lacks them' '
 	want_out yes && want_no_err && same bin "$(ls root)"
 '
 
-it 'makes no box without its files of /etc, whatever keeps it from looking there' '
-	run strace -f -o trace -e trace=openat2 \
-	    -e inject=openat2:error=EMFILE:when=1 "$WHALEBOX" /bin/true &&
-	want_status 125 && want_err "openat2(etc" && grep -q INJECTED trace
-'
+# A program that is traced cannot become root by newuidmap.
+if is_root; then
+	it 'makes no box without its files of /etc, whatever keeps it from looking' '
+		run strace -f -o trace -e trace=openat2 \
+		    -e inject=openat2:error=EMFILE:when=1 "$WHALEBOX" /bin/true &&
+		want_status 125 && want_err "openat2(etc" && grep -q INJECTED trace
+	'
+fi
 
 it 'works in folders with any name' '
 	odd="a:b,c\\d \"e=f%s" &&
@@ -220,12 +223,12 @@ it 'works in folders with any name' '
 '
 
 it 'removes a folder 5,000 levels deep, and one of mode 0' '
-	snapshot &&
+	LIMIT=300 && snapshot &&
 	box /bin/sh -c "
 		mkdir -p /closed/inner && touch /closed/inner/file &&
 		chmod 0 /closed/inner /closed &&
-		levels=\$(printf %0200d 0 | sed \"s|00|d/|g\") &&
-		for i in \$(seq 50); do
+		levels=\$(printf %02000d 0 | sed \"s|00|d/|g\") &&
+		for i in 1 2 3 4 5; do
 			mkdir -p \$levels && cd -P \$levels || exit
 		done &&
 		echo made" &&
@@ -404,21 +407,24 @@ it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	box logs one && want_out said && box rm one && want_status 0
 '
 
-# The look at whether the folder is still the box's, before it loses its name, is
-# the one thing in a clean-up that ends whalebox if it fails.
+# The folder loses its name by the last rename of a run: that fails, and so does
+# each try that follows.
 if is_root; then
 	it 'takes away the cgroup though the clean-up of the folder fails for good' '
 		strike=$project/build/tests/strike && box --rm --name one /bin/true &&
 		run "$strike" list calls "$WHALEBOX" --rm --name one /bin/true &&
 		want_status 0 &&
-		look=$(awk "/^0 fstat / { last = \$3 } /^0 renameat / { look = last }
-		    END { print look }" calls) && cat >script <<-END &&
-			"$strike" 0 fstat $look EIO "$WHALEBOX" --rm --name one /bin/true
-			[ \$? -eq 125 ] && ls "$WHALEBOX_HOME/containers" &&
+		last=$(sed -n "s/^0 renameat //p" calls | tail -n 1) && [ -n "$last" ] &&
+		cat >script <<-END &&
+			strace -o trace -e trace=renameat \
+			    -e inject=renameat:error=EIO:when=$last+ \
+			    "$WHALEBOX" --rm --name one /bin/true
+			[ \$? -eq 0 ] && ls "$WHALEBOX_HOME/containers" &&
 			find $(mounts_of cgroup2 | head -n 1) -mindepth 1 -type d
 		END
 		apart sh script >out 2>err && same one "$(cat out)" &&
-		want_err "whalebox: chapter 9: fstat, fstatat" &&
+		want_err "whalebox: chapter 9: unlinkat(one)" &&
+		grep -q INJECTED trace &&
 		rm -r "$WHALEBOX_HOME/containers/one"
 	'
 fi
@@ -570,7 +576,8 @@ vm*) ;;
 		kill -0 \"\$(cat said)\" && kept=\$(ls \"\$containers\") &&
 		differ \"\" \"\$kept\" && box /bin/true && want_status 0 &&
 		same \"\$kept\" \"\$(ls \"\$containers\")\" &&
-		kill \"\$(cat said)\" && rm -rf \"\${containers:?}\"
+		{ ! kill -0 \"\$(cat said)\" || kill \"\$(cat said)\"; } &&
+		rm -rf \"\${containers:?}\"
 	"
 
 	it "makes and removes images whole or not at all, whatever step fails (SEED=$SEED)" '

@@ -159,6 +159,8 @@ detach_hints|write(|E2BIG|inject write E2BIG -d /bin/true
 exec_hints|setns|EPERM|begun /bin/sleep 300 && inject setns EPERM exec one /bin/true
 image_hints|open(|ENOENT|box image load nosuch.tar
 image_hints|open(new file|EOPNOTSUPP|small_archive && inject openat EOPNOTSUPP image load small.tar
+image_hints|write(sha256sum)|EPIPE|small_archive && inject write EPIPE image load small.tar
+image_hints|NOSYMFOLLOW|EINVAL|small_archive && box image load small.tar small && inject mount_setattr EINVAL --userns host image save small out.tar
 image_hints||ENOSPC|small_archive && inject write ENOSPC image load small.tar
 image_hints||EDQUOT|small_archive && inject write EDQUOT image load small.tar
 bridge_hints|netlink(RTM_NEWLINK|EOPNOTSUPP|inject socket EOPNOTSUPP --network bridge /bin/true

@@ -244,16 +244,12 @@ want_out() {
 }
 
 want_line() {
-	case $newline$out$newline in
-	*"$newline$1$newline"*) ;;
-	*) wrong "a line: $1" "$newline$out" ;;
-	esac
+	grep -Fxq -e "$1" out || wrong "a line: $1" "$newline$out"
 }
 
 want_no_line() {
-	case $newline$out$newline in
-	*"$newline$1$newline"*) wrong "no line: $1" "$newline$out" ;;
-	esac
+	grep -Fxq -e "$1" out || return 0
+	wrong "no line: $1" "$newline$out"
 }
 
 want_match() {
@@ -266,10 +262,7 @@ want_no_match() {
 }
 
 want_err() {
-	case $err in
-	*"$1"*) ;;
-	*) wrong "an error with: $1" "$newline$err" ;;
-	esac
+	grep -Fq -e "$1" err || wrong "an error with: $1" "$newline$err"
 }
 
 want_no_err() {
