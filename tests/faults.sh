@@ -567,7 +567,10 @@ vm*) ;;
 
 	# Without a PID namespace the first process does not take the others with it.
 	it "removes no folder of a box that others may live on in" "
-		containers=\$WHALEBOX_HOME/containers && rm -rf \"\$containers\" &&
+		containers=\$WHALEBOX_HOME/containers && clear() {
+			[ ! -e \"\$containers\" ] || chmod -R u+rwX \"\$containers\" &&
+			rm -rf \"\$containers\"
+		} && clear &&
 		{ $project/build/whalebox-no-PID /bin/sh -c \
 		    \"sleep 300 & echo \\\$!; wait\" >said & } &&
 		soon test -s said && kill -KILL \$! && { wait \$!; true; } &&
@@ -577,7 +580,7 @@ vm*) ;;
 		differ \"\" \"\$kept\" && box /bin/true && want_status 0 &&
 		same \"\$kept\" \"\$(ls \"\$containers\")\" &&
 		{ ! kill -0 \"\$(cat said)\" || kill \"\$(cat said)\"; } &&
-		rm -rf \"\${containers:?}\"
+		clear
 	"
 
 	it "makes and removes images whole or not at all, whatever step fails (SEED=$SEED)" '
