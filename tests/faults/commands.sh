@@ -391,11 +391,7 @@ prepare_commands() {
 
 # sweep_commands ERRORS POINTS: as sweep() does.
 sweep_commands() {
-	every=1
-	[ "$2" = all ] || every=$(($(wc -l <strikes) / $2 + 1))
-	awk -v every=$every -v first=$((SEED % every)) \
-	    'NR % every == first' strikes >chosen
-	[ -s chosen ] || return 1
+	choose strikes "$2" || return
 	number=0
 	while read -r command kind process call count; do
 		for error in $(errors_of "$call" | cut -d ' ' -f "-$1") KILL; do

@@ -159,11 +159,7 @@ strike_image() {
 # sweep_images ERRORS POINTS: as sweep() does.
 sweep_images() {
 	good_base=$(cat "$WHALEBOX_HOME/images/$base")
-	every=1
-	[ "$2" = all ] || every=$(($(wc -l <strikes) / $2 + 1))
-	awk -v every=$every -v first=$((SEED % every)) \
-	    'NR % every == first' strikes >chosen
-	[ -s chosen ] || return 1
+	choose strikes "$2" || return
 	number=0
 	while read -r command process call count; do
 		for error in $(errors_of "$call" | cut -d ' ' -f "-$1") KILL; do

@@ -366,14 +366,20 @@ is_enough() {
 	[ -n "${only:-}" ] && [ -s report ]
 }
 
+# choose FILE POINTS: of its lines POINTS, or all of them, are ./chosen.  Which these
+# are is another matter each day: SEED.
+choose() {
+	every=1
+	[ "$2" = all ] || every=$(($(wc -l <"$1") / $2 + 1))
+	awk -v every=$every -v first=$((SEED % every)) \
+	    'NR % every == first' "$1" >chosen
+	[ -s chosen ]
+}
+
 # sweep ERRORS POINTS: at POINTS of the points, or at all of them, so many
 # errors, and then a SIGKILL.
 sweep() {
-	every=1
-	[ "$2" = all ] || every=$(($(wc -l <points) / $2 + 1))
-	awk -v every=$every -v first=$((SEED % every)) \
-	    'NR % every == first' points >chosen
-	[ -s chosen ] || return 1
+	choose points "$2" || return
 	errors=0
 	while read -r process call k; do
 		for error in $(errors_of "$call" | cut -d ' ' -f "-$1"); do
