@@ -7261,7 +7261,6 @@ static int take_answers(int fd, void (*each)(const struct nlmsghdr *)) {
     }
 }
 
-
 /* Send PARTS of a request to the PROTOCOL's side of the kernel, and take the
  * answers.  Returns 0, or -1 with errno.  netlink(7). */
 static int converse(int protocol, const struct iovec *parts, int count,
@@ -7373,7 +7372,7 @@ static void set_up(const char *name) {
 }
 
 /* Have the bridge send a frame back by the wire NAME that it came by: a box may
- * call the port that is its joined. */
+ * call a port that is its own. */
 static void set_hairpin(const char *name) {
     struct ifinfomsg link = { .ifi_family = AF_BRIDGE,
                               .ifi_index = (int)find_index(name) };
@@ -7586,11 +7585,16 @@ static int load_leases(struct network *n) {
 
     while ((line = strsep(&rest, "\n"))) {
         struct lease *l = &n->leases[n->count];
+        if (*line == '\0')
+            continue;                   /* after the last one */
         const char *address = strsep(&line, " ");
         l->box = strsep(&line, " ");
         l->words = line;
-        if (l->box && parse_address(address, &l->address) == 0)
-            n->count++;
+        if (!l->box || parse_address(address, &l->address) < 0) {
+            errno = EBADMSG;
+            return -1;
+        }
+        n->count++;
     }
     return 0;
 }
@@ -7632,7 +7636,7 @@ static int find_named(struct network *n, const char *name) {
         return 0;
     if (errno == EBADMSG)
         refuse(text("look at it, and then: rm -r %s/%s", networks_path, name),
-               "the config of network %s is corrupt", name);
+               "the files of network %s are corrupt", name);
     die();
 }
 
@@ -7698,9 +7702,11 @@ static int run_program(char **argv, const char *input) {
     if (in_fd >= 0 && out_fd >= 0) {
         pid_t helper = start_program(argv, in_fd, out_fd);
 
-        /* As long as it goes on, what it does cannot be undone. */
-        for (int tries = 0; helper > 0 && tries < 3; tries++)
-            if (waitpid(helper, &status, 0) == helper)
+        /* As long as it goes on, what it does cannot be undone: no signal
+         * keeps us from waiting. */
+        int tries = 0;
+        while (helper > 0 && waitpid(helper, &status, 0) < 0)
+            if (errno != EINTR && ++tries == 3)
                 break;
         if (status > 0)
             errno = EOPNOTSUPP;         /* whatever its own reason is */
@@ -8277,13 +8283,20 @@ static int try_to_give_back(struct network *n, const char *gone) {
     return take_down(n, had_ports);
 }
 
-/* The same.  What fails is tried again, since it may have failed by chance, and
- * then told: the leases stay as they were, and a later run tries. */
-static void give_back(struct network *n, const char *gone) {
+/* The same.  What fails is tried again, since it may have failed by chance.  If
+ * it fails for good, the leases on the disk stay as they were, and their
+ * addresses must not be given away: the rules may still lead there. */
+static int give_back(struct network *n, const char *gone) {
     for (int tries = 0; tries < 3; tries++)
         if (try_to_give_back(n, gone) == 0)
-            return;
-    complain();
+            return 0;
+    return -1;
+}
+
+/* The same where nothing hangs on it: a later run tries. */
+static void give_back_or_say(struct network *n, const char *gone) {
+    if (give_back(n, gone) < 0)
+        complain();
 }
 
 /* The same in the network NAME, for for_each(). */
@@ -8293,7 +8306,7 @@ static int look_into_network(int dir_fd, const char *name) {
 
     (void)dir_fd;                       /* it is networks_fd */
     if (open_network(&n, name) == 0) {
-        give_back(&n, gone_box);
+        give_back_or_say(&n, gone_box);
         close(n.fd);
     }
     return 0;
@@ -8608,7 +8621,7 @@ static void join_network(void) {
                    "there is no network named %s", opt.network);
         create_network(&joined, "bridge", NULL);
     }
-    give_back(&joined, box.name);       /* a former run's, who was killed */
+    must(give_back(&joined, box.name)); /* a former run's, who was killed */
 
     take_address(&joined);
     must(save_leases(&joined));
@@ -8684,7 +8697,7 @@ static void cut_wire(void) {
     if (own_address == 0)
         return;
 
-    give_back(&joined, box.name);
+    give_back_or_say(&joined, box.name);
     flock(networks_fd, LOCK_UN);
     own_address = 0;
 }
@@ -8812,7 +8825,7 @@ static void list_networks(void) {
         struct network n;
         if (!find_named(&n, listed[i]))
             continue;
-        give_back(&n, "");
+        give_back_or_say(&n, "");
         print("%-16s %-18s %-12s %zu\n", n.name, spell_subnet(n.subnet),
               n.count > 0 ? n.bridge : "-", n.count);
         close(n.fd);
@@ -8827,7 +8840,7 @@ static void remove_network(const char *name) {
     open_networks();
     if (*name == '.' || strchr(name, '/') || !find_named(&n, name))
         refuse("see whalebox network ls", "there is no network named %s", name);
-    give_back(&n, "");
+    must(give_back(&n, ""));
     for (size_t i = 0; i < n.count; i++)
         boxes = text("%s %s", boxes, n.leases[i].box);
     if (n.count > 0)
@@ -10314,9 +10327,17 @@ static const char *end_sum(struct sum *sum) {
 
 /* The sum of LENGTH bytes of the file FD, from AT on. */
 static const char *sum_of(int fd, off_t at, unsigned long long length) {
+    static char buffer[1 << 16];
     struct sum sum = begin_sum();
 
-    copy_bytes(fd, at, length, sum.to_fd);
+    while (length > 0) {
+        size_t part = length < sizeof(buffer) ? (size_t)length : sizeof(buffer);
+        heed_interrupt();
+        read_at(fd, buffer, part, at);
+        feed_sum(&sum, buffer, part);
+        at += (off_t)part;
+        length -= part;
+    }
     return end_sum(&sum);
 }
 
@@ -10380,6 +10401,7 @@ static _Noreturn void run_tool(char **argv, const char *folder) {
  * output; -1 is nothing.  Signals reach it through the box. */
 static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
     sigset_t all, before;
+    int null_fd = -1;
 
     if (errors_fd < 0)
         errors_fd = make_file();
@@ -10387,7 +10409,8 @@ static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
     must(ftruncate(errors_fd, 0));
     if (in_fd < 0) {
         step(15, "open(/dev/null)", NULL);
-        in_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        null_fd = must(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        in_fd = null_fd;
     }
 
     step(15, text("sigprocmask, fork(), in a box: %s", argv[0]), NULL);
@@ -10402,6 +10425,7 @@ static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
         run_tool(argv, folder);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
+    close_quietly(null_fd);
 }
 
 /* The tool NAME did not do its work, and ended with this STATUS: say why, in
@@ -10869,10 +10893,15 @@ static void need_name_inside(char *name) {
 
     if (*name == '/')
         refuse_archive(text("absolute name: %s", name));
+    for (const char *part = name; *part; part += strspn(part, "/")) {
+        size_t length = strcspn(part, "/");
+        if (length == 2 && strncmp(part, "..", 2) == 0)
+            refuse_archive(text("name leads out: %s", name));
+        part += length;
+    }
+
     for (const char *from = name; *from;) {
         size_t length = strcspn(from, "/");
-        if (length == 2 && strncmp(from, "..", 2) == 0)
-            refuse_archive(text("name leads out: %s", name));
         if (length > 0 && !(length == 1 && *from == '.')) {
             if (to > name)
                 *to++ = '/';
@@ -10966,9 +10995,12 @@ static int take_whiteout(struct sifted *to) {
 }
 
 /* The names of devices that were left out, for a member may be a link to one:
- * lists, and which of them a name is on its letters tell. */
-static const struct ghost { const char *name; const struct ghost *next; }
-    *ghosts[1024];
+ * a hash table, of lists. */
+static const struct ghost {
+    const char *name;
+    unsigned long long device;          /* its number, as an entry has it */
+    const struct ghost *next;
+} *ghosts[1024];
 
 static size_t ghosts_size;              /* bytes that they take, or so */
 
@@ -10980,7 +11012,7 @@ static const struct ghost **find_ghosts(const char *name) {
     return &ghosts[number % LENGTH(ghosts)];
 }
 
-/* Is the entry a device, or a link to one? */
+/* Is the entry a device, or a link to one?  Then a link has its number. */
 static int is_device(void) {
     if (entry.type == '3' || entry.type == '4') {
         const struct ghost **list = find_ghosts(entry.name);
@@ -10988,7 +11020,7 @@ static int is_device(void) {
         if (ghosts_size > MOST_NAMES)
             refuse_archive("too many devices");
         struct ghost *ghost = (struct ghost *)get_room(sizeof(*ghost));
-        *ghost = (struct ghost){ text("%s", entry.name), *list };
+        *ghost = (struct ghost){ text("%s", entry.name), entry.device, *list };
         *list = ghost;
         return 1;
     }
@@ -10998,6 +11030,8 @@ static int is_device(void) {
         g = *find_ghosts(entry.link);
     while (g && strcmp(g->name, entry.link) != 0)
         g = g->next;
+    if (g)
+        entry.device = g->device;
     return g != NULL;
 }
 
@@ -11099,7 +11133,7 @@ static void sift_packed(struct sifted *to, enum sieve how) {
         refuse("an archive could not tell it from a whiteout",
                "archive: a file named %s", base);
     if (is_device()) {
-        if (entry.device == 0)          /* a link's, too */
+        if (entry.device == 0)
             emit_whiteout(to, (size_t)(base - entry.name), base);
         else
             to->devices++;
@@ -11124,9 +11158,9 @@ static struct sifted sift(int from_fd, enum sieve how) {
     struct sum sum = begin_sum();
     char rest[BLOCK];
 
-    to.removed_fd = make_file();
-    to.emptied_fd = make_file();
-    to.placed_fd = make_file();
+    to.removed_fd = how == UNPACK ? make_file() : -1;
+    to.emptied_fd = how == UNPACK ? make_file() : -1;
+    to.placed_fd = how == UNPACK ? make_file() : -1;
     memset(ghosts, 0, sizeof(ghosts));
     ghosts_size = 0;
     *last_folder = '\0';
@@ -12016,6 +12050,10 @@ static const char *load_docker(void) {
 /* A name for what was loaded from FILE, which calls itself FOUND, or NULL: the
  * last part of that, or of the file's name. */
 static const char *default_name(const char *found, const char *file) {
+    static const char *const endings[] = {
+        ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"
+    };
+
     if (found) {
         const char *slash = strrchr(found, '/');
         return need_image_name(slash ? slash + 1 : found);
@@ -12023,9 +12061,13 @@ static const char *default_name(const char *found, const char *file) {
 
     const char *slash = strrchr(file, '/');
     file = slash ? slash + 1 : file;
-    const char *end = strstr(file, ".t");       /* ".tar", ".tar.gz", ".tgz" */
-    if (end)
-        file = text("%.*s", (int)(end - file), file);
+    for (size_t i = 0; i < LENGTH(endings); i++) {
+        size_t length = strlen(file), end = strlen(endings[i]);
+        if (length > end && strcmp(file + length - end, endings[i]) == 0) {
+            file = text("%.*s", (int)(length - end), file);
+            break;
+        }
+    }
     if (!image_name(file))
         refuse_usage("give the image a NAME");
     return image_name(file);
@@ -12085,12 +12127,15 @@ static void load_archive(int fd, const char *file, const char *name) {
 
 /* Pack the FOLDER of a layer, each folder's files right after it, as a reader
  * may want them: '/' is sorted before all other bytes.  In a box that goes on,
- * files may change, or go before they are read: tar is told so, and may end
- * with 1 then. */
+ * files may change, or go before they are read: tar is told so by one
+ * argument more, and may then end with 1, and find(1) fail.  Any other program
+ * of the pipe that fails ends the shell. */
 static struct sifted pack(const char *folder, enum sieve how) {
     static char sh[] = "sh", run[] = "-c", goes_on[] = "--ignore-failed-read";
-    static char script[] = "find . -print0 | tr '/\\001' '\\001/' | "
-        "sort -z | tr '/\\001' '\\001/' | tar --create --file=- "
+    static char script[] =
+        "(find . -print0 || [ $# -gt 0 ] || kill $$) | "
+        "(tr '/\\001' '\\001/' || kill $$) | (sort -z || kill $$) | "
+        "(tr '/\\001' '\\001/' || kill $$) | tar --create --file=- "
         "--format=posix --numeric-owner --xattrs '--xattrs-include=user.*' "
         "--xattrs-include=security.capability --no-recursion --null "
         "--verbatim-files-from --files-from=- \"$@\"; [ $? -le $# ]";
@@ -12308,35 +12353,57 @@ static void save_image(const char *word, const char *file) {
 }
 
 #if WITH_CGROUP
+/* In a helper: wait until nobody holds the other end of the pipe HOLD_FD any
+ * more, however that came, and let the box go on. */
+static _Noreturn void thaw_box(int cgroup_fd, int hold_fd) {
+    int result = -1;
+    char byte;
+
+    setsid();                           /* no ^C comes here */
+    while (read(hold_fd, &byte, 1) < 0 && errno == EINTR)
+        ;
+    for (int tries = 0; result < 0 && tries < 3; tries++)
+        result = write_file(cgroup_fd, "cgroup.freeze", "0", 0);
+    if (result < 0) {
+        step(15, "write(cgroup.freeze, 0)", "echo 0 >cgroup.freeze");
+        complain();
+    }
+    _exit(result < 0);
+}
+
 /* Let the box NAME stand still while it is packed, if it has a cgroup: whoever
  * ends this ends that, since a helper waits for it.  Returns the pipe whose
  * closing does it, or -1.  cgroup.freeze. */
 static int freeze_box(const char *name) {
     int hold_fds[2];
-    char byte;
 
     open_boxes();
     if (boxes_fd < 0)
         return -1;
     flock(boxes_fd, LOCK_UN);           /* others make boxes meanwhile */
     int cgroup_fd = openat(boxes_fd, name, FOLDER | O_NOFOLLOW);
-    if (cgroup_fd < 0 || !is_there(cgroup_fd, "cgroup.freeze"))
+    if (cgroup_fd < 0 || !is_there(cgroup_fd, "cgroup.freeze")) {
+        close_quietly(cgroup_fd);
         return -1;
+    }
 
     step(15, "pipe2(hold), fork()", NULL);
     must(pipe2(hold_fds, O_CLOEXEC));
     pid_t helper = must(fork());
     if (helper == 0) {
-        setsid();                       /* no ^C comes here */
         close(hold_fds[1]);
-        while (read(hold_fds[0], &byte, 1) < 0)
-            ;                           /* until we are gone */
-        write_file(cgroup_fd, "cgroup.freeze", "0", 0);
-        _exit(0);
+        thaw_box(cgroup_fd, hold_fds[0]);
     }
     close(hold_fds[0]);
     step(15, "write(cgroup.freeze)", "echo 1 >cgroup.freeze");
     must(write_file(cgroup_fd, "cgroup.freeze", "1", 0));
+
+    /* The kernel stops one process after the other: some seconds at most. */
+    for (int tries = 0; tries < 500; tries++) {
+        if (strstr(read_file(cgroup_fd, "cgroup.events"), "frozen 1"))
+            break;
+        usleep(10000);                  /* microseconds */
+    }
     close(cgroup_fd);
     return hold_fds[1];
 }
