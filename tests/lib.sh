@@ -284,9 +284,8 @@ soon() {
 	until "$@" >"$scratch/soon" 2>&1; do
 		now
 		[ "$now" -le "$until_when" ] || {
-			cat "$scratch/soon"
-			wrong "soon: $*" 'not so far'
-			return
+			{ cat "$scratch/soon" && wrong "soon: $*" 'not so far'; } >&2
+			return 1
 		}
 		sleep 0.1
 	done

@@ -57,11 +57,11 @@ it 'goes on when nobody in the box has the terminal open' '
 it 'turns typed ^C and ^Z into signals for the job in the foreground' '
 	{ soon grep -q "^one" out && printf "\032" &&
 	  soon grep -q "^two" out && printf "\003" &&
-	  soon grep -q "ended" out; } | {
+	  soon grep -q "ended" out && echo; } | {
 		box -t /bin/sh -mc "sh -c \"echo one; exec sleep 60\"; jobs; trap : INT
-		    sh -c \"echo two; exec sleep 60\"; echo ended \$?; exit 7" &&
+		    sh -c \"echo two; exec sleep 60\"; echo ended \$?; read key; exit 7" &&
 		want_status 7; } &&
-	grep -q Stopped out && grep -q "ended 130" out
+	want_match Stopped && want_match "ended 130"
 ' 'They are bytes on the way. Which line discipline is to look at them?'
 
 it 'copies what is typed to the box, and its end as ^D' '
