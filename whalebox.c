@@ -2819,6 +2819,13 @@ static void name_resident(void) {
 static int cleared_fd;                  /* the folder that is being cleared */
 static int entries_left;                /* what a round has left in it */
 static time_t deadline;                 /* when to give up: CLOCK_MONOTONIC */
+static const char *failed_call;         /* which, for remove_box() to tell */
+
+/* CALL has failed, and errno says why.  Returns -1. */
+static int fail_at(const char *call) {
+    failed_call = call;
+    return -1;
+}
 
 /* Hold the folder NAME in DIR_FD, and nothing else by that name: on the way to
  * it is no link, and no mount, which may show files that are not ours.  Returns
@@ -2837,7 +2844,7 @@ static int open_subfolder(int dir_fd, const char *name) {
 
     int path_fd = hold_subfolder(dir_fd, name);
     if (path_fd < 0)
-        return -1;
+        return fail_at("openat2");
 
     /* An O_PATH descriptor cannot be read, but it holds the folder: its mode is
      * changed, and it is opened, without its name being looked up again. */
@@ -2846,7 +2853,7 @@ static int open_subfolder(int dir_fd, const char *name) {
     int fd = openat(path_fd, ".", FOLDER);
 
     close_quietly(path_fd);
-    return fd;
+    return fd < 0 ? fail_at("openat") : fd;
 }
 
 /* Remove NAME from DIR_FD, a link itself and not what it leads to.  Returns 0,
@@ -2854,7 +2861,7 @@ static int open_subfolder(int dir_fd, const char *name) {
 static int remove_entry(int dir_fd, const char *name) {
     if (read_clock(CLOCK_MONOTONIC).tv_sec > deadline) {
         errno = ETIMEDOUT;
-        return -1;
+        return fail_at("unlinkat");
     }
 
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
@@ -2863,7 +2870,7 @@ static int remove_entry(int dir_fd, const char *name) {
         return 0;
     if (errno == ENOTEMPTY || errno == EEXIST)
         return 1;
-    return -1;
+    return fail_at("unlinkat");
 }
 
 /* The same, but move a folder with something in it up into the folder that is
@@ -2876,7 +2883,7 @@ static int lift_entry(int dir_fd, const char *name) {
         return result;
 
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : -1;
+        return errno == ENOENT ? 0 : fail_at("fstatat");
     const char *number = text("%llu", (unsigned long long)st.st_ino);
     entries_left++;
     result = renameat(dir_fd, name, cleared_fd, number);
@@ -2889,7 +2896,7 @@ static int lift_entry(int dir_fd, const char *name) {
     }
 
     if (result < 0 && errno != ENOENT)
-        return -1;
+        return fail_at("renameat");
     return 0;
 }
 
@@ -2948,6 +2955,7 @@ static int clear_folder(int dir_fd, int seconds) {
 
     remove_usual(dir_fd);
     cleared_fd = dir_fd;
+    failed_call = "getdents64";         /* if it is none of the others */
     deadline = read_clock(CLOCK_MONOTONIC).tv_sec + seconds;
     do {
         entries_left = 0;
@@ -3041,33 +3049,35 @@ static int take_name(int dir_fd, const char *name) {
     int is_ours = is_same_file(dir_fd, containers_fd, name);
 
     if (is_ours < 0)
-        return -1;
+        return fail_at("fstatat");
     if (!is_ours) {
         if (is_same_file(dir_fd, containers_fd, ".new") > 0)
             return 0;                   /* an earlier try came this far */
         errno = ESTALE;
-        return -1;
+        return fail_at("renameat");
     }
 
     /* One that somebody was killed at may have that name, and be in the way. */
     if (renameat(containers_fd, name, containers_fd, ".new") == 0)
         return 0;
     if (remove_new_folder() < 0)
-        return -1;
-    return renameat(containers_fd, name, containers_fd, ".new");
+        return fail_at("unlinkat");
+    if (renameat(containers_fd, name, containers_fd, ".new") < 0)
+        return fail_at("renameat");
+    return 0;
 }
 
 /* The folder DIR_FD, called NAME, has nothing in it but its mark: take it away,
  * the mark when it has no box's name any more.  Returns 0, or -1 with errno. */
 static int remove_emptied(int dir_fd, const char *name) {
     if (flock(containers_fd, LOCK_EX) < 0)
-        return -1;
+        return fail_at("flock");
 
     int result = take_name(dir_fd, name);
     if (result == 0 && unlinkat(dir_fd, "box", 0) < 0 && errno != ENOENT)
-        result = -1;
-    if (result == 0)
-        result = unlinkat(containers_fd, ".new", AT_REMOVEDIR);
+        result = fail_at("unlinkat");
+    if (result == 0 && unlinkat(containers_fd, ".new", AT_REMOVEDIR) < 0)
+        result = fail_at("unlinkat");
 
     int why = errno;
     flock(containers_fd, LOCK_UN);
@@ -3092,9 +3102,7 @@ static int try_to_remove(int dir_fd, const char *name, int seconds) {
  * its SECONDS are over.  Returns 0, or -1, having said why: then its mark is
  * still there, and a later run tries. */
 static int remove_box(int dir_fd, const char *name, int seconds) {
-    const char *call = text("unlinkat(%s)", name);
-
-    step(9, call, text("rm -rf %s/%s", home, name));
+    step(9, text("unlinkat(%s)", name), text("rm -rf %s/%s", home, name));
     for (int tries = 0; tries < 3; tries++) {
         if (try_to_remove(dir_fd, name, seconds) == 0)
             return 0;
@@ -3103,7 +3111,7 @@ static int remove_box(int dir_fd, const char *name, int seconds) {
     }
 
     now.chapter = 9;                    /* a helper's steps came after ours */
-    now.call = call;
+    now.call = text("%s(%s)", failed_call, name);
     complain();
     return -1;
 }

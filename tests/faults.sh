@@ -423,7 +423,7 @@ if is_root; then
 			find $(mounts_of cgroup2 | head -n 1) -mindepth 1 -type d
 		END
 		apart sh script >out 2>err && same one "$(cat out)" &&
-		want_err "whalebox: chapter 9: unlinkat(one)" &&
+		want_err "whalebox: chapter 9: renameat(one)" &&
 		grep -q INJECTED trace &&
 		rm -r "$WHALEBOX_HOME/containers/one"
 	'
