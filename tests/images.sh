@@ -384,6 +384,26 @@ try 'empties a folder that a layer says nothing else of, the root, too' '
 	box run again sh -c "ls -d /tree /h" && want_line /h && want_no_line /tree
 '
 
+try 'calls an image by its file where nobody gives it a name' '
+	for file in web.team.tar web.team.tar.gz web.team.tgz web.team; do
+		ln "$common/plain.tar" "$file" && box image load "$file" && want_status 0 &&
+		want_out web.team && box image rm web.team && want_status 0 || exit
+	done
+'
+
+# Root of the host, and no other, makes devices; a link to one is no whiteout.
+if is_root; then
+	try 'commits no device, and no link to one' '
+		box run --name one --userns host --cap-add MKNOD base sh -c \
+		    "mknod /null c 1 3 && ln /null /too && echo here >/here" && want_status 0 &&
+		box commit one two && want_status 0 && want_out two &&
+		want_err "2 devices were left out" && box run two sh -c \
+		    "cat /here; ls /null /too /bin/sh" && want_line here &&
+		want_line /bin/sh && want_no_line /null && want_no_line /too &&
+		box image history two && want_match " 5 "
+	'
+fi
+
 try 'leaves out the notes of overlay and of the host, and devices with one warning' '
 	for form in "" plain-; do
 		box image load "$common/${form}notes.tar" noted && want_status 0 && want_out noted &&
