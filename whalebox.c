@@ -10372,16 +10372,37 @@ static void need_program(const char *name) {
                "images need the program %s, and there is none in PATH", name);
 }
 
-/* In a copy of whalebox: run the tool ARGV in a box.  The host's files are its
- * root, to be looked at; the FOLDER, if there is one, is its /layer, to be
- * looked at, too.  Where it unpacks, mount_union() makes that. */
-static _Noreturn void run_tool(char **argv, const char *folder) {
+/* In a copy of whalebox that PARENT made: end when that ends, however it ends,
+ * even if it has ended already. */
+static void end_with(pid_t parent) {
+    step(15, "prctl(PR_SET_PDEATHSIG, SIGTERM)", NULL);
+    must(prctl(PR_SET_PDEATHSIG, SIGTERM));
+    if (getppid() != parent)
+        _exit(failure);
+}
+
+/* In the same: close what PARENT has open, but for the streams and the folder
+ * "layers".  With that goes the lock on it, which is held until nobody has it
+ * open any more: so the next one who changes the store waits not only for us,
+ * but for a tool that may outlive us.  close_range(2). */
+static void keep_turn(void) {
+    step(15, text("close_range(3, ~0), but for %d", layers_fd), NULL);
+    if (layers_fd > 3)
+        must(syscall(SYS_close_range, 3U, (unsigned int)layers_fd - 1, 0));
+    must(syscall(SYS_close_range, (unsigned int)layers_fd + 1, ~0U, 0));
+}
+
+/* In a copy of whalebox that PARENT made: run the tool ARGV in a box.  The
+ * host's files are its root, to be looked at; the FOLDER, if there is one, is
+ * its /layer, to be looked at, too.  Where it unpacks, mount_union() makes
+ * that. */
+static _Noreturn void run_tool(char **argv, const char *folder, pid_t parent) {
     struct options ours = opt;
 
     is_changing = 0;                    /* what is half made is not ours */
     tool_pid = 0;
-    step(15, "prctl(PR_SET_PDEATHSIG)", NULL);
-    must(prctl(PR_SET_PDEATHSIG, SIGTERM));
+    end_with(parent);
+    keep_turn();
 
     opt = (struct options){ .explain = ours.explain, .rootfs = "/",
                             .read_only = 1, .init = 1 };
@@ -10400,8 +10421,6 @@ static _Noreturn void run_tool(char **argv, const char *folder) {
     }
     if (folder || unpacks)
         opt.workdir = "/layer";
-
-    prepare_process();
     exit(run_box(argv));
 }
 
@@ -10409,6 +10428,7 @@ static _Noreturn void run_tool(char **argv, const char *folder) {
  * output; -1 is nothing.  Signals reach it through the box. */
 static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
     sigset_t all, before;
+    pid_t parent = getpid();
     int null_fd = -1;
 
     if (errors_fd < 0)
@@ -10430,7 +10450,7 @@ static void start_tool(char **argv, int in_fd, int out_fd, const char *folder) {
         dup2(out_fd < 0 ? errors_fd : out_fd, 1);
         dup2(errors_fd, 2);
         lseek(errors_fd, 0, SEEK_SET);
-        run_tool(argv, folder);
+        run_tool(argv, folder, parent);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     close_quietly(null_fd);
@@ -10457,8 +10477,8 @@ static _Noreturn void refuse_tool(const char *name, int status) {
     refuse(fix, "%s", line);
 }
 
-/* Wait for the tool NAME.  One that failed is the end of us, too. */
-static void end_tool(const char *name) {
+/* Wait for the tool NAME to end.  Returns how it did, as waitpid(2) has it. */
+static int wait_for_tool(const char *name) {
     int status, result;
 
     do {
@@ -10468,6 +10488,13 @@ static void end_tool(const char *name) {
     } while (result < 0 && errno == EINTR);
     must(result);
     tool_pid = 0;
+    return status;
+}
+
+/* The same; a tool that failed is the end of us, too. */
+static void end_tool(const char *name) {
+    int status = wait_for_tool(name);
+
     if (status != 0)
         refuse_tool(name, status);
 }
@@ -12532,9 +12559,10 @@ static int is_loopback(const char *ref) {
            strncmp(ref, "[::1]:", 6) == 0;
 }
 
-/* In a copy of whalebox: fetch REF to FILE, with what is needed on the way in
- * the same folder.  No file may have more bytes than the image. */
-static _Noreturn void fetch(const char *ref, const char *file) {
+/* In a copy of whalebox that PARENT made: fetch REF to FILE, with what is
+ * needed on the way in the same folder.  No file may have more bytes than the
+ * image.  The lock on the store goes with skopeo, as with a tool. */
+static _Noreturn void fetch(const char *ref, const char *file, pid_t parent) {
     static char env[] = "env", tool[] = "skopeo", copy[] = "copy",
         quiet[] = "--quiet", plain[] = "--src-tls-verify=false";
     unsigned long long most[2] = { opt.max_size, opt.max_size };
@@ -12544,10 +12572,11 @@ static _Noreturn void fetch(const char *ref, const char *file) {
 
     if (is_loopback(ref))
         argv[7] = plain;
-    step(15, "prlimit64(FSIZE), prctl(PR_SET_PDEATHSIG), dup2()", "ulimit -f");
+    end_with(parent);
+    step(15, "prlimit64(FSIZE), dup2(), fcntl(FD_CLOEXEC)", "ulimit -f");
     must(syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, most, NULL));
-    must(prctl(PR_SET_PDEATHSIG, SIGTERM));
     must(dup2(2, 1));                   /* our output is for the name */
+    must(fcntl(layers_fd, F_SETFD, 0)); /* not to be closed by execve(2) */
     execvp(env, argv);
     _exit(127);
 }
@@ -12555,7 +12584,7 @@ static _Noreturn void fetch(const char *ref, const char *file) {
 /* Have skopeo fetch REF as an archive, and load that. */
 static void pull_image(const char *ref, const char *name) {
     const char *file = text("%s/.new/archive", layers_path);
-    int status, result;
+    pid_t parent = getpid();
 
     need_program("skopeo");
     if (!name)
@@ -12567,15 +12596,8 @@ static void pull_image(const char *ref, const char *name) {
                             file));
     tool_pid = must(fork());
     if (tool_pid == 0)
-        fetch(ref, file);
-    do {
-        heed_interrupt();
-        step(15, "waitpid(skopeo)", NULL);
-        result = waitpid(tool_pid, &status, 0);
-    } while (result < 0 && errno == EINTR);
-    must(result);
-    tool_pid = 0;
-    if (status != 0)
+        fetch(ref, file, parent);
+    if (wait_for_tool("skopeo") != 0)
         refuse("its own words stand above", "skopeo could not fetch %s", ref);
 
     /* Once it is open, the file needs no name. */

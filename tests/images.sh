@@ -576,6 +576,53 @@ try 'leaves nothing when it is killed, at any moment, but what the next removes'
 	box run base true && want_status 0
 '
 
+# children PID: the numbers of its children.  The file is no whole line.
+children() {
+	numbers=
+	read -r numbers <"/proc/$1/task/$1/children"
+	echo "$numbers"
+} 2>/dev/null
+
+# stop_tool PID: stop the whalebox which has made a box for a tool, and is a child of that
+# one.  Sets $tool_pid.
+stop_tool() {
+	while kill -0 "$1" 2>/dev/null; do
+		for tool_pid in $(children "$1"); do
+			[ -z "$(children "$tool_pid")" ] || { kill -STOP "$tool_pid"; return; }
+		done
+	done
+	wrong "a tool in a box" "none"
+}
+
+# Were a tool not waited for, it would write where the next one unpacks a layer.
+is_waited_for() {
+	run timeout 2 "$WHALEBOX" image load "$common/notes.tar" notes && want_status 124
+}
+is_not_waited_for() {
+	box image load "$common/notes.tar" notes && want_status 0 && want_out notes &&
+	box image rm notes && want_status 0
+}
+
+try 'waits for a tool in a box whose whalebox was killed' '
+	mkdir large && head -c 32m /dev/zero >large/zeros && tar -C large -cf large.tar . &&
+	begin() { "$WHALEBOX" image load large.tar >slow.out 2>&1 & } && begin && slow_pid=$! &&
+	stop_tool "$slow_pid" && kill -KILL "$slow_pid" && is_waited_for &&
+	kill -CONT "$tool_pid" && is_not_waited_for
+'
+
+try 'waits for a skopeo whose whalebox was killed' '
+	mkdir slow && cat >slow/skopeo <<-END && chmod 755 slow slow/skopeo &&
+		#!/bin/sh
+		trap "" TERM
+		touch began
+		n=0
+		until [ -e go ] || [ \$n = 300 ]; do sleep 0.1; n=\$((n + 1)); done
+	END
+	begin() { PATH=$PWD/slow:$PATH "$WHALEBOX" image pull x/y >slow.out 2>&1 & } &&
+	begin && slow_pid=$! && began() { [ -e began ]; } && soon began &&
+	kill -KILL "$slow_pid" && is_waited_for && : >go && is_not_waited_for
+'
+
 if is_root; then
 	try 'tells when the disk is full, and leaves nothing there' '
 		cat >full.sh <<-END && mkdir disk &&
