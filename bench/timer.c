@@ -160,7 +160,7 @@ static void race(long rounds, int count, char **files)
 {
 	enum { MOST = 50 };
 	char **commands[MOST];
-	long times[MOST];
+	long times[MOST] = { 0 };
 	int order[MOST] = { 0 };
 
 	if (count > MOST)

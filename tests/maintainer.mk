@@ -141,7 +141,13 @@ TIDY := $(TIDY),-clang-analyzer-optin.performance.Padding
 # first; clang's looks for the same.  And text() gives memory that is never freed.
 ANALYZER := -fanalyzer -Wno-analyzer-null-dereference -Wno-analyzer-malloc-leak
 
-# Two of them have the whole program in them: for gcc, once is enough.
+# cppcheck does not know that a function declared as _Noreturn, and defined further
+# down, does not return: what follows `if (!name) refuse_usage(...)` it calls NULL.
+# And NULL is a pointer in every libc for C, as a last argument, too.
+CPPCHECK := $(patsubst %,--suppress=%,nullPointerRedundantCheck ctunullpointer \
+            nullPointerArithmeticRedundantCheck varFuncNullUB)
+
+# Some of them have the whole program in them: once is enough.
 C_FILES := $(SRC) $(wildcard bench/*.c tests/*/*.c)
 .PHONY: lint
 lint: | $(BUILD)                ## static analysis; says nothing when all is well
@@ -150,10 +156,12 @@ lint: | $(BUILD)                ## static analysis; says nothing when all is wel
 		$(CC) $(CFLAGS) $(ANALYZER) -c -o /dev/null $$file || exit 1; \
 	done
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability \
-	    --error-exitcode=1 $(C_FILES)
-	@clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' \
-	    $(C_FILES) -- -std=c11 2>$(BUILD)/lint.log || \
-	    { cat $(BUILD)/lint.log; exit 1; }
+	    $(CPPCHECK) --error-exitcode=1 $(C_FILES)
+	@for file in $(filter-out tests/fuzz/%,$(C_FILES)); do \
+		clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' \
+		    $$file -- -std=c11 2>$(BUILD)/lint.log || \
+		    { cat $(BUILD)/lint.log; exit 1; }; \
+	done
 	@$(MAKE) -s shellcheck
 
 SCRIPTS := $(wildcard *.sh tests/*.sh tests/*/*.sh tutorial/*/*.sh bench/*.sh \

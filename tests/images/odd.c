@@ -233,12 +233,17 @@ static int compare(const void *a, const void *b) {
 /* Overlay's own are no part of the file, and a label is the host's. */
 static void print_attributes(const char *path) {
     static char names[65536], value[65536];
-    char *sorted[256];
+    char *sorted[256] = { NULL };
     int count = 0;
 
     ssize_t length = llistxattr(path, names, sizeof(names));
-    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1)
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
+        if (count == sizeof(sorted) / sizeof(sorted[0])) {
+            errno = E2BIG;
+            fail(path);
+        }
         sorted[count++] = names + at;
+    }
     qsort(sorted, (size_t)count, sizeof(sorted[0]), compare);
     for (int i = 0; i < count; i++) {
         ssize_t size = lgetxattr(path, sorted[i], value, sizeof(value));

@@ -133,7 +133,7 @@ static _Noreturn void capture(const char *interface) {
         .sll_ifindex = (int)if_nametoindex(interface),
     };
     struct iphdr packet;
-    struct sockaddr_ll frame;
+    struct sockaddr_ll frame = { 0 };
     socklen_t length = sizeof(frame);
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN];
     /* Who asks for one protocol alone is not shown what goes out. */
