@@ -1742,11 +1742,14 @@ TOOL void look_at_some(int dir_fd, int (*look)(int dir_fd, const char *name)) {
     note_look(dir_fd, folders < MOST_LOOKS ? folders : MOST_LOOKS);
 }
 
-/* Is there anything called NAME in the folder DIR_FD? */
+/* Is there anything called NAME in the folder DIR_FD?  If that cannot be told,
+ * yes: then nothing is left out, and whatever uses it says what is wrong. */
 TOOL int is_there(int dir_fd, const char *name) {
     struct stat st;
 
-    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return errno != ENOENT && errno != ENOTDIR;
 }
 
 /* Is FD still what is called NAME in the folder DIR_FD?  -1 with errno if that
@@ -2482,7 +2485,7 @@ static void mount_dev(void) {
     mount_fresh("devpts", "dev/pts", 0, MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=0620"); /* its own terminals */
     mount_fresh("tmpfs", "dev/shm", 0, SAFE, "mode=1777,size=64m");
-    if ((box.flags & CLONE_NEWIPC) || access("/dev/mqueue", F_OK) == 0)
+    if ((box.flags & CLONE_NEWIPC) || is_there(AT_FDCWD, "/dev/mqueue"))
         mount_fresh("mqueue", "dev/mqueue", CLONE_NEWIPC, SAFE, "");
 
     int place_fd = open_target("dev");
@@ -2510,7 +2513,7 @@ static void mount_sys(void) {
      * The box's go on top, since no file system is mounted over itself. */
     int hosts = (box.flags & (CLONE_NEWNET | CLONE_NEWCGROUP)) !=
                 (CLONE_NEWNET | CLONE_NEWCGROUP);
-    if (hosts && access("sys/fs/cgroup", F_OK) == 0)
+    if (hosts && is_there(AT_FDCWD, "sys/fs/cgroup"))
         mount_fresh("tmpfs", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
     if (box.flags & CLONE_NEWCGROUP)
         mount_fresh("cgroup2", "sys/fs/cgroup", 0, SAFE | MS_RDONLY, "");
@@ -8114,7 +8117,7 @@ static void write_host_setting(const char *setting, const char *value) {
 static void leave_out_ipv6(const char *name) {
     const char *setting = text("ipv6/conf/%s/disable_ipv6", name);
 
-    if (access(text("/proc/sys/net/%s", setting), F_OK) == 0)
+    if (is_there(AT_FDCWD, text("/proc/sys/net/%s", setting)))
         write_host_setting(setting, "1");
 }
 
@@ -11414,6 +11417,7 @@ static void unpack_layer(const struct sifted *s, const char *id) {
  * layers the same archive may make another folder. */
 static void add_layer(struct sifted *s, long long when, const char *maker) {
     const char *id = s->sum;
+    struct stat st;
 
     if (chosen.count == MOST_LAYERS)
         refuse("save it, and load its files as one layer: tar -c in a box",
@@ -11421,7 +11425,10 @@ static void add_layer(struct sifted *s, long long when, const char *maker) {
     if (chosen.count > 0)
         id = sum_of_text(text("sha256:%s sha256:%s",
                               chosen.layers[chosen.count - 1].id, s->sum));
-    if (!is_there(layers_fd, id))
+    step(15, text("fstatat(%s)", id), NULL);
+    int result = fstatat(layers_fd, id, &st, AT_SYMLINK_NOFOLLOW);
+    require(result == 0 || errno == ENOENT, errno);
+    if (result < 0)
         unpack_layer(s, id);
     chosen.layers[chosen.count++] =
         (struct layer){ id, s->size, when, maker };

@@ -407,6 +407,21 @@ it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	box logs one && want_out said && box rm one && want_status 0
 '
 
+# A box that shares the host's network has the host's /sys, and an empty folder over
+# its cgroups.
+if is_root; then
+	it 'leaves nothing out of a box because a look at it fails' '
+		look="mount | grep /sys/fs/cgroup" && box --network host /bin/sh -c "$look" &&
+		want_status 0 && want_match "type tmpfs" && cp out good && for error in EPERM EIO; do
+			run strace -f -qq -o trace -P sys/fs/cgroup \
+			    -e "inject=/access|stat:error=$error" "$WHALEBOX" --rm --network host \
+			    /bin/sh -c "$look" &&
+			same 1 "$(grep -c INJECTED trace)" &&
+			{ [ "$status" = 125 ] || same "" "$(diff good out)"; } || exit
+		done
+	'
+fi
+
 # The folder loses its name by the last rename of a run: that fails, and so does
 # each try that follows.
 if is_root; then

@@ -113,9 +113,12 @@ traced_child() {
 	for try in 1 2 3; do
 		began=$(date +%s)               # of the run, for strike
 		! { hold_child && join_child "$@"; } || break
-		# It took too long on a busy machine: once more, from a clean state.
+		# It took too long on a busy machine: once more, from a clean state,
+		# and as if it had said nothing.
 		end_all
 		wait "$job"
+		: >out
+		: >err
 		good_run next
 	done
 	# It may not yet have come to its stop.
@@ -278,8 +281,10 @@ strike() {
 	point="$1 $2 $3" fault=$4
 	began=$(date +%s)
 	: >left
+	: >out
+	: >err
 	traced "$1" -o struck -e trace="$2" -e inject="$2:$4:when=$3" \
-	    >out 2>err </dev/null
+	    >>out 2>>err </dev/null
 	status=$?
 	[ $(($(date +%s) - began)) -lt "$HANGS" ] || {
 		bad 'hangs'
