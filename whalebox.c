@@ -148,7 +148,7 @@
 #include <linux/mount.h>        /* open_tree, move_mount, mount_setattr */
 #include <linux/openat2.h>      /* struct open_how */
 #endif
-#if WITH_TTY || WITH_DOCTOR
+#if WITH_TTY || WITH_DOCTOR || WITH_IMAGES
 #include <sys/mman.h>           /* memory that processes share */
 #endif
 #if WITH_TTY || WITH_DETACH
@@ -5351,6 +5351,10 @@ struct command {
     int (*run)(int argc, char **argv);  /* as main(): returns the status */
     int has_run_options;        /* it takes some options of a run */
     int is_careful;             /* it prepares the process itself */
+#if WITH_IMAGES
+    const char *word;           /* of several with one name: "ls"; or NULL */
+    int (*act)(int argc, char **argv);  /* then: as main(), from WORD on */
+#endif
 };
 static const struct command *our_command; /* what was asked for, or NULL */
 
@@ -6386,8 +6390,7 @@ static int layers_fd = -1;              /* the folder layers, or -1 */
 static char layers_path[PATH_MAX];
 static struct image chosen;             /* what the box is made of */
 static const char *missed;              /* no image has this name */
-static const char *known_images;        /* and these there are: a hint */
-static const char no_images[] = "there are none: whalebox image load FILE";
+static const char *known_images;        /* a hint: those there are, or NULL */
 static int unpacks;                     /* the box is for a new layer */
 static int packs;                       /* it is to read one */
 static int work_number;                 /* overlay has one for each mount */
@@ -6402,6 +6405,12 @@ static const struct option *need_option(const char *word);
 static void drop_new_layer(void);
 static int image_main(int argc, char **argv);
 static int images_main(int argc, char **argv);
+static int load_main(int argc, char **argv);
+static int save_main(int argc, char **argv);
+static int tag_main(int argc, char **argv);
+static int rm_image_main(int argc, char **argv);
+static int history_main(int argc, char **argv);
+static int pull_main(int argc, char **argv);
 static int commit_main(int argc, char **argv);
 
 /* --entrypoint WORD, or "": none. */
@@ -6441,19 +6450,26 @@ static const struct option image_options[] = {
 };
 static const struct command image_commands[] = {
     { "image", "ls [-q]", "list images; -q: names alone",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "ls", .act = images_main },
     { "image", "load FILE [NAME]", "make one of a tar archive; - is the input",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "load", .act = load_main },
     { "image", "save NAME FILE", "write one as an OCI archive; - is the output",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "save", .act = save_main },
     { "image", "tag NAME NEW", "give it another name, too",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "tag", .act = tag_main },
     { "image", "rm NAME...", "remove it, with layers nobody else needs",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "rm", .act = rm_image_main },
     { "image", "history NAME", "its layers: size in bytes, age, what made it",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "history", .act = history_main },
     { "image", "pull REF [NAME]", "fetch one from a registry, by skopeo",
-      .run = image_main, .has_run_options = 1 },
+      .run = image_main, .has_run_options = 1,
+      .word = "pull", .act = pull_main },
     { "images", "[-q]", "the same as image ls",
       .run = images_main, .has_run_options = 1 },
     { "commit", "NAME IMAGE", "make an image of a box: its own layer on top",
@@ -6672,19 +6688,20 @@ static void write_image(int dir_fd, const char *file,
 /* One image's name, to be listed in a hint. */
 static int list_image_name(int dir_fd, const char *name) {
     (void)dir_fd;
-    if (*name != '.')
-        known_images = text("%s%s %s", known_images,
-                            strchr(known_images, ':') ? "," : " are:", name);
+    if (*name == '.')
+        return 0;
+    if (known_images)
+        known_images = text("%s, %s", known_images, name);
+    else
+        known_images = text("there are: %s", name);
     return 0;
 }
 
 /* Say in known_images which there are. */
 static void list_known_images(void) {
-    known_images = "there";
+    known_images = NULL;
     if (images_fd >= 0)
         for_each(images_fd, 1, list_image_name);
-    if (!strchr(known_images, ':'))
-        known_images = no_images;
 }
 
 /* Find the image called WORD.  Returns 0, or -1 if there is none. */
@@ -6708,7 +6725,8 @@ static void need_image(const char *word, struct image *image) {
     if (find_image(word, image) == 0)
         return;
     list_known_images();
-    refuse(known_images, "there is no image %s", word);
+    refuse(known_images ? known_images : "whalebox image load FILE makes one",
+           "there is no image %s", word);
 }
 
 /* --- A run of an image ------------------------------------------------- */
@@ -6765,12 +6783,20 @@ static void use_layers(void) {
     opt.rootfs = layers_path;
 }
 
+/* Do WORDS, a part of the command line, stand right after "--"?  Before them is
+ * our own name, at least. */
+static int are_after_options(char **words) {
+    const char *before = *(words - 1);
+
+    return strcmp(before, "--") == 0;
+}
+
 /* After run: are WORDS an image and a command, or a command alone?  A path is a
  * command, and so is what follows "--".  Returns the words of the command. */
 static char **choose_image(char **words) {
     const char *name = opt.image;
     int is_plain = words[0] && !strchr("/.", words[0][0]) &&
-                   strcmp(words[-1], "--") != 0;
+                   !are_after_options(words);
 
     if (name && opt.rootfs)
         refuse("give one of them", "--image, and --rootfs");
@@ -6785,7 +6811,7 @@ static char **choose_image(char **words) {
         need_image(name, &chosen);
     } else if (find_image(name, &chosen) < 0) {
         list_known_images();
-        if (known_images != no_images)
+        if (known_images)
             missed = name;              /* somebody may have meant one */
         return choose_words(words);
     } else {
@@ -6865,9 +6891,10 @@ static void gather_layers(void) {
     }
 }
 
-/* The names of the image's layers, the highest first, as overlay wants it. */
-static const char *lower_names(void) {
-    const char *names = "";
+/* The names of lower folders, the highest first, as overlay wants it: FIRST,
+ * and then the image's layers. */
+static const char *lower_names(const char *first) {
+    const char *names = first;
 
     for (size_t i = chosen.count; i-- > 0;)
         names = text("%s:%zu", names, i);
@@ -6877,8 +6904,8 @@ static const char *lower_names(void) {
 /* The options of the union that the box has for its root.  Who has users of its
  * own can have notes in user.* only, and all boxes share these layers. */
 static const char *image_layers_options(void) {
-    return text("lowerdir=init%s,upperdir=box/upper,workdir=box/work,"
-                "userxattr%s", lower_names(), sync_option);
+    return text("lowerdir=%s,upperdir=box/upper,workdir=box/work,userxattr%s",
+                lower_names("init"), sync_option);
 }
 
 /* In the child that is to become a tool, in the folder of the union: no link of
@@ -6916,7 +6943,8 @@ static void stop_links(void) {
 
 /* In the child that is to become a tool: the union that it unpacks a layer in,
  * as /layer.  Its upper folder is the new layer, so it is overlay that writes
- * the whiteouts.  An empty folder stands below, for the lowest layer. */
+ * the whiteouts.  It wants a lower one even for the lowest layer: an empty
+ * folder. */
 static void mount_union(void) {
     if (packs)
         stop_links();
@@ -6929,11 +6957,9 @@ static void mount_union(void) {
     attach_folder(store, "store");
     name_layers();
 
-    const char *names = lower_names();
-    const char *options = text("lowerdir=%s%sempty,upperdir=store/.new/upper,"
+    const char *options = text("lowerdir=%s,upperdir=store/.new/upper,"
                                "workdir=store/.new/work%d,userxattr,volatile",
-                               *names ? names + 1 : "", *names ? ":" : "",
-                               work_number);
+                               lower_names("empty"), work_number);
     int place_fd = open_target("merged/layer");
     step(9, text("mount(overlay, merged/layer, \"%s\")", options), NULL);
     must(mount("overlay", text("/proc/self/fd/%d", place_fd), "overlay",
@@ -10190,7 +10216,7 @@ enum {
     BLOCK = 512,                        /* bytes: an archive is made of these */
     MOST_HEADER = 1 << 17,              /* bytes: of a member's long header */
     MOST_JSON = 4 << 20,                /* bytes of a document */
-    MOST_MEMBERS = 4096,                /* that an index has */
+    MOST_MEMBERS = 4096,                /* that an image's archive has */
     MOST_NAMES = 64 << 20,              /* bytes of all that are kept in mind */
     FILE_COST = 4096,                   /* bytes: what a file counts besides */
     HIGHEST_ID = 65535,                 /* of a user or group in a box */
@@ -10560,7 +10586,7 @@ struct sifted {
     unsigned long long devices;         /* how many were left out */
     unsigned long long others;          /* that are not root's */
     const struct member *members;       /* the last one first */
-    size_t member_count;
+    size_t member_count, most_members;  /* of these */
     const char *sum;                    /* of the layer's archive */
 };
 
@@ -11040,7 +11066,7 @@ static const struct ghost {
     const struct ghost *next;
 } *ghosts[1024];
 
-static size_t ghosts_size;              /* bytes that they take, or so */
+static size_t ghosts_size;              /* bytes of all layers', or so */
 
 static const struct ghost **find_ghosts(const char *name) {
     unsigned int number = 0;
@@ -11075,7 +11101,7 @@ static int is_device(void) {
 
 /* Note a member, where its bytes are going to be, for need_member(). */
 static void note_member(struct sifted *to) {
-    if (to->member_count == MOST_MEMBERS)
+    if (to->member_count == to->most_members)
         return;
     struct member *m = (struct member *)get_room(sizeof(*m));
     *m = (struct member){ text("%s", entry.name), to->length, entry.size,
@@ -11190,9 +11216,10 @@ static void sift_packed(struct sifted *to, enum sieve how) {
     }
 }
 
-/* Read the archive FROM_FD, and write a new one of what is let through. */
-static struct sifted sift(int from_fd, enum sieve how) {
-    struct sifted to = { .fd = make_file() };
+/* Read the archive FROM_FD, and write a new one of what is let through.  Its
+ * first MOST_MEMBERS members are noted. */
+static struct sifted sift(int from_fd, enum sieve how, size_t most_members) {
+    struct sifted to = { .fd = make_file(), .most_members = most_members };
     struct sum sum = begin_sum();
     char rest[BLOCK];
 
@@ -11200,7 +11227,6 @@ static struct sifted sift(int from_fd, enum sieve how) {
     to.emptied_fd = how == UNPACK ? make_file() : -1;
     to.placed_fd = how == UNPACK ? make_file() : -1;
     memset(ghosts, 0, sizeof(ghosts));
-    ghosts_size = 0;
     *last_folder = '\0';
     read_fd = from_fd;
     read_so_far = 0;
@@ -11349,12 +11375,15 @@ static void remove_below(char **argv, int list_fd) {
     if (length > MOST_NAMES)
         refuse_archive("too many whiteouts");
 
-    char *names = get_room((size_t)length);
-    read_at(list_fd, names, (size_t)length, 0);
+    step(15, "mmap(list)", NULL);
+    void *names = mmap(NULL, (size_t)length, PROT_READ, MAP_PRIVATE, list_fd,
+                       0);
+    require(names != MAP_FAILED, errno);
     removals = names;
     removals_length = (size_t)length;
     run_on_layer(argv, list_fd);
     removals_length = 0;
+    munmap(names, (size_t)length);
 }
 
 /* Remove what the layer has whiteouts for, and empty folders, "DIR/.". */
@@ -11390,8 +11419,9 @@ static void unpack_layer(const struct sifted *s, const char *id) {
         xattrs[] = "--xattrs", users[] = "--xattrs-include=user.*",
         caps[] = "--xattrs-include=security.capability",
         notes[] = "--xattrs-exclude=user.overlay.*";
-    static char *argv[] = { tar, extract, file, numeric, modes, owner, times,
-                            xattrs, users, caps, notes, NULL };
+    char *owners = has_one_id() ? no_owner : owner;
+    char *argv[] = { tar, extract, file, numeric, modes, owners, times, xattrs,
+                     users, caps, notes, NULL };
 
     step(15, "mkdir(layers/.new)", "mkdir -p .new/upper");
     must(mkdirat(layers_fd, ".new", 0700));
@@ -11399,8 +11429,6 @@ static void unpack_layer(const struct sifted *s, const char *id) {
     apply_whiteouts(s);
     if (chosen.count > 0)
         remove_folders_below(s);
-    if (has_one_id())
-        argv[5] = no_owner;
     run_on_layer(argv, s->fd);
 
     /* It gets its name when it is on the disk. */
@@ -11690,48 +11718,45 @@ static char *string_of(const char *value) {
     return result;
 }
 
-/* The value after AT in its list; AT is the list itself for the first.  NULL at
- * the end.  *KEY is set to the value's key, if the list has keys. */
-static const char *next_value(const char *at, int is_first, const char **key) {
-    int has_keys = is_first && *at == '{';
+/* What LIST begins with, or NULL: a value, or in an object the key of one. */
+static const char *first_in(const char *list) {
+    const char *first = skip_space(list + 1);
 
-    if (!is_first)
-        at = skip_value(at, MOST_NESTED);
-    at = skip_space(is_first ? at + 1 : at);
-    if (*at == '}' || *at == ']')
-        return NULL;
-    if (!is_first) {
-        at = skip_space(at + 1);        /* past the ',' */
-        has_keys = *key != NULL;
-    }
-    if (!has_keys)
-        return at;
-    *key = string_of(at);
-    if (!*key)
-        *key = "";                      /* it has a '\0' in it */
-    return skip_space(skip_space(skip_string(at)) + 1);
+    return *first == ']' || *first == '}' ? NULL : first;
 }
 
-/* The value of KEY in OBJECT, or NULL if there is none. */
+/* What follows VALUE in its list, or NULL: the next value, or its key. */
+static const char *after_value(const char *value) {
+    const char *next = skip_space(skip_value(value, MOST_NESTED));
+
+    return *next == ',' ? skip_space(next + 1) : NULL;
+}
+
+/* The value of KEY in OBJECT, or NULL if there is none.  A key that is spelt by
+ * escapes is none of ours. */
 static const char *value_in_object(const char *object, const char *key) {
-    const char *found = NULL;
+    size_t length = strlen(key);
 
     if (!object || *object != '{')
         return NULL;
-    const char *value = next_value(object, 1, &found);
-    while (value && strcmp(found, key) != 0)
-        value = next_value(value, 0, &found);
-    return value;
+    const char *at = first_in(object);
+    while (at) {
+        const char *end = skip_string(at);
+        const char *value = skip_space(skip_space(end) + 1);    /* past ':' */
+        if ((size_t)(end - at) == length + 2 &&
+            memcmp(at + 1, key, length) == 0)
+            return value;
+        at = after_value(value);
+    }
+    return NULL;
 }
 
 /* The element of LIST after VALUE, or the first if that is NULL.  NULL at the
  * end.  A list may be long: who goes through it goes from one to the next. */
 static const char *next_element(const char *list, const char *value) {
-    const char *none = NULL;
-
     if (!list || *list != '[')
         return NULL;
-    return next_value(value ? value : list, !value, &none);
+    return value ? after_value(value) : first_in(list);
 }
 
 /* Element NUMBER of LIST, from 0 on, or NULL if there is none. */
@@ -11867,38 +11892,25 @@ static char **words_in(const char *object, const char *key) {
     return words;
 }
 
-/* The last day before a YEAR's MONTH, counted from 1970's first, which is 0.
- * With the year beginning in March, the day that some have more comes last. */
-static long long day_of(long long year, long long month) {
-    if (month < 3) {
-        year--;
-        month += 12;
-    }
-    return 365 * year + year / 4 - year / 100 + year / 400 +
-           (153 * month - 457) / 5 - 719469;
-}
-
 /* What OBJECT has for KEY, a time as "2026-11-27T13:30:00Z", as seconds since
- * 1970; 0 if it makes no sense. */
+ * 1970; 0 if it makes no sense.  Fractions and time zones do not count.
+ * timegm(3). */
 static long long seconds_in(const char *object, const char *key) {
-    static const struct { size_t at, length; } parts[] = {
-        { 0, 4 }, { 5, 2 }, { 8, 2 }, { 11, 2 }, { 14, 2 }, { 17, 2 } };
-    const char *found = string_in(object, key);
-    unsigned long long number[LENGTH(parts)];
+    char *found = string_in(object, key);
+    unsigned long long number[6];
 
-    if (!found || strlen(found) < 19)
-        return 0;
-    for (size_t i = 0; i < LENGTH(parts); i++)
-        if (parse_number(text("%.*s", (int)parts[i].length,
-                              found + parts[i].at), 0, 9999, &number[i]) < 0)
+    for (size_t i = 0; i < LENGTH(number); i++) {
+        const char *digits = strsep(&found, "-T:Z.+");
+        if (!digits || parse_number(digits, 0, 9999, &number[i]) < 0)
             return 0;
+    }
 
-    long long day = day_of((long long)number[0], (long long)number[1]) +
-                    (long long)number[2];
-    if (day < 0)
-        return 0;
-    return day * 86400 + (long long)(number[3] * 3600 + number[4] * 60 +
-                                     number[5]);
+    struct tm t = { .tm_year = (int)number[0] - 1900,
+                    .tm_mon = (int)number[1] - 1, .tm_mday = (int)number[2],
+                    .tm_hour = (int)number[3], .tm_min = (int)number[4],
+                    .tm_sec = (int)number[5] };
+    long long seconds = timegm(&t);
+    return seconds > 0 ? seconds : 0;
 }
 
 /* Note how the image is run, as its CONFIG says. */
@@ -11979,10 +11991,10 @@ static int open_plain(int fd, const char **tool) {
 }
 
 /* Sift the archive in the file FD, and close that. */
-static struct sifted sift_file(int fd) {
+static struct sifted sift_file(int fd, size_t most_members) {
     const char *tool;
     int plain_fd = open_plain(fd, &tool);
-    struct sifted result = sift(plain_fd, UNPACK);
+    struct sifted result = sift(plain_fd, UNPACK, most_members);
 
     if (tool)
         close_tool(tool);
@@ -12001,7 +12013,7 @@ static void load_layer(const struct member *m, const char *document) {
     int fd = make_file();
 
     copy_bytes(outer.fd, m->at, m->size, fd);
-    struct sifted layer = sift_file(fd);
+    struct sifted layer = sift_file(fd, 0);
     if (strcmp(layer.sum, need_digest(sum)) != 0)
         refuse_archive(text("layer %zu: its content is sha256:%s, and not %s",
                             chosen.count, layer.sum, sum));
@@ -12149,7 +12161,7 @@ static void load_archive(int fd, const char *file, const char *name) {
     const char *found = NULL;
 
     need_program("tar");
-    outer = sift_file(fd);
+    outer = sift_file(fd, MOST_MEMBERS);
     chosen = (struct image){ .created = time(NULL) };
     if (outer.entries == 0)
         refuse_archive("there is nothing in it");
@@ -12181,13 +12193,12 @@ static struct sifted pack(const char *folder, enum sieve how) {
         "--format=posix --numeric-owner --xattrs '--xattrs-include=user.*' "
         "--xattrs-include=security.capability --no-recursion --null "
         "--verbatim-files-from --files-from=- \"$@\"; [ $? -le $# ]";
-    char *argv[] = { sh, run, script, sh, NULL, NULL };
+    char *more = how == PACK_BOX ? goes_on : NULL;
+    char *argv[] = { sh, run, script, sh, more, NULL };
 
     need_program("tar");
-    if (how == PACK_BOX)
-        argv[4] = goes_on;
     int fd = open_tool(argv, -1, folder);
-    struct sifted result = sift(fd, how);
+    struct sifted result = sift(fd, how, 0);
     close_tool("tar");
     devices_left_out += result.devices;
     return result;
@@ -12213,20 +12224,14 @@ static const char *quoted(const char *text_of) {
     return result;
 }
 
-/* The time that is SECONDS after 1970 begins, as JSON has it. */
+/* The time that is SECONDS after 1970 begins, as JSON has it.  gmtime_r(3). */
 static const char *quoted_time(long long seconds) {
-    long long day = seconds / 86400;
-    long long year = 1970 + day / 366;          /* not after the right one */
-    int month = 1;
+    time_t when = (time_t)seconds;
+    struct tm t = { 0 };
 
-    while (day_of(year + 1, 1) < day)
-        year++;
-    while (month < 12 && day_of(year, month + 1) < day)
-        month++;
-    seconds %= 86400;
-    return text("\"%04lld-%02d-%02lldT%02lld:%02lld:%02lldZ\"", year, month,
-                day - day_of(year, month), seconds / 3600, seconds / 60 % 60,
-                seconds % 60);
+    gmtime_r(&when, &t);
+    return text("\"%04d-%02d-%02dT%02d:%02d:%02dZ\"", t.tm_year + 1900,
+                t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
 /* Add to the draft KEY and the list of WORDS, if there are any. */
@@ -12457,8 +12462,9 @@ static void commit_box(const char *box_name, const char *name) {
 
     need_status(dir_fd, box_name);
     const char *command = "";
-    for (char **word = split_command(text("%s", value_of("command"))); *word;)
-        command = text("%s%s%s", command, *command ? " " : "", *word++);
+    char **word = split_command(text("%s", value_of("command")));
+    for (; *word; word++)
+        command = text("%s%s%s", command, *command ? " " : "", *word);
     if (read_image(dir_fd, "image", &chosen) < 0)
         refuse("make an image of that first: tar -C DIR -c . | whalebox image "
                "load - NAME", "%s was made of a folder, and not of an image",
@@ -12475,7 +12481,7 @@ static void commit_box(const char *box_name, const char *name) {
 
     /* It is unpacked as any other: so it is what its sum says. */
     bytes_left = opt.max_size;
-    struct sifted layer = sift_file(packed.fd);
+    struct sifted layer = sift_file(packed.fd, 0);
     long long when = time(NULL);
     add_layer(&layer, when, text("%.1000s", command));
     chosen.created = when;
@@ -12575,10 +12581,9 @@ static _Noreturn void fetch(const char *ref, const char *file, pid_t parent) {
     unsigned long long most[2] = { opt.max_size, opt.max_size };
     char *argv[] = { env, text("TMPDIR=%s/.new", layers_path), tool, copy,
                      quiet, text("docker://%s", ref),
-                     text("oci-archive:%s", file), NULL, NULL };
+                     text("oci-archive:%s", file),
+                     is_loopback(ref) ? plain : NULL, NULL };
 
-    if (is_loopback(ref))
-        argv[7] = plain;
     end_with(parent);
     step(15, "prlimit64(FSIZE), dup2(), fcntl(FD_CLOEXEC)", "ulimit -f");
     must(syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, most, NULL));
@@ -12615,25 +12620,6 @@ static void pull_image(const char *ref, const char *name) {
     load_archive(fd, ref, name);
 }
 
-/* The words of `whalebox image`, in the order of image_commands[]. */
-enum image_word { LS, LOAD, SAVE, TAG, RM, HISTORY, PULL };
-
-/* Which of them is WORD?  Sets our_command to what --help says of it. */
-static enum image_word choose_image_word(const char *word) {
-    if (word && strcmp(word, "list") == 0)
-        word = "ls";
-    for (size_t i = LS; word && i <= PULL; i++) {
-        const char *usage = image_commands[i].usage;
-        size_t length = strcspn(usage, " ");
-        if (strlen(word) == length && strncmp(word, usage, length) == 0) {
-            our_command = &image_commands[i];
-            return (enum image_word)i;
-        }
-    }
-    refuse("ls, load, save, tag, rm, history, pull: see --help",
-           "image: there is no command %s", word ? word : "given");
-}
-
 /* The operands of a command, at least LEAST and at most MOST, after its
  * options. */
 static char **need_operands(char **words, size_t least, size_t most) {
@@ -12650,13 +12636,6 @@ static char **need_operands(char **words, size_t least, size_t most) {
     return words;
 }
 
-/* whalebox image tag: one more record, of the same layers. */
-static void tag_image(const char *word, const char *name) {
-    begin_change();
-    need_image(word, &chosen);
-    name_image(name);
-}
-
 static int images_main(int argc, char **argv) {
     while (next_letter(argc, argv, "+:q") != -1)
         is_quiet = 1;
@@ -12666,46 +12645,84 @@ static int images_main(int argc, char **argv) {
     return list_images();
 }
 
-static int image_main(int argc, char **argv) {
-    enum image_word word = choose_image_word(argv[1]);
+static int load_main(int argc, char **argv) {
+    (void)argc;
+    char **words = need_operands(argv + 1, 1, 2);
+    const char *name = NULL;
 
-    if (word == LS)
-        return images_main(argc - 1, argv + 1);
-    if (word == RM) {
-        char **names = need_operands(argv + 2, 1, INT_MAX);
-        return for_each_name(names, remove_image);
-    }
-    if (word == HISTORY) {
-        print_history(need_operands(argv + 2, 1, 1)[0]);
-        return 0;
-    }
+    if (words[1])
+        name = need_image_name(words[1]);
 
-    /* The first operand, and the second, which two commands can do without. */
-    int may_be_one = word == LOAD || word == PULL;
-    char **words = need_operands(argv + 2, may_be_one ? 1 : 2, 2);
-    const char *name = words[1];
-    if (name && word != SAVE)
-        name = need_image_name(name);
-    if (word == TAG) {
-        tag_image(words[0], name);
-        return 0;
-    }
+    /* Not our turn yet: who writes the input may wait for its own. */
+    open_to_change();
+    int fd = copy_input(words[0]);
+    begin_change();
+    load_archive(fd, words[0], name);
+    return 0;
+}
 
-    if (word == LOAD) {
-        /* Not our turn yet: who writes the input may wait for its own. */
-        open_to_change();
-        int fd = copy_input(words[0]);
-        begin_change();
-        load_archive(fd, words[0], name);
-        return 0;
-    }
+static int pull_main(int argc, char **argv) {
+    (void)argc;
+    char **words = need_operands(argv + 1, 1, 2);
+    const char *name = NULL;
+
+    if (words[1])
+        name = need_image_name(words[1]);
+    begin_change();
+    pull_image(words[0], name);
+    return 0;
+}
+
+static int save_main(int argc, char **argv) {
+    (void)argc;
+    char **words = need_operands(argv + 1, 2, 2);
 
     begin_change();
-    if (word == PULL)
-        pull_image(words[0], name);
-    else
-        save_image(words[0], name);
+    save_image(words[0], words[1]);
     return 0;
+}
+
+/* One more record, of the same layers. */
+static int tag_main(int argc, char **argv) {
+    (void)argc;
+    char **words = need_operands(argv + 1, 2, 2);
+    const char *name = need_image_name(words[1]);
+
+    begin_change();
+    need_image(words[0], &chosen);
+    name_image(name);
+    return 0;
+}
+
+static int rm_image_main(int argc, char **argv) {
+    (void)argc;
+    return for_each_name(need_operands(argv + 1, 1, INT_MAX), remove_image);
+}
+
+static int history_main(int argc, char **argv) {
+    (void)argc;
+    print_history(need_operands(argv + 1, 1, 1)[0]);
+    return 0;
+}
+
+/* whalebox image WORD: each word has its row of image_commands[], as in --help,
+ * and what does it there. */
+static int image_main(int argc, char **argv) {
+    const char *word = argv[1];
+    const char *usages = "";
+
+    if (word && strcmp(word, "list") == 0)
+        word = "ls";
+    for (const struct command *c = image_commands; c->word; c++) {
+        if (word && strcmp(word, c->word) == 0) {
+            our_command = c;
+            return c->act(argc - 1, argv + 1);
+        }
+        usages = text("%s%s%s", usages, *usages ? ", " : "image ", c->usage);
+    }
+    if (!word)
+        refuse(usages, "image: there is no word after it");
+    refuse(usages, "image: there is no command %s", word);
 }
 
 static int commit_main(int argc, char **argv) {
@@ -12825,8 +12842,9 @@ TOOL const char *find_host_cause(int error) {
                "its folder by --rootfs";
 
 #if WITH_IMAGES
-    if (find_image_cause(error))
-        return find_image_cause(error);
+    const char *image_fix = find_image_cause(error);
+    if (image_fix)
+        return image_fix;
 #endif
 
     while (h->call && !is_about(h, error))

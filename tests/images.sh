@@ -135,6 +135,14 @@ try 'has for an image it does not know a hint with those that there are' '
 	box run nobody /bin/true && differ 0 "$status" && want_err base
 '
 
+try 'says how each word of image is used, where there is none, or another' '
+	for words in image "image nosuch"; do
+		box $words && want_status 125 && want_match_err && want_err \
+		    "hint: image ls [-q], load FILE [NAME], save NAME FILE, tag NAME NEW, rm NAME..., " ||
+		    exit
+	done
+'
+
 try 'takes no name for an image that is none' '
 	for name in "" . .. ../x a/b/../c -x "a b" "a${newline}b" "$(printf %0300d 0)" a:b:c \
 	    a: :b /a a/ a//b; do
