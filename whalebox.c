@@ -10207,6 +10207,7 @@ static int exec_main(int argc, char **argv) {
  * no name, a layer is made as layers/.new, a record is written as .record.  So
  * whoever is killed leaves only what the next one removes.
  */
+#include <tar.h>                 /* REGTYPE: a file, DIRTYPE: a folder ... */
 #include <sys/resource.h>        /* RLIMIT_FSIZE */
 #include <sys/utsname.h>         /* which machine this is */
 
@@ -10550,11 +10551,34 @@ static void close_tool(const char *name) {
 /* --- Tools: an archive, read and written anew -----------------------------
  */
 
-/* A member of an archive: tar(5). */
+/* What a member of an archive begins with: ustar, in tar(5).  A text may fill
+ * its field, without a '\0'; a number is octal digits. */
+struct header {
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], sum[8];
+    char type;
+    char link[100], magic[6], version[2], user[32], group[32];
+    char major[8], minor[8];            /* of a device */
+    char prefix[155];                   /* of a long name: "PREFIX/NAME" */
+    char unused[12];
+};
+_Static_assert(sizeof(struct header) == BLOCK, "a header is a block");
+
+/* Types that are not in <tar.h>. */
+enum {
+    LONG_NAME = 'L', LONG_LINK = 'K', HAS_HOLES = 'S',          /* GNU tar's */
+    RECORDS = 'x',                      /* POSIX's: of the next member */
+    RECORDS_OF_ALL = 'g',               /* of all that follow: for notes */
+};
+#define MOST_OCTAL 077777777777         /* that a header's size can be */
+
+/* The number in a header's FIELD. */
+#define NUMBER(field) header_number((field), sizeof(field))
+
+/* A member of an archive, as its headers have it. */
 static struct entry {
     char name[PATH_MAX];                /* from the layer's root on: "a/b" */
     char link[PATH_MAX];                /* what it is a link to */
-    char type;                          /* as in the header; '0': a file */
+    char type;                          /* as in the header: REGTYPE ... */
     unsigned int mode;
     unsigned long long uid, gid, size;  /* bytes that follow the header */
     unsigned long long device;          /* both of its numbers: 0 is 0/0 */
@@ -10637,15 +10661,14 @@ static void need_archive(char *into, size_t length) {
 
 /* The number in a header's FIELD: octal digits, or, with the first bit set, the
  * bytes themselves.  One below 0, or too large, is refused. */
-static unsigned long long header_number(const unsigned char *field,
-                                        size_t length) {
+static unsigned long long header_number(const char *field, size_t length) {
     unsigned long long number = 0;
     size_t i = 0;
 
     if (field[0] & 0x80) {
         number = field[0] & 0x7f;
         for (i = 1; i < length && number <= LLONG_MAX >> 8; i++)
-            number = number << 8 | field[i];
+            number = number << 8 | (unsigned char)field[i];
         if (i < length || number > LLONG_MAX)
             refuse_archive("a number in it is negative, or too large");
         return number;
@@ -10660,13 +10683,16 @@ static unsigned long long header_number(const unsigned char *field,
     return number;
 }
 
-/* Does BLOCK's sum say that it is a header?  Its own field counts as blanks. */
-static int is_header(const unsigned char *block) {
+/* The sum of a header's bytes: those of the sum itself count as blanks. */
+static unsigned long long sum_of_header(const struct header *h) {
+    struct header blank = *h;
+    const unsigned char *bytes = (const unsigned char *)&blank;
     unsigned long long sum = 0;
 
-    for (size_t i = 0; i < BLOCK; i++)
-        sum += i >= 148 && i < 156 ? ' ' : block[i];
-    return header_number(block + 148, 8) == sum;
+    memset(blank.sum, ' ', sizeof(blank.sum));
+    for (size_t i = 0; i < sizeof(blank); i++)
+        sum += bytes[i];
+    return sum;
 }
 
 /* Copy a text of at most LENGTH bytes, which may have no '\0', to INTO, which
@@ -10782,35 +10808,31 @@ static char *read_whole(unsigned long long size) {
 
 /* Set the entry from a plain header, but for what longer ones before it said:
  * those came for it, and count more. */
-static void set_plain_header(const char *block, const char *long_name,
+static void set_plain_header(const struct header *h, const char *long_name,
                              const char *long_link) {
-    const unsigned char *bytes = (const unsigned char *)block;
-    char name[257] = "";                /* 155, '/', 100 */
+    char name[sizeof(h->prefix) + 1 + sizeof(h->name) + 1];     /* '/', '\0' */
 
-    if (memcmp(block + 257, "ustar\0", 6) == 0 && block[345])
-        snprintf(name, sizeof(name), "%.155s/%.100s", block + 345, block);
+    if (memcmp(h->magic, TMAGIC, TMAGLEN) == 0 && *h->prefix)
+        snprintf(name, sizeof(name), "%.155s/%.100s", h->prefix, h->name);
     else
-        snprintf(name, sizeof(name), "%.100s", block);
+        snprintf(name, sizeof(name), "%.100s", h->name);
     strcpy(entry.name, *long_name ? long_name : name);
     if (*long_link)
         strcpy(entry.link, long_link);
     else
-        set_name_of_member(entry.link, block + 157, 100);
+        set_name_of_member(entry.link, h->link, sizeof(h->link));
 
-    entry.type = block[156] ? block[156] : '0';
-    entry.mode = (unsigned int)header_number(bytes + 100, 8) & 07777;
-    entry.uid = header_number(bytes + 108, 8);
-    entry.gid = header_number(bytes + 116, 8);
-    entry.size = header_number(bytes + 124, 12);
+    entry.type = h->type ? h->type : REGTYPE;
+    entry.mode = (unsigned int)NUMBER(h->mode) & 07777;
+    entry.uid = NUMBER(h->uid);
+    entry.gid = NUMBER(h->gid);
+    entry.size = NUMBER(h->size);
     entry.device = 0;
-    if (entry.type == '3' || entry.type == '4')
-        entry.device = header_number(bytes + 329, 8) << 32 |
-                       header_number(bytes + 337, 8);
-    entry.mtime[0] = '0';
-    entry.mtime[1] = '\0';
-    if (!(bytes[136] & 0x80))
-        snprintf(entry.mtime, sizeof(entry.mtime), "%llu",
-                 header_number(bytes + 136, 12));
+    if (entry.type == CHRTYPE || entry.type == BLKTYPE)
+        entry.device = NUMBER(h->major) << 32 | NUMBER(h->minor);
+    strcpy(entry.mtime, "0");
+    if (!(h->mtime[0] & 0x80))          /* not before 1970 */
+        snprintf(entry.mtime, sizeof(entry.mtime), "%llu", NUMBER(h->mtime));
 }
 
 /* Read the archive up to the bytes of its next member, and set the entry.
@@ -10818,43 +10840,42 @@ static void set_plain_header(const char *block, const char *long_name,
 static int read_entry(void) {
     static char long_name[PATH_MAX], long_link[PATH_MAX];
     static char records[MOST_HEADER];
-    char block[BLOCK];
+    struct header h;
     size_t length = 0;                  /* of the records */
 
     *long_name = '\0';
     *long_link = '\0';
     for (;;) {
-        need_archive(block, BLOCK);
-        if (memcmp(block, zeros, BLOCK) == 0) {
+        need_archive((char *)&h, sizeof(h));
+        if (memcmp(&h, zeros, sizeof(h)) == 0) {
             if (length > 0 || *long_name || *long_link)
                 refuse_archive("it ends too early");
             return 0;
         }
-        if (!is_header((const unsigned char *)block))
+        if (NUMBER(h.sum) != sum_of_header(&h))
             refuse_archive("not a tar archive");
 
-        unsigned long long size =
-            header_number((const unsigned char *)block + 124, 12);
-        if (strchr("LK", block[156]) && block[156] && size < 2)
+        unsigned long long size = NUMBER(h.size);
+        if ((h.type == LONG_NAME || h.type == LONG_LINK) && size < 2)
             refuse_archive("a long header in it makes no sense");
-        if (block[156] == 'L') {        /* GNU tar's: a long name */
+        if (h.type == LONG_NAME) {
             set_name_of_member(long_name, read_whole(size), (size_t)size);
-        } else if (block[156] == 'K') {
+        } else if (h.type == LONG_LINK) {
             set_name_of_member(long_link, read_whole(size), (size_t)size);
-        } else if (block[156] == 'x') { /* POSIX's: of the next member */
+        } else if (h.type == RECORDS) {
             memcpy(records, read_whole(size), (size_t)size);
             length = (size_t)size;
-        } else if (block[156] == 'g') { /* of all that follow: for notes */
+        } else if (h.type == RECORDS_OF_ALL) {
             read_whole(size);
         } else {
             break;
         }
     }
 
-    set_plain_header(block, long_name, long_link);
+    set_plain_header(&h, long_name, long_link);
     entry.attributes_length = 0;
     entry.is_opaque = 0;
-    entry.is_sparse = entry.type == 'S';
+    entry.is_sparse = entry.type == HAS_HOLES;
     set_long_header(records, length);
     return 1;
 }
@@ -10882,31 +10903,26 @@ static void emit_padding(struct sifted *to, unsigned long long size) {
 static void emit_header(struct sifted *to, const char *name, const char *link,
                         char type, const struct entry *e,
                         unsigned long long size) {
-    char block[BLOCK] = "";
-    unsigned long long sum = 0;
+    struct header h = { .type = type, .magic = TMAGIC };
     unsigned long long seconds = 0;
     char whole[40];
 
     snprintf(whole, sizeof(whole), "%.*s", (int)strcspn(e->mtime, "."),
              e->mtime);
-    parse_number(whole, 0, 077777777777, &seconds);
-    memcpy(block, name, strnlen(name, 100));
-    set_octal(block + 100, 8, e->mode);
-    set_octal(block + 108, 8, e->uid);
-    set_octal(block + 116, 8, e->gid);
-    set_octal(block + 124, 12, size);
-    set_octal(block + 136, 12, seconds);
-    block[156] = type;
-    memcpy(block + 157, link, strnlen(link, 100));
-    memcpy(block + 257, "ustar\00000", 8);
-    set_octal(block + 329, 8, 0);       /* a device's numbers: never any */
-    set_octal(block + 337, 8, 0);
-
-    memset(block + 148, ' ', 8);
-    for (size_t i = 0; i < BLOCK; i++)
-        sum += (unsigned char)block[i];
-    set_octal(block + 148, 7, sum);
-    emit(to, block, BLOCK);
+    parse_number(whole, 0, MOST_OCTAL, &seconds);
+    memcpy(h.name, name, strnlen(name, sizeof(h.name)));
+    memcpy(h.link, link, strnlen(link, sizeof(h.link)));
+    memcpy(h.version, TVERSION, TVERSLEN);
+    set_octal(h.mode, sizeof(h.mode), e->mode);
+    set_octal(h.uid, sizeof(h.uid), e->uid);
+    set_octal(h.gid, sizeof(h.gid), e->gid);
+    set_octal(h.size, sizeof(h.size), size);
+    set_octal(h.mtime, sizeof(h.mtime), seconds);
+    set_octal(h.major, sizeof(h.major), 0);     /* never any device */
+    set_octal(h.minor, sizeof(h.minor), 0);
+    set_octal(h.sum, sizeof(h.sum) - 1, sum_of_header(&h));
+    h.sum[sizeof(h.sum) - 1] = ' ';
+    emit(to, (const char *)&h, sizeof(h));
 }
 
 /* A record of a long header, at INTO: its length counts itself.  Returns that.
@@ -10932,7 +10948,7 @@ static void emit_entry(struct sifted *to, const struct entry *e) {
         length += put_record(records + length, "path", e->name);
     if (strlen(e->link) > 100)
         length += put_record(records + length, "linkpath", e->link);
-    if (e->size > 077777777777)
+    if (e->size > MOST_OCTAL)
         length += put_record(records + length, "size", text("%llu", e->size));
     if (strpbrk(e->mtime, ".-") || strlen(e->mtime) > 10)
         length += put_record(records + length, "mtime", e->mtime);
@@ -10940,12 +10956,12 @@ static void emit_entry(struct sifted *to, const struct entry *e) {
     length += e->attributes_length;
 
     if (length > 0) {
-        emit_header(to, "././@PaxHeader", "", 'x', e, length);
+        emit_header(to, "././@PaxHeader", "", RECORDS, e, length);
         emit(to, records, length);
         emit_padding(to, length);
     }
     emit_header(to, e->name, e->link, e->type, e,
-                e->size > 077777777777 ? 0 : e->size);
+                e->size > MOST_OCTAL ? 0 : e->size);
 }
 
 /* --- What is let through ----------------------------------------------- */
@@ -11078,7 +11094,7 @@ static const struct ghost **find_ghosts(const char *name) {
 
 /* Is the entry a device, or a link to one?  Then a link has its number. */
 static int is_device(void) {
-    if (entry.type == '3' || entry.type == '4') {
+    if (entry.type == CHRTYPE || entry.type == BLKTYPE) {
         const struct ghost **list = find_ghosts(entry.name);
         ghosts_size += strlen(entry.name) + 64;
         if (ghosts_size > MOST_NAMES)
@@ -11090,7 +11106,7 @@ static int is_device(void) {
     }
 
     const struct ghost *g = NULL;
-    if (entry.type == '1')
+    if (entry.type == LNKTYPE)
         g = *find_ghosts(entry.link);
     while (g && strcmp(g->name, entry.link) != 0)
         g = g->next;
@@ -11115,16 +11131,16 @@ static void check_entry(void) {
     static char whole[PATH_MAX];
 
     strcpy(whole, entry.name);
-    if (entry.type == '7')
-        entry.type = '0';
-    if (entry.type == '0' && entry.name[0] &&
+    if (entry.type == CONTTYPE)
+        entry.type = REGTYPE;
+    if (entry.type == REGTYPE && entry.name[0] &&
         entry.name[strlen(entry.name) - 1] == '/')
-        entry.type = '5';               /* as in the oldest archives */
+        entry.type = DIRTYPE;           /* as in the oldest archives */
     if (entry.is_sparse)
         refuse_archive(text("%s has holes: pack it without --sparse", whole));
-    if (!strchr("0123456", entry.type))
+    if (entry.type < REGTYPE || entry.type > FIFOTYPE)
         refuse_archive(text("a member of type '%c': %s", entry.type, whole));
-    if (entry.type != '0')
+    if (entry.type != REGTYPE)
         entry.size = 0;                 /* as tar has it */
     if (entry.uid > HIGHEST_ID || entry.gid > HIGHEST_ID)
         refuse_archive(text("id %llu of %s is above %d",
@@ -11132,11 +11148,11 @@ static void check_entry(void) {
                             whole, HIGHEST_ID));
 
     need_name_inside(entry.name);
-    if (entry.name[0] == '\0' && entry.type != '5')
+    if (entry.name[0] == '\0' && entry.type != DIRTYPE)
         refuse_archive("a member without a name");
-    if (entry.type == '1')
+    if (entry.type == LNKTYPE)
         need_name_inside(entry.link);
-    else if (entry.type != '2')
+    else if (entry.type != SYMTYPE)
         entry.link[0] = '\0';
 }
 
@@ -11154,7 +11170,7 @@ static void sift_for_unpacking(struct sifted *to) {
     to->size += entry.size;
     if (entry.name[0] == '\0')
         strcpy(entry.name, "./");
-    if (entry.type == '5')
+    if (entry.type == DIRTYPE)
         snprintf(last_folder, sizeof(last_folder), "%s/", entry.name);
     else
         list_name(to->placed_fd, entry.name, "");
@@ -11171,7 +11187,7 @@ static void emit_whiteout(struct sifted *to, size_t length, const char *name) {
     if (length + strlen(name) + 5 > PATH_MAX)
         refuse_archive("a name of more than 4095 bytes");
     sprintf(mark.name, "%.*s.wh.%s", (int)length, entry.name, name);
-    mark.type = '0';
+    mark.type = REGTYPE;
     mark.mode = 0644;
     strcpy(mark.mtime, "0");
     emit_entry(to, &mark);
@@ -11801,7 +11817,7 @@ static const struct member *need_member(const char *name) {
 
     if (!m)
         refuse_archive(text("%s is missing", name ? name : "a file's name"));
-    if (m->type != '0')
+    if (m->type != REGTYPE)
         refuse_archive(text("%s is no file", name));
     return m;
 }
@@ -11834,7 +11850,7 @@ static const struct member *need_blob(const char *descriptor) {
     const char *id = need_digest(string_in(descriptor, "digest"));
     const struct member *m = find_member(text("blobs/sha256/%s", id));
 
-    if (!m || m->type != '0')
+    if (!m || m->type != REGTYPE)
         refuse_archive(text("blob sha256:%s is missing", id));
     const char *sum = sum_of(outer.fd, m->at, m->size);
     if (strcmp(sum, id) != 0)
@@ -12302,7 +12318,7 @@ static void emit_member(struct sifted *to, const char *name,
                         unsigned long long size) {
     static struct entry member;
 
-    member = (struct entry){ .type = '0', .mode = 0644, .size = size,
+    member = (struct entry){ .type = REGTYPE, .mode = 0644, .size = size,
                              .mtime = "0" };
     strcpy(member.name, name);
     emit_entry(to, &member);

@@ -426,15 +426,15 @@ static void test_json(char *input) {
 /* A header of an archive, and then a long one: what is let through stays in the
  * layer. */
 static void test_archives(char *input) {
-    static char block[BLOCK];
+    static struct header block;
     size_t length = strlen(input);
-    memset(block, 0, sizeof(block));
-    memcpy(block, input, length < BLOCK ? length : BLOCK);
+    memset(&block, 0, sizeof(block));
+    memcpy(&block, input, length < BLOCK ? length : BLOCK);
     memset(&entry, 0, sizeof(entry));
     opt.max_size = 1 << 20;
     if (setjmp(test) != BEGUN)
         return;
-    set_plain_header(block, "", "");
+    set_plain_header(&block, "", "");
     set_long_header(input, length < MOST_HEADER ? length : MOST_HEADER);
     CHECK(entry.attributes_length <= MOST_HEADER);
     check_entry();
