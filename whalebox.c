@@ -6339,6 +6339,13 @@ static void hide_program(void) {
 }
 #endif /* WITH_EXEC */
 
+#if WITH_IMAGES || WITH_BRIDGE
+/* The draft that add() has written, as a string. */
+static const char *take_draft(void) {
+    return text("%.*s", (int)draft_length, draft ? draft : "");
+}
+#endif
+
 #if WITH_IMAGES
 /* === Chapter 15: images ====================================================
  *
@@ -6413,6 +6420,10 @@ static int history_main(int argc, char **argv);
 static int pull_main(int argc, char **argv);
 static int commit_main(int argc, char **argv);
 
+static int begins_with(const char *all, const char *start) {
+    return strncmp(all, start, strlen(start)) == 0;
+}
+
 /* --entrypoint WORD, or "": none. */
 static void set_entrypoint(const struct option *o, const char *value) {
     *(const char **)o->into = value;
@@ -6424,7 +6435,7 @@ static int find_stop_signal(const char *word) {
     static const char first[] = "SIGRTMIN+";
     unsigned long long number;
 
-    if (strncmp(word, first, strlen(first)) == 0 &&
+    if (begins_with(word, first) &&
         parse_number(word + strlen(first), 0, 30, &number) == 0)
         return 34 + (int)number;
     return find_signal(word);
@@ -6492,8 +6503,8 @@ static const struct hint image_hints[] = {
 
 /* Where an image was meant, and is not: the images that there are. */
 TOOL const char *find_image_cause(int error) {
-    int is_lookup = strncmp(now.call, "execvp", 6) == 0 ||
-                    strncmp(now.call, "open(", 5) == 0;
+    int is_lookup = begins_with(now.call, "execvp") ||
+                    begins_with(now.call, "open(");
 
     if (error == ENOENT && missed && is_lookup)
         return text("and no image is called %s: %s", missed, known_images);
@@ -6561,6 +6572,14 @@ static void open_store(int makes) {
     close(home_fd);
     if (layers_fd >= 0)
         find_path(layers_fd, "layers", layers_path);
+}
+
+/* Close them, and give up the locks on them. */
+static void close_store(void) {
+    close_quietly(images_fd);
+    close_quietly(layers_fd);
+    images_fd = -1;
+    layers_fd = -1;
 }
 
 /* Set the value of one KEY of an image's record.  Returns 0, or -1 if it makes
@@ -6720,13 +6739,18 @@ static int find_image(const char *word, struct image *image) {
     die();
 }
 
-/* The same; without one we leave. */
+/* There is no image WORD.  Which there are has been listed. */
+static _Noreturn void refuse_unknown_image(const char *word) {
+    refuse(known_images ? known_images : "whalebox image load FILE makes one",
+           "there is no image %s", word);
+}
+
+/* Find the image called WORD; without one we leave. */
 static void need_image(const char *word, struct image *image) {
     if (find_image(word, image) == 0)
         return;
     list_known_images();
-    refuse(known_images ? known_images : "whalebox image load FILE makes one",
-           "there is no image %s", word);
+    refuse_unknown_image(word);
 }
 
 /* --- A run of an image ------------------------------------------------- */
@@ -6807,17 +6831,20 @@ static char **choose_image(char **words) {
 
     prepare_process();                  /* before anything is opened */
     open_store(0);
-    if (opt.image) {
-        need_image(name, &chosen);
-    } else if (find_image(name, &chosen) < 0) {
+    int is_image = find_image(name, &chosen) == 0;
+    if (!is_image)
         list_known_images();
+    if (!is_image && opt.image)
+        refuse_unknown_image(name);
+    close_store();
+
+    if (!is_image) {
         if (known_images)
             missed = name;              /* somebody may have meant one */
         return choose_words(words);
-    } else {
-        words++;
     }
-
+    if (!opt.image)
+        words++;                        /* past its name */
     use_layers();
     for (char **variable = chosen.variables; *variable; variable++)
         set_variable(*variable, USUAL);
@@ -6839,6 +6866,7 @@ static void recall_image(int dir_fd) {
     }
     open_store(1);
     use_layers();
+    close_store();
 }
 
 /* Before the clone: the box's folder gets its copy of the image's record, which
@@ -6857,8 +6885,7 @@ static void hold_image(void) {
     for (size_t i = 0; i < chosen.count; i++)
         if (!is_there(layers_fd, chosen.layers[i].id))
             refuse("try again", "image %s has just been removed", chosen.name);
-    close(images_fd);                   /* and with it the lock */
-    close(layers_fd);
+    close_store();
 }
 
 /* In the child: short names for the image's layers, which "store" shows. */
@@ -7634,11 +7661,6 @@ static int load_leases(struct network *n) {
         n->count++;
     }
     return 0;
-}
-
-/* The draft that add() has written, as a string. */
-static const char *take_draft(void) {
-    return text("%.*s", (int)draft_length, draft ? draft : "");
 }
 
 /* Write the leases.  Returns 0, or -1 with errno. */
@@ -10202,10 +10224,11 @@ static int exec_main(int argc, char **argv) {
 #if WITH_IMAGES
 /* --- Images: the commands --------------------------------------------------
  *
- * What changes the store takes turns by a lock on the folder "layers".  Nothing
- * is there under its own name before it is whole: an archive is a file that has
- * no name, a layer is made as layers/.new, a record is written as .record.  So
- * whoever is killed leaves only what the next one removes.
+ * What changes the store takes turns by a lock on the folder "layers", which is
+ * held as long as we, or one of our tools, have that open.  Nothing is there
+ * under its own name before it is whole: an archive is a file that has no name,
+ * a layer is made as layers/.new, a record is written as .record.  So whoever
+ * is killed leaves only what the next one removes.
  */
 #include <tar.h>                 /* REGTYPE: a file, DIRTYPE: a folder ... */
 #include <sys/resource.h>        /* RLIMIT_FSIZE */
@@ -10218,7 +10241,8 @@ enum {
     MOST_HEADER = 1 << 17,              /* bytes: of a member's long header */
     MOST_JSON = 4 << 20,                /* bytes of a document */
     MOST_MEMBERS = 4096,                /* that an image's archive has */
-    MOST_NAMES = 64 << 20,              /* bytes of all that are kept in mind */
+    MOST_NAMES = 64 << 20,              /* bytes of a list of them */
+    MOST_MAKER = 1000,                  /* bytes of what made a layer */
     FILE_COST = 4096,                   /* bytes: what a file counts besides */
     HIGHEST_ID = 65535,                 /* of a user or group in a box */
 };
@@ -10274,6 +10298,12 @@ static void show_progress(const char *what, unsigned long long bytes,
 static int make_file(void) {
     step(15, "open(new file, O_TMPFILE)", "mktemp");
     return must(openat(layers_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
+/* Have what reads FD, a file of ours, begin at its beginning. */
+static void wind_back(int fd) {
+    step(15, "lseek(archive)", NULL);
+    must(lseek(fd, 0, SEEK_SET));
 }
 
 /* Write LENGTH bytes to FD, a file of ours. */
@@ -10498,9 +10528,9 @@ static _Noreturn void refuse_tool(const char *name, int status) {
     said[length < 0 ? 0 : length] = '\0';
     char *rest = said + strspn(said, "\n");
     char *line = strsep(&rest, "\n");
-    if (strncmp(line, ours, strlen(ours)) == 0)
+    if (begins_with(line, ours))
         line += strlen(ours);
-    if (rest && strncmp(rest, mark, strlen(mark)) == 0)
+    if (rest && begins_with(rest, mark))
         fix = strsep(&rest, "\n") + strlen(mark);
     if (*line == '\0')
         line = text("%s ended with %d", name, exit_status(status));
@@ -10712,17 +10742,16 @@ static int is_allowed_attribute(const char *key, size_t length) {
     static const char caps[] = "security.capability";
     static const char users[] = "user.", notes[] = "user.overlay.";
 
-    if (length == strlen(caps) && strncmp(key, caps, length) == 0)
+    if (length == strlen(caps) && begins_with(key, caps))
         return 1;
-    return length > strlen(users) &&
-           strncmp(key, users, strlen(users)) == 0 &&
-           !(length >= strlen(notes) &&
-             strncmp(key, notes, strlen(notes)) == 0);
+    return length > strlen(users) && begins_with(key, users) &&
+           !begins_with(key, notes);
 }
 
 /* Is TIME seconds, "-12" or "12.345", as a long header has them? */
 static int is_time(const char *time) {
-    time += *time == '-';
+    if (*time == '-')
+        time++;
     size_t whole = strspn(time, "0123456789");
     time += whole;
     if (*time == '.')
@@ -10739,31 +10768,30 @@ static void set_long_record(const char *record, size_t length, const char *key,
     size_t rest = (size_t)(record + length - 1 - value);
     char number[40];
 
-    snprintf(number, sizeof(number), "%.*s", (int)(rest < 39 ? rest : 39),
-             value);
-    if (strncmp(key, "path=", 5) == 0)
+    snprintf(number, sizeof(number), "%.*s", (int)rest, value);
+    if (begins_with(key, "path="))
         set_name_of_member(entry.name, value, rest);
-    else if (strncmp(key, "linkpath=", 9) == 0)
+    else if (begins_with(key, "linkpath="))
         set_name_of_member(entry.link, value, rest);
-    else if (strncmp(key, "GNU.sparse.", 11) == 0)
+    else if (begins_with(key, "GNU.sparse."))
         entry.is_sparse = 1;
-    else if (strncmp(key, "mtime=", 6) == 0 && is_time(number))
+    else if (begins_with(key, "mtime=") && is_time(number))
         strcpy(entry.mtime, number);
-    else if (strncmp(key, opaque, strlen(opaque)) == 0)
+    else if (begins_with(key, opaque))
         entry.is_opaque = 1;
 
     unsigned long long *into = NULL;
-    if (strncmp(key, "size=", 5) == 0)
+    if (begins_with(key, "size="))
         into = &entry.size;
-    if (strncmp(key, "uid=", 4) == 0)
+    if (begins_with(key, "uid="))
         into = &entry.uid;
-    if (strncmp(key, "gid=", 4) == 0)
+    if (begins_with(key, "gid="))
         into = &entry.gid;
     if (into && parse_number(number, 0, LLONG_MAX, into) < 0)
         refuse_archive("a number in it is negative, or too large");
 
     size_t name = strlen(attribute);
-    if (strncmp(key, attribute, name) == 0 &&
+    if (begins_with(key, attribute) &&
         is_allowed_attribute(key + name, (size_t)(value - 1 - key) - name)) {
         memcpy(entry.attributes + entry.attributes_length, record, length);
         entry.attributes_length += length;
@@ -11047,9 +11075,9 @@ static int take_whiteout(struct sifted *to) {
     const char *above = strstr(entry.name, "/.wh.");
 
     if ((above && above + 1 < base) ||
-        (strncmp(entry.name, ".wh.", 4) == 0 && base > entry.name))
+        (begins_with(entry.name, ".wh.") && base > entry.name))
         refuse_archive(text("a folder named .wh.: %s", entry.name));
-    if (strncmp(base, ".wh.", 4) != 0)
+    if (!begins_with(base, ".wh."))
         return 0;
 
     const char *gone = base + 4;
@@ -11067,7 +11095,7 @@ static int take_whiteout(struct sifted *to) {
         } else {
             list_name(to->emptied_fd, entry.name, ".");
         }
-    } else if (strncmp(gone, ".wh.", 4) != 0) {         /* a note of aufs's */
+    } else if (!begins_with(gone, ".wh.")) { /* a note of aufs's */
         memmove(base, gone, strlen(gone) + 1);
         list_name(to->removed_fd, entry.name, "");
     }
@@ -11209,7 +11237,7 @@ static void sift_packed(struct sifted *to, enum sieve how) {
         pass_bytes(to, 0);
         return;
     }
-    if (strncmp(base, ".wh.", 4) == 0)
+    if (begins_with(base, ".wh."))
         refuse("an archive could not tell it from a whiteout",
                "archive: a file named %s", base);
     if (is_device()) {
@@ -11264,8 +11292,7 @@ static struct sifted sift(int from_fd, enum sieve how, size_t most_members) {
 
     fed = NULL;
     to.sum = end_sum(&sum);
-    step(15, "lseek(archive)", NULL);
-    must(lseek(to.fd, 0, SEEK_SET));
+    wind_back(to.fd);
     return to;
 }
 
@@ -11314,12 +11341,13 @@ static int move_layer(const char *from, const char *to) {
  * Returns 0, or -1 with errno. */
 static int remove_new_layer(void) {
     int fd = openat(layers_fd, ".new", FOLDER | O_NOFOLLOW);
+    int seconds = 600;                  /* a layer may be large */
 
     if (fd < 0)
         return errno == ENOENT ? 0 : -1;
-    int result = clear_folder(fd, 600);
+    int result = clear_folder(fd, seconds);
     if (result < 0 && !host_root && (box.flags & CLONE_NEWUSER))
-        result = clear_by_helper(fd, 600);
+        result = clear_by_helper(fd, seconds);
     close_quietly(fd);
     if (result < 0)
         return -1;
@@ -11373,8 +11401,7 @@ static void run_on_layer(char **argv, int in_fd) {
     work_number++;
     step(15, "mkdir(layers/.new/work)", NULL);
     must(mkdirat(layers_fd, text(".new/work%d", work_number), 0755));
-    step(15, "lseek(archive)", NULL);
-    must(lseek(in_fd, 0, SEEK_SET));
+    wind_back(in_fd);
     unpacks = 1;
     start_tool(argv, in_fd, -1, NULL);
     unpacks = 0;
@@ -11485,7 +11512,7 @@ static void add_layer(struct sifted *s, long long when, const char *maker) {
     close(s->placed_fd);
 }
 
-/* Note for gather_needed() the records in the folder DIR_FD. */
+/* Add to the draft the record NAME in the folder DIR_FD, if there is one. */
 static int add_record(int dir_fd, const char *name) {
     char *found = try_to_read(dir_fd, name);
 
@@ -11502,9 +11529,11 @@ static int add_record_of_box(int dir_fd, const char *name) {
     return add_record(dir_fd, text("%s/image", name));
 }
 
-/* Remove the layer NAME if no record in the draft has it. */
+static const char *needed_layers;       /* records, for drop_unneeded() */
+
+/* Remove the layer NAME if no record has it. */
 static int drop_unneeded(int dir_fd, const char *name) {
-    if (!is_id(name) || strstr(draft, name))
+    if (!is_id(name) || strstr(needed_layers, name))
         return 0;
 
     if (mkdirat(dir_fd, ".new", 0700) < 0 ||
@@ -11521,8 +11550,7 @@ static int drop_unneeded_layers(void) {
         for_each(images_fd, 1, add_record) < 0 ||
         for_each(containers_fd, 0, add_record_of_box) < 0)
         return -1;
-    add("\n");
-    draft[draft_length - 1] = '\0';
+    needed_layers = take_draft();
     int result = for_each(layers_fd, 0, drop_unneeded);
     flock(images_fd, LOCK_UN);
     return result;
@@ -11627,7 +11655,7 @@ static const char *skip_value(const char *at, int depth) {
         return skip_string(at);
     if (open != '{' && open != '[') {
         for (size_t i = 0; i < LENGTH(words); i++)
-            if (strncmp(at, words[i], strlen(words[i])) == 0)
+            if (begins_with(at, words[i]))
                 return at + strlen(words[i]);
         size_t length = strspn(at, "+-.0123456789eE");
         return length > 0 ? at + length : NULL;
@@ -11787,8 +11815,8 @@ static const char *element_of(const char *list, size_t number) {
 static size_t count_elements(const char *list) {
     size_t count = 0;
 
-    for (const char *v = NULL; (v = next_element(list, v)); count++)
-        ;
+    for (const char *v = next_element(list, NULL); v; v = next_element(list, v))
+        count++;
     return count;
 }
 
@@ -11838,7 +11866,7 @@ static const char *read_json(const struct member *m) {
 static const char *need_digest(const char *digest) {
     static const char kind[] = "sha256:";
 
-    if (!digest || strncmp(digest, kind, strlen(kind)) != 0 ||
+    if (!digest || !begins_with(digest, kind) ||
         !is_id(digest + strlen(kind)))
         refuse_archive(text("no digest of sha256: \"%s\"",
                             digest ? digest : ""));
@@ -11989,6 +12017,7 @@ static int open_plain(int fd, const char **tool) {
     *tool = NULL;
     step(15, "pread(archive)", "file");
     must(pread(fd, head, sizeof(head), 0));
+    wind_back(fd);
     for (size_t i = 0; i < LENGTH(kinds); i++) {
         if (memcmp(head, kinds[i].magic, kinds[i].length) != 0)
             continue;
@@ -11997,12 +12026,8 @@ static int open_plain(int fd, const char **tool) {
         char *argv[] = { kinds[i].name, decompress, NULL };
         need_program(argv[0]);
         *tool = argv[0];
-        step(15, "lseek(archive)", NULL);
-        must(lseek(fd, 0, SEEK_SET));
         return open_tool(argv, fd, NULL);
     }
-    step(15, "lseek(archive)", NULL);
-    must(lseek(fd, 0, SEEK_SET));
     return fd;
 }
 
@@ -12034,7 +12059,7 @@ static void load_layer(const struct member *m, const char *document) {
         refuse_archive(text("layer %zu: its content is sha256:%s, and not %s",
                             chosen.count, layer.sum, sum));
     add_layer(&layer, seconds_in(past, "created"),
-              text("%.1000s", maker ? maker : ""));
+              text("%.*s", MOST_MAKER, maker ? maker : ""));
 }
 
 /* Begin an image of COUNT layers whose configuration is DOCUMENT. */
@@ -12088,8 +12113,8 @@ static const char *load_oci(void) {
     const char *config = value_in_object(document, "config");
     const char *settings = read_json(need_blob(config));
     begin_image(settings, count_elements(list));
-    for (size_t i = 0; element_of(list, i); i++)
-        load_layer(need_blob(element_of(list, i)), settings);
+    for (const char *v = next_element(list, NULL); v; v = next_element(list, v))
+        load_layer(need_blob(v), settings);
 
     const char *name = string_in(notes, "io.containerd.image.name");
     if (!name)
@@ -12168,6 +12193,8 @@ static int copy_input(const char *file) {
                                 opt.max_size));
         show_progress("copied", total, 0);
     } while (got != 0);
+    if (from_fd != 0)
+        close(from_fd);
     return to_fd;
 }
 
@@ -12222,7 +12249,7 @@ static struct sifted pack(const char *folder, enum sieve how) {
 
 /* TEXT as JSON has it, in quotes. */
 static const char *quoted(const char *text_of) {
-    char *result = get_room(6 * strlen(text_of) + 3);
+    char *result = get_room(6 * strlen(text_of) + 3);   /* \u001b is 6 */
     char *to = result;
 
     *to++ = '"';
@@ -12286,7 +12313,7 @@ static const char *make_config(const struct sifted *sums) {
                  quoted_time(chosen.layers[i].created),
                  quoted(chosen.layers[i].maker)));
     add("]}");
-    return text("%.*s", (int)draft_length, draft);
+    return take_draft();
 }
 
 #define OCI "application/vnd.oci.image."
@@ -12310,7 +12337,7 @@ static const char *make_manifest(const char *config,
                  descriptor("layer.v1.tar", packed[i].sum,
                             (unsigned long long)packed[i].length)));
     add("]}");
-    return text("%.*s", (int)draft_length, draft);
+    return take_draft();
 }
 
 /* Write a member NAME to the archive TO, of which SIZE bytes follow. */
@@ -12499,7 +12526,7 @@ static void commit_box(const char *box_name, const char *name) {
     bytes_left = opt.max_size;
     struct sifted layer = sift_file(packed.fd, 0);
     long long when = time(NULL);
-    add_layer(&layer, when, text("%.1000s", command));
+    add_layer(&layer, when, text("%.*s", MOST_MAKER, command));
     chosen.created = when;
     name_image(name);
 }
@@ -12583,9 +12610,8 @@ static void remove_image(const char *word) {
 /* Does the registry of REF answer on this machine alone?  Then it may do so in
  * the clear. */
 static int is_loopback(const char *ref) {
-    return strncmp(ref, "localhost:", 10) == 0 ||
-           strncmp(ref, "127.0.0.1:", 10) == 0 ||
-           strncmp(ref, "[::1]:", 6) == 0;
+    return begins_with(ref, "localhost:") || begins_with(ref, "127.0.0.1:") ||
+           begins_with(ref, "[::1]:");
 }
 
 /* In a copy of whalebox that PARENT made: fetch REF to FILE, with what is
