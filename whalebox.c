@@ -4860,9 +4860,11 @@ static void open_terminal(void) {
 
     /* With the message the relay begins to copy.  Our master is closed by
      * execve(2); until then it does no harm. */
-    step(12, "sendmsg(SCM_RIGHTS), ioctl(TIOCSCTTY)", "setsid -c");
+    step(12, "sendmsg(SCM_RIGHTS)", NULL);
     memcpy(CMSG_DATA(&parcel.head), &master_fd, sizeof(master_fd));
     must(sendmsg(handover_fds[1], &message, 0));
+
+    step(12, "ioctl(TIOCSCTTY)", "setsid -c");
     must(ioctl(slave_fd, TIOCSCTTY, 0));
 
     /* With this the caller's streams, the last ways to it, are gone. */
@@ -6086,7 +6088,8 @@ static _Noreturn void wait_until_it_runs(pid_t supervisor, int ready_fd) {
     step(13, text("waitpid(%d)", supervisor), "wait");
     must(waitpid(supervisor, &status, 0));
     if (WIFSIGNALED(status))
-        refuse("was it removed meanwhile?", "%s was killed", box.name);
+        refuse("somebody has removed it meanwhile, or ended it: start it again",
+               "%s was killed", box.name);
     exit(exit_status(status));
 }
 
@@ -6132,7 +6135,7 @@ static void fork_supervisor(void) {
  */
 #include <sys/sendfile.h>       /* to copy a file */
 
-static int host_pidfd = -1;             /* the box's PID 1: see open_host() */
+static int visited_pidfd = -1;          /* the box's PID 1: open_visited() */
 static int handback_fds[2];             /* a pipe: the visitor's number */
 
 static void move_in(void);
@@ -6162,7 +6165,7 @@ static _Noreturn void enter_box(void) {
     forget_caller();                    /* our child's command line is ours */
 
     step(14, text("setns(pidfd, 0x%lx)", box.flags), "nsenter --all");
-    must(setns(host_pidfd, (int)box.flags));    /* all at once, or none */
+    must(setns(visited_pidfd, (int)box.flags));    /* all at once, or none */
 #if WITH_USER
     become_box_root();
 #endif
@@ -10125,7 +10128,7 @@ static void wait_until_made(int dir_fd, const char *name) {
 /* Whom the visitor enters: PID 1 of the box, whose number is PID, or, for a
  * user whose box has an init, that one's child, since who may not look into our
  * program may not enter it either.  Returns a pidfd, or -1 if it is gone. */
-static int open_host(const char *pid) {
+static int open_visited(const char *pid) {
     if (!opt.init || host_root)
         return open_box_process();
 
@@ -10187,8 +10190,8 @@ static int visit_box(const char *name, char **argv) {
     opt = (struct options){ .explain = asked.explain };
     set_recorded();
 
-    host_pidfd = open_host(value_of("pid"));
-    if (host_pidfd < 0)                 /* it has just ended */
+    visited_pidfd = open_visited(value_of("pid"));
+    if (visited_pidfd < 0)                 /* it has just ended */
         refuse_stopped(name);
     box.name = name;
     box.argv = argv;
