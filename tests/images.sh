@@ -475,6 +475,13 @@ try 'refuses an archive that is broken, or is none'     'are_refused "archive-*"
 try 'refuses more than --max-size says, of bytes and of files' '
 	are_refused "bomb-*" --max-size 1m && are_refused "too-many-layers"'
 
+# 24,000 KiB, for three megabytes with 250,000 keys.
+try 'takes little memory, however long a configuration is' '
+	archive long long.tar "$common/plain.tar" &&
+	run sh -c "ulimit -v 24000; \"\$WHALEBOX\" image load long.tar long" && want_status 0 &&
+	want_out long && box image rm long && want_status 0
+'
+
 try 'says for which processor an image is, and which there is' '
 	store >store.before && for form in "" docker-; do
 		is_refused "$hostile/${form}other-architecture.tar" && want_err arm64 &&

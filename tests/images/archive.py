@@ -11,6 +11,7 @@
 	                                    these are left out, and all else is kept
 	archive.py wrap FORM FILE CONFIG LAYER...   an archive, oci or docker, of these
 	                                    layers, whose configuration is this JSON
+	archive.py long FILE LAYER          the same, with a configuration of megabytes
 	archive.py under FILE LAYER OUT     that OCI archive with this layer below its own
 	archive.py owners FILE              a root file system with files of several owners
 	archive.py tree FILE                prints the tree that an OCI archive's layers
@@ -580,6 +581,9 @@ def main(what, *args):
         write_notes(*args)
     elif what == "wrap":
         write_image(*args)
+    elif what == "long":
+        write_image("oci", args[0], json.dumps({f"{n:07}": 0 for n in range(250000)}),
+                    args[1])
     elif what == "layers":
         write_layers(args[0], int(args[1]), int(args[2]))
     elif what == "under":
