@@ -4160,7 +4160,7 @@ static void open_volumes(void) {
             continue;                   /* a tmpfs: see mount_tmpfs() */
 
         step(11, text("mkdir(%s)", v->source), text("mkdir %s", v->source));
-        if (access(v->source, F_OK) < 0)
+        if (access(v->source, F_OK) < 0 && errno == ENOENT)
             must(mkdir(v->source, 0755));
         v->tree = open_folder(v->source, AT_RECURSIVE);
         note_device(v);
