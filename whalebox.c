@@ -3296,18 +3296,20 @@ static const char *usual_storage(void) {
     return "overlay";
 }
 
+/* What is to stack them: --storage, or the usual. */
+static const char *wanted_storage(void) {
+    return opt.storage ? opt.storage : usual_storage();
+}
+
 static int is_aufs(void) {
     return strcmp(storage, "aufs") == 0;
 }
 
-/* Which file system stacks the layers: --storage, or the usual one. */
+/* Set storage, to what is to stack the layers if it can. */
 static void choose_storage(void) {
-    storage = opt.storage;
-    if (storage && strcmp(storage, "overlay") != 0 &&
-        strcmp(storage, "aufs") != 0)
+    storage = wanted_storage();
+    if (strcmp(storage, "overlay") != 0 && strcmp(storage, "aufs") != 0)
         refuse("overlay or aufs", "--storage: not \"%s\"", storage);
-    if (!storage)
-        storage = usual_storage();
 
     /* The folders of root's box are shown under its ids by their mounts, and of
      * these aufs knows nothing: it would write under ids that are nobody's. */
@@ -6803,9 +6805,10 @@ static char **choose_words(char **words) {
 
 /* The box is made of the layers of the image that was chosen. */
 static void use_layers(void) {
-    if (opt.storage && strcmp(opt.storage, "aufs") == 0)
-        refuse("--storage overlay", "the marks in an image's layers are "
-               "overlay's: aufs does not know them");
+    if (strcmp(wanted_storage(), "aufs") == 0)
+        refuse("--storage overlay, if the kernel has it",
+               "the marks in an image's layers are overlay's: aufs does not "
+               "know them");
     box.image = chosen.name;
     opt.rootfs = layers_path;
 }
@@ -13222,8 +13225,7 @@ static void print_facts(size_t n) {
 #endif
 #if WITH_LAYERS
     if (n == 9)
-        print_fact("storage is %s, in %s",
-                   opt.storage ? opt.storage : usual_storage(), home_path());
+        print_fact("storage is %s, in %s", wanted_storage(), home_path());
 #endif
 #if WITH_IMAGES
     if (n == 15)

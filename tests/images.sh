@@ -392,6 +392,14 @@ try 'empties a folder that a layer says nothing else of, the root, too' '
 	box run again sh -c "ls -d /tree /h" && want_line /h && want_no_line /tree
 '
 
+try 'does not stack the layers of an image with aufs, asked for or the only one' '
+	box --storage aufs run base /bin/true && want_status 125 && want_out "" &&
+	want_err "hint: --storage overlay" && printf "nodev\taufs\n" >known &&
+	run unshare $(is_root || echo --map-root-user) --mount sh -c "mount --bind known /proc/filesystems &&
+	    exec \"\$WHALEBOX\" run base /bin/true" && want_status 125 && want_out "" &&
+	want_err "hint: --storage overlay" && same 1 "$(layer_count)"
+'
+
 try 'calls an image by its file where nobody gives it a name' '
 	for file in web.team.tar web.team.tar.gz web.team.tgz web.team; do
 		ln "$common/plain.tar" "$file" && box image load "$file" && want_status 0 &&
