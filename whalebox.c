@@ -7078,6 +7078,7 @@ struct network {
     int fd;                             /* its folder */
     struct subnet subnet;               /* the gateway is its second address */
     const char *bridge;                 /* "whalebox0" */
+    const char *firewall;               /* has its rules: "nft" or "iptables" */
     unsigned long long id;              /* of its bridge: see make_mac() */
     struct lease *leases;               /* in the order of their addresses */
     size_t count;
@@ -7208,6 +7209,10 @@ static const struct hint bridge_hints[] = {
       "ss -lntup, and whalebox ps" },
     { "bind", EADDRNOTAVAIL, .fix = "it is no address of the host's: see "
       "ip addr" },
+    { "nft", ENOENT, .fix = "install nftables again: it has the rules of boxes "
+      "that run" },
+    { "iptables", ENOENT, .fix = "install iptables again: it has the rules of "
+      "boxes that run" },
     { "nft", 0, .fix = "the kernel may lack a part of it: modprobe -a "
       "nf_tables nft_chain_nat nft_masq nft_fib_ipv4" },
     { "iptables", 0, .fix = "the kernel may lack a part of it: modprobe -a "
@@ -7607,10 +7612,16 @@ static int replace_file(const struct network *n, const char *name,
 
 /* Write the network's config.  Returns 0, or -1 with errno. */
 static int save_network(const struct network *n) {
-    const char *all = text("subnet=%s\nbridge=%s\nid=%llu\n",
-                           spell_subnet(n->subnet), n->bridge, n->id);
+    const char *all = text("subnet=%s\nbridge=%s\nid=%llu\nfirewall=%s\n",
+                           spell_subnet(n->subnet), n->bridge, n->id,
+                           n->firewall);
 
     return replace_file(n, "config", all, 1);
+}
+
+/* Has iptables(8) the network's rules, and not nft(8)? */
+static int has_iptables(const struct network *n) {
+    return strcmp(n->firewall, "iptables") == 0;
 }
 
 /* Read the config of the network, whose folder is open.  Returns 0, or -1 with
@@ -7619,7 +7630,7 @@ static int load_network(struct network *n) {
     step(16, text("read(%s/%s/config)", networks_path, n->name), NULL);
     char *rest = try_to_read(n->fd, "config");
     char *line;
-    int known = 0;                      /* so many of the three are good */
+    int known = 0;                      /* so many of the four are good */
 
     if (!rest)
         return -1;
@@ -7633,9 +7644,13 @@ static int load_network(struct network *n) {
             n->bridge = text("%.15s", line);
             known++;
         }
+        if (line && strcmp(key, "firewall") == 0) {
+            n->firewall = text("%s", line);
+            known += strcmp(line, "nft") == 0 || has_iptables(n);
+        }
     }
     errno = EBADMSG;
-    return known == 3 ? 0 : -1;
+    return known == 4 ? 0 : -1;
 }
 
 /* Read the leases of the network.  Returns 0, or -1 with errno. */
@@ -7775,6 +7790,8 @@ static int run_program(char **argv, const char *input) {
                 break;
         if (status > 0)
             errno = EOPNOTSUPP;         /* whatever its own reason is */
+        if (WEXITSTATUS(status) == 127)
+            errno = ENOENT;             /* it was not there to be run */
     }
     if (status > 0)
         quote_program(out_fd, 0);
@@ -7950,7 +7967,7 @@ static const char *write_iptables(const struct network *n) {
     return take_draft();
 }
 
-/* Which program writes the rules: the first of the two that is there, or NULL,
+/* Which program is to write rules: the first of the two that is there, or NULL,
  * which is an error before the box runs. */
 static const char *find_firewall(void) {
     if (find_program("nft"))
@@ -7964,6 +7981,20 @@ static _Noreturn void refuse_firewall(void) {
     now.chapter = 16;
     refuse("install nftables; it is looked for along PATH",
            "neither nft nor iptables is there");
+}
+
+/* No box is on the network as yet: which program is to have its rules?  That is
+ * written down before there are any.  For the same program has to remove them,
+ * and by then PATH may be another, or something be installed. */
+static void choose_firewall(struct network *n) {
+    const char *found = find_firewall();
+
+    if (!found)
+        refuse_firewall();
+    if (strcmp(n->firewall, found) == 0)
+        return;
+    n->firewall = found;
+    must(save_network(n));
 }
 
 /* Ask about the table of the network, in a message of the TYPE. */
@@ -8031,19 +8062,13 @@ static int remove_chains(const struct network *n) {
 
 /* Remove the network's rules.  Returns 0, or -1 with errno. */
 static int remove_rules(const struct network *n) {
-    const char *firewall = find_firewall();
-
-    if (firewall && strcmp(firewall, "iptables") == 0)
-        return remove_chains(n);
-    return remove_table(n);
+    return has_iptables(n) ? remove_chains(n) : remove_table(n);
 }
 
 /* Write the network's rules anew, from its leases.  Returns 0, or -1 with
  * errno. */
 static int write_rules(const struct network *n) {
-    const char *firewall = find_firewall();
-
-    if (firewall && strcmp(firewall, "nft") == 0) {
+    if (!has_iptables(n)) {
         char *argv[] = { "nft", "-f", "-", NULL };
         step(16, text("nft(-f, table ip %s)", n->bridge),
              text("nft -f -, and nft list table ip %s", n->bridge));
@@ -8178,13 +8203,10 @@ static void leave_out_ipv6(const char *name) {
 /* Before the clone: have the host forward what is for others, which is nobody's
  * default, and is for the whole host: others may need it when we are gone, so
  * it stays.  Nothing of this is of use if a firewall drops it. */
-static void allow_forwarding(void) {
+static void allow_forwarding(const struct network *n) {
     static const char file[] = "/proc/sys/net/ipv4/ip_forward";
-    const char *firewall = find_firewall();
 
-    if (!firewall)
-        refuse_firewall();
-    if (strcmp(firewall, "nft") == 0 && is_forward_dropped())
+    if (!has_iptables(n) && is_forward_dropped())
         refuse(fix_dropper(), "%s", describe_dropper());
 
     if (!has_text(file, "\n0\n"))
@@ -8511,6 +8533,7 @@ static void create_network(struct network *n, const char *name,
 
     n->name = name;
     n->bridge = "whalebox0";            /* or the next that nobody has */
+    n->firewall = "nft";                /* until a box comes */
     step(16, "getrandom()", NULL);
     must(getentropy(&id, sizeof(id)));
     n->id = id;
@@ -8687,10 +8710,12 @@ static void join_network(void) {
         create_network(&joined, "bridge", NULL);
     }
     must(give_back(&joined, box.name)); /* a former run's, who was killed */
+    if (joined.count == 0)
+        choose_firewall(&joined);
 
     take_address(&joined);
     must(save_leases(&joined));
-    allow_forwarding();
+    allow_forwarding(&joined);
     raise_bridge(&joined);
     if (opt.port_count > 0 || !has_table(&joined))
         must(write_rules(&joined));
@@ -13161,7 +13186,8 @@ static _Noreturn void try_a_wire(void) {
                          .subnet = { 10U << 24 | 88 << 16, 16 } };
 
     dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
-    if (!find_firewall())
+    n.firewall = find_firewall();
+    if (!n.firewall)
         refuse_firewall();
     if (is_forward_dropped())
         refuse(fix_dropper(), "%s", describe_dropper());

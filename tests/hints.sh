@@ -177,6 +177,8 @@ image_hints||EDQUOT|small_archive && inject write EDQUOT image load small.tar
 bridge_hints|netlink(RTM_NEWLINK|EOPNOTSUPP|inject socket EOPNOTSUPP --network bridge /bin/true
 bridge_hints|bind|EADDRINUSE|inject bind EADDRINUSE -p 80:80 /bin/true
 bridge_hints|bind|EADDRNOTAVAIL|box -p 192.0.2.77:80:80 /bin/true
+bridge_hints|nft|ENOENT|elsewhere: tests/wires.sh
+bridge_hints|iptables|ENOENT|elsewhere: tests/wires.sh
 bridge_hints|nft||failing nft && run env PATH="$PWD/bin:$PATH" "$WHALEBOX" --network bridge /bin/true
 bridge_hints|iptables||failing iptables iptables-restore && run env PATH="$PWD/bin" "$WHALEBOX" --network bridge /bin/true
 bridge_hints|write(/proc/sys/net|EROFS|run unshare --mount sh -c "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"\$WHALEBOX\" --network bridge /bin/true"

@@ -362,24 +362,58 @@ it 'tells of a policy that forwards nothing' '
 	want_out "" && want_err "hint: " && nothing_left
 '
 
-it 'does with iptables where nft is missing' '
-	mkdir bin && for tool in iptables iptables-save iptables-restore; do
-		ln -s "$(command -v $tool)" bin || exit
+# without PROGRAM: a host that has only the other one of nft and iptables.  There
+# ./without-PROGRAM is whalebox.
+without() {
+	mkdir "bin-$1" && for tool in nft iptables iptables-save iptables-restore; do
+		case $tool in
+		"$1"*) ;;
+		*) ln -s "$(command -v $tool)" "bin-$1" || return ;;
+		esac
 	done &&
-	printf "%s\n" "#!/bin/sh" "PATH=$PWD/bin exec $WHALEBOX \"\$@\"" >poor &&
-	chmod +x poor && WHALEBOX=$PWD/poor &&
+	printf "%s\n" "#!/bin/sh" "PATH=$PWD/bin-$1 exec $WHALEBOX \"\$@\"" \
+	    >"without-$1" && chmod +x "without-$1" &&
 	# Chains of its own, in which nothing is, stay where iptables has been.
 	for chain in "filter INPUT" "filter FORWARD" "filter OUTPUT" \
 	    "nat PREROUTING" "nat INPUT" "nat OUTPUT" "nat POSTROUTING" \
 	    "raw PREROUTING" "raw OUTPUT"; do
 		iptables -t ${chain% *} -A ${chain#* } -j ACCEPT &&
-		iptables -t ${chain% *} -D ${chain#* } -j ACCEPT || exit
-	done && note &&
+		iptables -t ${chain% *} -D ${chain#* } -j ACCEPT || return
+	done
+}
+
+it 'does with iptables where nft is missing' '
+	without nft && WHALEBOX=$PWD/without-nft && note &&
 	serve one -p 8080:80 -p 8080:80/udp &&
 	asks $there "$wire" -- 192.0.2.2 192.0.2.1 8080 &&
 	asks "$wire" -- 10.88.0.1 127.0.0.1 8080 &&
 	box exec one /wire ask tcp 192.0.2.1 8080 && want_status 0 &&
 	box rm -f one && nothing_left
+'
+
+# nft is installed, or iptables, while boxes run; and the box whose supervisor was
+# killed is cleaned up after by somebody who finds another program.
+it 'has the program remove the rules that made them' '
+	without nft && without iptables && note && all=$WHALEBOX &&
+	for first in without-nft without-iptables; do
+		WHALEBOX=$PWD/$first && serve one -p 8080:80 && WHALEBOX=$all &&
+		serve two -p 8081:80 &&
+		run "$wire" ask tcp 127.0.0.1 8080 && want_status 0 &&
+		run "$wire" ask tcp 127.0.0.1 8081 && want_status 0 &&
+		box rm -f one && asks_in_vain "$wire" -- 127.0.0.1 8080 &&
+		run "$wire" ask tcp 127.0.0.1 8081 && want_status 0 &&
+		box rm -f two && nothing_left || { echo "first $first"; exit 1; }
+	done &&
+	for pair in "nft iptables" "iptables nft"; do
+		WHALEBOX=$PWD/without-${pair% *} && serve one -p 8080:80 &&
+		WHALEBOX=$PWD/without-${pair#* } &&
+		box --network bridge -p 8082:80 /bin/echo ran && want_status 125 &&
+		want_out "" && want_err "chapter 16: ${pair#* }" &&
+		{ want_err "hint: install iptables again" ||
+		    want_err "hint: install nftables again"; } &&
+		WHALEBOX=$all && kill -KILL "$(value one supervisor_pid)" &&
+		box rm -f one && nothing_left || { echo "without $pair"; exit 1; }
+	done
 '
 
 it 'tells what is missing where neither is there' '
