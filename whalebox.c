@@ -177,6 +177,15 @@ struct volume {
 enum origin { USUAL, IN_FILE, GIVEN };
 #endif
 
+#if WITH_BRIDGE
+/* A port of the host's that is a box's: -p [IP:]HOST:BOX[/PROTOCOL]. */
+struct port {
+    unsigned int ip;                    /* of the host's; 0: any */
+    unsigned long long host, box;
+    const char *protocol;               /* "tcp" or "udp" */
+};
+#endif
+
 /* What was asked for on the command line. */
 static struct options {
     int explain;                        /* --explain */
@@ -232,7 +241,7 @@ static struct options {
 #endif
 #if WITH_BRIDGE
     const char *network;                /* --network, NULL: not given */
-    const char *ports[64];              /* -p, as leases have them */
+    struct port ports[64];              /* -p */
     size_t port_count;
 #endif
 } opt;
@@ -7057,19 +7066,13 @@ static int recorded_stop_signal(void) {
 /* So many addresses, from FIRST on, have the first BITS bits in common. */
 struct subnet { unsigned int first; int bits; };
 
-/* A port of the host's that is a box's: [IP:]HOST:BOX/PROTOCOL. */
-struct port {
-    const char *ip;                     /* of the host's, or NULL: any */
-    unsigned long long host, box;
-    const char *protocol;               /* "tcp" or "udp" */
-};
-
-/* A line of the file leases: ADDRESS BOX [HOSTNAME] [PORT...], where a port has
- * a ':' in it, and a name has none. */
+/* A line of the file leases: ADDRESS BOX [HOSTNAME] [PORT...]. */
 struct lease {
     unsigned int address;
-    char *box;                          /* its name */
-    char *words;                        /* what follows that, or NULL */
+    const char *box;                    /* its name */
+    const char *hostname;               /* or NULL: it is the same */
+    struct port *ports;
+    size_t port_count;
 };
 
 /* A network, as its folder has it. */
@@ -7123,21 +7126,18 @@ static int parse_port(const char *s, struct port *port) {
     char *rest = strsep(&protocol, "/");
     const char *first = strsep(&rest, ":");
     const char *second = strsep(&rest, ":");
-    unsigned int address;
 
     *port = (struct port){ .protocol = "tcp" };
-    if (protocol)
-        port->protocol = protocol;
-    if (strcmp(port->protocol, "tcp") != 0 &&
-        strcmp(port->protocol, "udp") != 0)
+    if (protocol && strcmp(protocol, "udp") == 0)
+        port->protocol = "udp";
+    else if (protocol && strcmp(protocol, "tcp") != 0)
         return -1;
 
     if (rest) {                         /* there are three: the IP first */
-        port->ip = first;
+        if (parse_address(first, &port->ip) < 0)
+            return -1;
         first = second;
         second = rest;
-        if (parse_address(port->ip, &address) < 0)
-            return -1;
     }
     if (!second || parse_number(first, 1, 65535, &port->host) < 0)
         return -1;
@@ -7146,20 +7146,21 @@ static int parse_port(const char *s, struct port *port) {
 
 /* The same the other way round, with what stands BETWEEN the two ports. */
 static const char *spell_port(const struct port *port, const char *between) {
-    return text("%s%s%llu%s%llu/%s", port->ip ? port->ip : "",
-                port->ip ? ":" : "", port->host, between, port->box,
+    const char *ip = "";
+
+    if (port->ip != 0)
+        ip = text("%s:", spell_address(port->ip));
+    return text("%s%llu%s%llu/%s", ip, port->host, between, port->box,
                 port->protocol);
 }
 
-/* -p: a port as leases have it. */
+/* -p */
 static void add_port(const struct option *o, const char *value) {
-    struct port port;
-
-    if (parse_port(value, &port) < 0)
-        refuse_value(o, value);
     if (opt.port_count == LENGTH(opt.ports))
         refuse("use fewer", "--%s: more than %zu", o->name, LENGTH(opt.ports));
-    opt.ports[opt.port_count++] = spell_port(&port, ":");
+    if (parse_port(value, &opt.ports[opt.port_count]) < 0)
+        refuse_value(o, value);
+    opt.port_count++;
 }
 
 /* --network: what chapter 6 knows, or the name of a network. */
@@ -7173,11 +7174,14 @@ static void choose_network(const struct option *o, const char *value) {
         set_network(o, value);
 }
 
-/* Is the box to have a wire? */
+/* Is the box to be on the network NAME? */
+static int is_network(const char *name) {
+    return opt.network && strcmp(opt.network, name) == 0;
+}
+
+/* Is it to have a wire? */
 static int is_wired(void) {
-    if (!opt.network)
-        return 0;
-    return strcmp(opt.network, "none") != 0 && strcmp(opt.network, "host") != 0;
+    return opt.network && !is_network("none") && !is_network("host");
 }
 
 /* In the child, first of all: it was born in its network, or makes it. */
@@ -7653,9 +7657,37 @@ static int load_network(struct network *n) {
     return known == 4 ? 0 : -1;
 }
 
+static size_t count_letter(const char *s, char letter) {
+    size_t count = 0;
+
+    for (; *s; s++)
+        count += *s == letter;
+    return count;
+}
+
+/* Read a LINE of the leases.  Returns 0, or -1 with errno. */
+static int parse_lease(char *line, struct lease *l) {
+    size_t most = count_letter(line, ':');      /* each port has one, or two */
+    const char *address = strsep(&line, " ");
+    char *word;
+
+    errno = EBADMSG;                    /* unless all of it makes sense */
+    *l = (struct lease){ .box = strsep(&line, " ") };
+    if (!l->box || parse_address(address, &l->address) < 0)
+        return -1;
+
+    l->ports = (struct port *)get_room((most + 1) * sizeof(*l->ports));
+    while ((word = strsep(&line, " "))) {
+        if (!strchr(word, ':'))
+            l->hostname = word;
+        else if (parse_port(word, &l->ports[l->port_count++]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Read the leases of the network.  Returns 0, or -1 with errno. */
 static int load_leases(struct network *n) {
-    size_t lines = 1;                   /* with what is to be added */
     char *line;
 
     step(16, text("read(%s/%s/leases)", networks_path, n->name), NULL);
@@ -7663,22 +7695,17 @@ static int load_leases(struct network *n) {
     if (!all && errno != ENOENT)
         return -1;
     char *rest = text("%s", all ? all : "");
-    for (const char *end = rest; (end = strchr(end, '\n')); end++)
-        lines++;
-    n->count = 0;
-    n->leases = (struct lease *)get_room((lines + 1) * sizeof(*n->leases));
 
+    /* There is room for the one that take_address() adds, and the rest of a
+     * file that does not end with a new line. */
+    size_t room = count_letter(rest, '\n') + 2;
+    n->leases = (struct lease *)get_room(room * sizeof(*n->leases));
+    n->count = 0;
     while ((line = strsep(&rest, "\n"))) {
-        struct lease *l = &n->leases[n->count];
         if (*line == '\0')
             continue;                   /* after the last one */
-        const char *address = strsep(&line, " ");
-        l->box = strsep(&line, " ");
-        l->words = line;
-        if (!l->box || parse_address(address, &l->address) < 0) {
-            errno = EBADMSG;
+        if (parse_lease(line, &n->leases[n->count]) < 0)
             return -1;
-        }
         n->count++;
     }
     return 0;
@@ -7687,9 +7714,14 @@ static int load_leases(struct network *n) {
 /* Write the leases.  Returns 0, or -1 with errno. */
 static int save_leases(const struct network *n) {
     draft_length = 0;
-    for (const struct lease *l = n->leases; l < n->leases + n->count; l++)
-        add(text("%s %s%s%s\n", spell_address(l->address), l->box,
-                 l->words ? " " : "", l->words ? l->words : ""));
+    for (const struct lease *l = n->leases; l < n->leases + n->count; l++) {
+        add(text("%s %s", spell_address(l->address), l->box));
+        if (l->hostname)
+            add(text(" %s", l->hostname));
+        for (size_t i = 0; i < l->port_count; i++)
+            add(text(" %s", spell_port(&l->ports[i], ":")));
+        add("\n");
+    }
     return replace_file(n, "leases", take_draft(), 0);
 }
 
@@ -7810,16 +7842,10 @@ static void for_each_port(const struct network *n, int is_local,
                                        const char *at, const char *chain),
                           const char *chain) {
     for (const struct lease *l = n->leases; l < n->leases + n->count; l++) {
-        char *rest = text("%s", l->words ? l->words : "");
-        char *word;
-
-        while ((word = strsep(&rest, " "))) {
-            struct port port;
-            if (parse_port(word, &port) < 0)
-                continue;               /* a name */
-            if (is_local || !port.ip || strncmp(port.ip, "127.", 4) != 0)
-                rule(&port, spell_address(l->address), chain);
-        }
+        const char *at = spell_address(l->address);
+        for (size_t i = 0; i < l->port_count; i++)
+            if (is_local || l->ports[i].ip >> 24 != 127)
+                rule(&l->ports[i], at, chain);
     }
 }
 
@@ -7828,8 +7854,8 @@ static void add_nft_port(const struct port *port, const char *at,
     const char *to = "fib daddr type local";    /* any address of the host's */
 
     (void)chain;                        /* it has been begun */
-    if (port->ip)
-        to = text("ip daddr %s", port->ip);
+    if (port->ip != 0)
+        to = text("ip daddr %s", spell_address(port->ip));
     add(text("  %s %s dport %llu dnat to %s:%llu\n", to, port->protocol,
              port->host, at, port->box));
 }
@@ -7927,8 +7953,8 @@ static void add_iptables_port(const struct port *port, const char *at,
                               const char *chain) {
     const char *to = "-m addrtype --dst-type LOCAL";
 
-    if (port->ip)
-        to = text("-d %s", port->ip);
+    if (port->ip != 0)
+        to = text("-d %s", spell_address(port->ip));
     add(text("-A %s %s -p %s --dport %llu -j DNAT --to-destination %s:%llu\n",
              chain, to, port->protocol, port->host, at, port->box));
 }
@@ -8299,11 +8325,10 @@ static int write_hosts(const struct network *n) {
     draft_length = 0;
     add("127.0.0.1\tlocalhost\n");
     for (const struct lease *l = n->leases; l < n->leases + n->count; l++) {
-        char *rest = text("%s", l->words ? l->words : "");
-        const char *second = strsep(&rest, " ");
-        int is_name = *second && !strchr(second, ':');
-        add(text("%s\t%s%s%s\n", spell_address(l->address), l->box,
-                 is_name ? " " : "", is_name ? second : ""));
+        add(text("%s\t%s", spell_address(l->address), l->box));
+        if (l->hostname)
+            add(text(" %s", l->hostname));
+        add("\n");
     }
 
     step(16, text("open, write(%s/%s/hosts)", networks_path, n->name), NULL);
@@ -8361,7 +8386,7 @@ static int try_to_give_back(struct network *n, const char *gone) {
         struct lease *l = &n->leases[i];
         if (!is_over(l, gone))
             n->leases[left++] = *l;
-        else if (l->words && strchr(l->words, ':'))
+        else if (l->port_count > 0)
             had_ports = 1;
     }
     if (left == n->count)
@@ -8437,20 +8462,15 @@ static void take_address(struct network *n) {
 
     memmove(&n->leases[at + 1], &n->leases[at],
             (n->count - at) * sizeof(*n->leases));
-    n->leases[at] = (struct lease){ address, text("%s", box.name), NULL };
-    n->count++;
-    own_address = address;
-
-    /* Names that the box has beside its own, and its ports. */
-    char *words = "";
+    n->leases[at] = (struct lease){ .address = address, .box = box.name,
+                                    .ports = opt.ports,
+                                    .port_count = opt.port_count };
 #if WITH_UTS
     if (opt.hostname && strcmp(opt.hostname, box.name) != 0)
-        words = text(" %s", opt.hostname);
+        n->leases[at].hostname = opt.hostname;
 #endif
-    for (size_t i = 0; i < opt.port_count; i++)
-        words = text("%s %s", words, opt.ports[i]);
-    if (*words)
-        n->leases[at].words = words + 1;
+    n->count++;
+    own_address = address;
 }
 
 /* Hold the host's side of each port that is published.  Packets for it go to
@@ -8459,21 +8479,17 @@ static void take_address(struct network *n) {
  */
 static void hold_ports(void) {
     for (size_t i = 0; i < opt.port_count; i++) {
+        const struct port *port = &opt.ports[i];
+        int is_udp = strcmp(port->protocol, "udp") == 0;
         struct sockaddr_in host = { .sin_family = AF_INET };
-        unsigned int address = INADDR_ANY;
-        struct port port;
 
-        parse_port(opt.ports[i], &port);
-        if (port.ip)
-            parse_address(port.ip, &address);
-        host.sin_addr.s_addr = htonl(address);
-        host.sin_port = htons((unsigned short)port.host);
-
-        int type = strcmp(port.protocol, "udp") == 0 ? SOCK_DGRAM : SOCK_STREAM;
-        step(16, text("socket(%s)", port.protocol), NULL);
-        int fd = must(socket(AF_INET, type | SOCK_CLOEXEC, 0));
-        step(16, text("bind(%s:%llu/%s)", spell_address(address), port.host,
-                      port.protocol), NULL);
+        host.sin_addr.s_addr = htonl(port->ip);         /* 0 is INADDR_ANY */
+        host.sin_port = htons((unsigned short)port->host);
+        step(16, text("socket(%s)", port->protocol), NULL);
+        int fd = must(socket(AF_INET, (is_udp ? SOCK_DGRAM : SOCK_STREAM) |
+                             SOCK_CLOEXEC, 0));
+        step(16, text("bind(%s:%llu/%s)", spell_address(port->ip), port->host,
+                      port->protocol), NULL);
         must(bind(fd, (struct sockaddr *)&host, sizeof(host)));
     }
 }
@@ -8560,9 +8576,9 @@ static int carrier_fd = -1;             /* what it says */
 
 /* Which program it is to be, or NULL. */
 static const char *find_carrier(void) {
-    if (opt.network && strcmp(opt.network, "pasta") == 0)
+    if (is_network("pasta"))
         return "pasta";
-    if (opt.network && strcmp(opt.network, "slirp") == 0)
+    if (is_network("slirp"))
         return "slirp4netns";
     return NULL;
 }
@@ -8604,8 +8620,8 @@ static void ask_slirp(const struct port *port) {
              folder_fd);
     const char *question = text("{\"execute\": \"add_hostfwd\", \"arguments\": "
         "{\"proto\": \"%s\", \"host_addr\": \"%s\", \"host_port\": %llu, "
-        "\"guest_port\": %llu}}", port->protocol,
-        port->ip ? port->ip : "0.0.0.0", port->host, port->box);
+        "\"guest_port\": %llu}}", port->protocol, spell_address(port->ip),
+        port->host, port->box);
 
     step(16, "socket(AF_UNIX)", NULL);
     int fd = must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -8620,29 +8636,28 @@ static void ask_slirp(const struct port *port) {
                "slirp4netns cannot have port %llu: %s", port->host, answer);
 }
 
-/* The options of pasta(1): no way to the host's own ports, and ports of ours as
- * -t or -u [IP/]HOST:BOX, or none. */
-static void add_pasta_ports(char **argv, size_t count) {
-    static char *kinds[] = { "-t", "-u" };
+/* Add to the COUNT words of ARGV, for pasta(1), an OPTION for each port of the
+ * PROTOCOL: [IP/]HOST:BOX, or "none".  Returns how many words there are. */
+static size_t add_pasta_ports(char **argv, size_t count, char *option,
+                              const char *protocol) {
     size_t before = count;
 
-    for (size_t kind = 0; kind < 2; kind++) {
-        for (size_t i = 0; i < opt.port_count; i++) {
-            struct port port;
-            parse_port(opt.ports[i], &port);
-            if (port.protocol[0] != kinds[kind][1])
-                continue;
-            argv[count++] = kinds[kind];
-            argv[count++] = text("%s%s%llu:%llu", port.ip ? port.ip : "",
-                                 port.ip ? "/" : "", port.host, port.box);
-        }
-        if (count == before) {
-            argv[count++] = kinds[kind];
-            argv[count++] = "none";
-        }
-        before = count;
+    for (size_t i = 0; i < opt.port_count; i++) {
+        const struct port *port = &opt.ports[i];
+        const char *ip = "";
+
+        if (strcmp(port->protocol, protocol) != 0)
+            continue;
+        if (port->ip != 0)
+            ip = text("%s/", spell_address(port->ip));
+        argv[count++] = option;
+        argv[count++] = text("%s%llu:%llu", ip, port->host, port->box);
     }
-    argv[count] = text("%d", box.pid);
+    if (count == before) {
+        argv[count++] = option;
+        argv[count++] = "none";
+    }
+    return count;
 }
 
 /* Wait until the carrier has made a way out of the box, which a route shows, or
@@ -8667,30 +8682,49 @@ static void wait_for_carrier(const char *program) {
     }
 }
 
-/* The child is at the gate: have the carrier enter its namespace. */
-static void start_carrier(const char *program) {
-    char *pasta[16 + 2 * LENGTH(opt.ports)] = { "pasta", "--config-net",
+/* Start the carrier of ARGV, and wait until the box can be reached by it. */
+static void run_carrier(char **argv) {
+    step(16, text("memfd_create, vfork(%s)", argv[0]),
+         text("%s ... %d", argv[0], box.pid));
+    carrier_fd = must(make_input(""));
+    carrier_pid = must(start_program(argv, carrier_fd, carrier_fd));
+    wait_for_carrier(argv[0]);
+}
+
+/* pasta(1) is told the ports on its command line; the box has no way to those
+ * of the host (-T, -U, --no-map-gw). */
+static void start_pasta(void) {
+    char *argv[16 + 2 * LENGTH(opt.ports)] = { "pasta", "--config-net",
         "--foreground", "--quiet", "-4", "--no-map-gw", "-I", "eth0",
         "-T", "none", "-U", "none" };
-    char *slirp[] = { "slirp4netns", "--configure", "--disable-host-loopback",
+    size_t count = 12;
+
+    count = add_pasta_ports(argv, count, "-t", "tcp");
+    count = add_pasta_ports(argv, count, "-u", "udp");
+    argv[count] = text("%d", box.pid);
+    run_carrier(argv);
+}
+
+/* slirp4netns(1) is asked for the ports when it runs, at a socket in the folder
+ * of the box. */
+static void start_slirp(void) {
+    char *argv[] = { "slirp4netns", "--configure", "--disable-host-loopback",
         "--api-socket", text("/proc/%d/fd/%d/slirp", getpid(), folder_fd),
         text("%d", box.pid), "eth0", NULL };
-    int is_slirp = strcmp(program, "slirp4netns") == 0;
 
     unlinkat(folder_fd, "slirp", 0);    /* of an earlier life */
-    add_pasta_ports(pasta, 12);
-    step(16, text("memfd_create, vfork(%s)", program),
-         text("%s ... %d", program, box.pid));
-    carrier_fd = must(make_input(""));
-    carrier_pid = must(start_program(is_slirp ? slirp : pasta, carrier_fd,
-                                     carrier_fd));
-    wait_for_carrier(program);
+    run_carrier(argv);
+    for (size_t i = 0; i < opt.port_count; i++)
+        ask_slirp(&opt.ports[i]);
+}
 
-    for (size_t i = 0; i < opt.port_count && is_slirp; i++) {
-        struct port port;
-        parse_port(opt.ports[i], &port);
-        ask_slirp(&port);
-    }
+/* The child is at the gate: have the carrier, if there is one, enter its
+ * namespace. */
+static void start_carrier(void) {
+    if (is_network("pasta"))
+        start_pasta();
+    if (is_network("slirp"))
+        start_slirp();
 }
 
 /* Before the clone: a place for the box on its network, with all that has to be
@@ -8704,7 +8738,7 @@ static void join_network(void) {
     hold_ports();
     open_networks();
     if (!find_named(&joined, opt.network)) {
-        if (strcmp(opt.network, "bridge") != 0)
+        if (!is_network("bridge"))
             refuse(text("whalebox network create %s", opt.network),
                    "there is no network named %s", opt.network);
         create_network(&joined, "bridge", NULL);
@@ -8761,8 +8795,7 @@ static void lay_wire(void) {
 static void plug_wire(void) {
     unsigned char mac[6];
 
-    if (find_carrier())
-        start_carrier(find_carrier());
+    start_carrier();
     if (own_address == 0)
         return;
 
@@ -8848,7 +8881,7 @@ static int add_resolvers(const char *file) {
 static const char *make_resolvers(void) {
     const char *ours = text("%s", read_file(AT_FDCWD, "/etc/resolv.conf"));
 
-    if (opt.network && strcmp(opt.network, "slirp") == 0)
+    if (is_network("slirp"))
         return "nameserver 10.0.2.3\n"; /* slirp4netns itself */
     if (!is_wired() || add_resolvers("/etc/resolv.conf") > 0)
         return is_wired() ? take_draft() : ours;

@@ -214,13 +214,15 @@ for on in 0 1; do
 done
 
 it 'publishes a port at one address, over one protocol' '
-	serve one -p 127.0.0.1:8081:80 -p 192.0.2.1:8082:80/udp &&
+	serve one -p 127.0.0.1:8081:80 -p 192.0.2.1:8082:80/udp \
+	    -p 0.0.0.0:8083:80 &&
 	run "$wire" ask tcp 127.0.0.1 8081 && want_status 0 &&
 	asks_in_vain $there "$wire" -- 192.0.2.1 8081 &&
 	run "$wire" ask tcp 192.0.2.1 8081 && want_status 1 &&
 	run "$wire" ask udp 127.0.0.1 8081 && want_status 1 &&
 	run $there "$wire" ask udp 192.0.2.1 8082 && want_status 0 &&
-	run $there "$wire" ask tcp 192.0.2.1 8082 && want_status 1
+	run $there "$wire" ask tcp 192.0.2.1 8082 && want_status 1 &&
+	run $there "$wire" ask tcp 192.0.2.1 8083 && want_status 0
 '
 
 it 'publishes for boxes of other networks, and opens nothing else to anybody' '
