@@ -479,6 +479,24 @@ it 'gives ten boxes that start at once ten addresses' '
 	same 10 "$(ip -o link show master whalebox0 | wc -l)"
 '
 
+# Of a file that makes no sense nothing is used, nor written over: not even while a
+# box is there whose rules and wire it tells of.
+it 'takes nothing from leases with a line of rubbish in them, and leaves them' '
+	file=$WHALEBOX_HOME/networks/bridge/leases && cp "$file" good &&
+	at_end "cp $PWD/good $file" && serve one -p 8081:80 && cp "$file" good && note &&
+	for line in rubbish "10.88.0.300 two" "10.88.0.9" "10.88.0.9 two 8080:80/sctp" \
+	    "10.88.0.9 two :80"; do
+		{ echo "$line" && cat good; } >"$file" && cp "$file" bad &&
+		for with in "--network bridge" "-p 8082:80"; do
+			box $with /bin/echo ran && want_status 125 && want_out "" &&
+			want_err "the files of network bridge are corrupt" &&
+			want_err "hint: look at it" && cmp bad "$file" &&
+			unchanged && no_change || { echo "$line"; exit 1; }
+		done
+	done && run "$wire" ask tcp 127.0.0.1 8081 && want_status 0 &&
+	cp good "$file" && box rm -f one && soon is_quiet && same "" "$(leases)"
+'
+
 it 'takes no subnet that the host has a way to' '
 	at_end "\"\$WHALEBOX\" network rm bad" &&
 	box network create bad --subnet 192.0.2.128/25 && want_status 125 &&
