@@ -7050,7 +7050,6 @@ static int recorded_stop_signal(void) {
  * what a killed whalebox has left is found by its lease, and goes with it.
  * rtnetlink(7), veth(4), nft(8).
  */
-#include <net/if.h>             /* if_nametoindex, struct ifreq */
 #include <netinet/in.h>         /* struct sockaddr_in */
 #include <sys/mman.h>           /* memfd_create */
 #include <sys/uio.h>            /* struct iovec */
@@ -7185,7 +7184,7 @@ static int is_wired(void) {
 }
 
 /* In the child, first of all: it was born in its network, or makes it. */
-static void find_network(void) {
+static void start_network(void) {
     if (box.clone.flags & CLONE_NEWNET)
         bring_up_loopback();
     else
@@ -7723,6 +7722,32 @@ static int save_leases(const struct network *n) {
         add("\n");
     }
     return replace_file(n, "leases", take_draft(), 0);
+}
+
+enum { MOST_NETWORKS = 4096 };
+static char *networks[MOST_NETWORKS];   /* their names, in order */
+static size_t network_count;
+
+/* Take the network NAME into that list.  Returns 0, to go on. */
+static int note_network(int dir_fd, const char *name) {
+    size_t at = network_count;
+
+    (void)dir_fd;                       /* it is networks_fd */
+    if (network_count == MOST_NETWORKS)
+        return 0;
+    for (; at > 0 && strcmp(networks[at - 1], name) > 0; at--)
+        networks[at] = networks[at - 1];
+    networks[at] = text("%s", name);
+    network_count++;
+    return 0;
+}
+
+/* Make that list.  Returns 0, or -1 with errno. */
+static int list_names(void) {
+    network_count = 0;
+    step(16, text("getdents64(%s)", networks_path),
+         text("ls %s", networks_path));
+    return for_each(networks_fd, 0, note_network);
 }
 
 /* Open the network NAME.  Returns 0, or -1 with errno: ENOENT if there is none.
@@ -8276,9 +8301,9 @@ static enum holder find_holder(const char *name, const unsigned char mac[6]) {
     return memcmp(link.ifr_hwaddr.sa_data, mac, 6) == 0 ? OURS : OTHERS;
 }
 
-/* Have the network's bridge be there.  Its name is written down before it is
- * made, so that it is found if we are killed. */
-static void find_bridge(struct network *n) {
+/* Make the network's bridge, unless it is there.  Its name is written down
+ * before it is made, so that it is found if we are killed. */
+static void make_bridge(struct network *n) {
     unsigned char mac[6];
 
     make_mac(mac, 0x58, (unsigned int)n->id);
@@ -8300,7 +8325,7 @@ static void find_bridge(struct network *n) {
 
 /* Have the network's bridge be there, with the gateway's address, and up. */
 static void raise_bridge(struct network *n) {
-    find_bridge(n);
+    make_bridge(n);
 
     const char *found = find_obstacle(n->subnet, n->bridge);
     if (found)
@@ -8411,19 +8436,6 @@ static void give_back_or_say(struct network *n, const char *gone) {
         complain();
 }
 
-/* The same in the network NAME, for for_each(). */
-static const char *gone_box;
-static int look_into_network(int dir_fd, const char *name) {
-    struct network n = { .name = name };
-
-    (void)dir_fd;                       /* it is networks_fd */
-    if (open_network(&n, name) == 0) {
-        give_back_or_say(&n, gone_box);
-        close(n.fd);
-    }
-    return 0;
-}
-
 /* The box NAME has ended, and there was nobody to clean up after it. */
 static void drop_dead_wire(const char *name) {
     if (!is_there(containers_fd, "../networks"))
@@ -8432,8 +8444,15 @@ static void drop_dead_wire(const char *name) {
     int held_fd = networks_fd;
     if (held_fd < 0)
         open_networks();
-    gone_box = name;
-    for_each(networks_fd, 0, look_into_network);
+    if (list_names() < 0)
+        complain();
+    for (size_t i = 0; i < network_count; i++) {
+        struct network n;
+        if (open_network(&n, networks[i]) < 0)
+            continue;                   /* whoever uses it is told why */
+        give_back_or_say(&n, name);
+        close(n.fd);
+    }
     if (held_fd < 0) {
         close(networks_fd);             /* and with that the lock is gone */
         networks_fd = -1;
@@ -8494,26 +8513,17 @@ static void hold_ports(void) {
     }
 }
 
-/* A network of ours, NAME: does it overlap the SOUGHT subnet? */
-static int look_at_network(int dir_fd, const char *name) {
-    struct network n = { .name = name };
-
-    (void)dir_fd;
-    if (open_network(&n, name) < 0)
-        return 0;
-    close(n.fd);
-    if (!overlap(n.subnet, sought))
-        return 0;
-    obstacle = text("network %s, %s", name, spell_subnet(n.subnet));
-    return 1;
-}
-
 /* Another network of ours that overlaps S, or NULL. */
 static const char *find_other_network(struct subnet s) {
-    sought = s;
-    obstacle = NULL;
-    for_each(networks_fd, 0, look_at_network);
-    return obstacle;
+    for (size_t i = 0; i < network_count; i++) {
+        struct network n;
+        if (open_network(&n, networks[i]) < 0)
+            continue;
+        close(n.fd);
+        if (overlap(n.subnet, s))
+            return text("network %s, %s", n.name, spell_subnet(n.subnet));
+    }
+    return NULL;
 }
 
 /* Choose a subnet for a network: the one that was asked for, or the first that
@@ -8521,6 +8531,7 @@ static const char *find_other_network(struct subnet s) {
 static void choose_subnet(struct network *n, const char *asked) {
     const char *found;
 
+    must(list_names());
     if (asked) {
         if (parse_subnet(asked, &n->subnet) < 0)
             refuse("the first address and how many bits: 10.9.8.0/24, from /8 "
@@ -8554,6 +8565,9 @@ static void create_network(struct network *n, const char *name,
     must(getentropy(&id, sizeof(id)));
     n->id = id;
     choose_subnet(n, subnet);
+    if (network_count == MOST_NETWORKS)
+        refuse("whalebox network ls, and rm", "there are %zu networks",
+               network_count);
 
     /* Without a config it is none, so this may have been tried before. */
     step(16, text("mkdir, open(%s/%s)", networks_path, name), NULL);
@@ -8920,33 +8934,13 @@ static const char *describe_ports(void) {
     return ports;
 }
 
-enum { MOST_LISTED = 4096 };            /* there are no more bridges */
-static char *listed[MOST_LISTED];       /* names, in their order */
-static size_t listed_count;
-
-/* Take the network NAME into that list.  Returns 0, to go on. */
-static int note_network(int dir_fd, const char *name) {
-    size_t at = listed_count;
-
-    (void)dir_fd;
-    if (listed_count == MOST_LISTED)
-        return 0;
-    for (; at > 0 && strcmp(listed[at - 1], name) > 0; at--)
-        listed[at] = listed[at - 1];
-    listed[at] = text("%s", name);
-    listed_count++;
-    return 0;
-}
-
 /* whalebox network ls */
 static void list_networks(void) {
-    step(16, text("getdents64(%s)", networks_path), text("ls"));
-    require(for_each(networks_fd, 0, note_network) == 0, errno);
-
+    must(list_names());
     print("%-16s %-18s %-12s %s\n", "NAME", "SUBNET", "BRIDGE", "BOXES");
-    for (size_t i = 0; i < listed_count; i++) {
+    for (size_t i = 0; i < network_count; i++) {
         struct network n;
-        if (!find_named(&n, listed[i]))
+        if (!find_named(&n, networks[i]))
             continue;
         give_back_or_say(&n, "");
         print("%-16s %-18s %-12s %zu\n", n.name, spell_subnet(n.subnet),
@@ -9061,7 +9055,7 @@ static void move_in(void) {
 
 static _Noreturn void child(void) {
 #if WITH_BRIDGE
-    find_network();             /* its own, and with a wire its parent's, too */
+    start_network();            /* its own, and with a wire its parent's, too */
 #elif WITH_NET
     make_network();             /* while the parent does its part */
 #endif
