@@ -379,8 +379,8 @@ without() {
 	for chain in "filter INPUT" "filter FORWARD" "filter OUTPUT" \
 	    "nat PREROUTING" "nat INPUT" "nat OUTPUT" "nat POSTROUTING" \
 	    "raw PREROUTING" "raw OUTPUT"; do
-		iptables -t ${chain% *} -A ${chain#* } -j ACCEPT &&
-		iptables -t ${chain% *} -D ${chain#* } -j ACCEPT || return
+		iptables -t "${chain% *}" -A "${chain#* }" -j ACCEPT &&
+		iptables -t "${chain% *}" -D "${chain#* }" -j ACCEPT || return
 	done
 }
 
@@ -607,7 +607,10 @@ it 'has the boxes of a network know each other by name, as they come and go' '
 	begin three --network red /bin/sleep 300 &&
 	begin two --network red /bin/sleep 300 &&
 	box exec one /bin/ping -c 1 -W 5 two && want_status 0 &&
-	kill -KILL "$(value two supervisor_pid)" &&
+	supervisor=$(value two supervisor_pid) && first=$(value two pid) &&
+	kill -KILL "$supervisor" &&
+	ended() { [ ! -e "/proc/$supervisor" ] && [ ! -e "/proc/$first" ]; } &&
+	soon ended &&
 	begin four --network red /bin/sleep 300 && box exec four /bin/cat /etc/hosts &&
 	want_match "[[:space:]]three" && want_no_match "[[:space:]]two"
 '

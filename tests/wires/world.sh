@@ -46,6 +46,11 @@ is_quiet() {
 	! ip -o link | grep -q ': wb'
 }
 
+# No more wires than leases: none is of a box that has ended.
+is_settled() {
+	[ "$(ip -o link | grep -c ': wb')" -le "$(leases | wc -l)" ]
+}
+
 # at_end COMMAND: when the test ends.
 at_end() {
 	last_things="$1; ${last_things:-soon is_quiet}"
@@ -102,7 +107,7 @@ leases() {
 }
 
 note() {
-	snapshot && network >network.before
+	soon is_settled && snapshot && network >network.before
 }
 
 no_change() {
