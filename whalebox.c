@@ -7339,31 +7339,30 @@ static int take_answers(int fd, void (*each)(const struct nlmsghdr *)) {
     }
 }
 
-/* Send PARTS of a request to the PROTOCOL's side of the kernel, and take the
- * answers.  Returns 0, or -1 with errno.  netlink(7). */
-static int converse(int protocol, const struct iovec *parts, int count,
-                    void (*each)(const struct nlmsghdr *)) {
+/* A socket to the PROTOCOL's side of the kernel, for one conversation.  Returns
+ * it, or -1 with errno.  netlink(7). */
+static int call_kernel(int protocol) {
     int one = 1;
-    int result = -1;
-
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+
     if (fd < 0)
         return -1;
 
     /* With these an error comes with words, and without our own message. */
     setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
     setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
-    if (writev(fd, parts, count) >= 0)
+    return fd;
+}
+
+/* Ask for what the request says.  Returns 0, or -1 with errno. */
+static int ask_kernel(int protocol, void (*each)(const struct nlmsghdr *)) {
+    int fd = call_kernel(protocol);
+    int result = -1;
+
+    if (fd >= 0 && write(fd, &request, request.head.nlmsg_len) >= 0)
         result = take_answers(fd, each);
     close_quietly(fd);
     return result;
-}
-
-/* Ask for what the request says. */
-static int ask_kernel(int protocol, void (*each)(const struct nlmsghdr *)) {
-    struct iovec part = { &request, request.head.nlmsg_len };
-
-    return converse(protocol, &part, 1, each);
 }
 
 /* --- Links and addresses ----------------------------------------------- */
@@ -8067,7 +8066,9 @@ static int has_table(const struct network *n) {
 
 /* Remove the network's table.  Changes of rules stand between two messages, of
  * which the first says where they begin, and the second that they are to be
- * made.  Returns 0, also if there is none, or -1 with errno. */
+ * made.  The socket stays open until we end: to close it is to wait for the
+ * kernel to put the rules away, which it does while we go on.  Returns 0, also
+ * if there is no table, or -1 with errno. */
 static int remove_table(const struct network *n) {
     struct bound {
         struct nlmsghdr head;
@@ -8089,7 +8090,10 @@ static int remove_table(const struct network *n) {
 
     step(16, text("netlink(NFT_MSG_DELTABLE, %s)", n->bridge),
          text("nft delete table ip %s", n->bridge));
-    if (converse(NETLINK_NETFILTER, parts, 3, NULL) < 0 && errno != ENOENT)
+    int fd = call_kernel(NETLINK_NETFILTER);
+    if (fd < 0 || writev(fd, parts, 3) < 0)
+        return -1;
+    if (take_answers(fd, NULL) < 0 && errno != ENOENT)
         return -1;
     return 0;
 }

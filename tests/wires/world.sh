@@ -97,7 +97,7 @@ network() {
 	    grep -v ' inet6 fe80'
 	ip route show table all | grep -v ' fe80\|^ff00\|^multicast'
 	ip rule
-	nft list ruleset 2>&1
+	nft list ruleset 2>&1 | sed 's/ packets [0-9]* bytes [0-9]*//'
 	iptables-legacy-save 2>&1 | sed -n '/^-/p'
 }
 
