@@ -35,7 +35,7 @@ BEGIN {
 	# These take the step that they fail at, and leave it to who called them to
 	# tell that.
 	split("load_leases save_leases save_network write_hosts write_rules " \
-	      "remove_link find_named give_back", names, " ")
+	      "remove_link find_named give_back list_names", names, " ")
 	for (i in names) is_telling[names[i]] = 1
 
 	# These take a step only to die, or to complain, at once: after them the
