@@ -7632,10 +7632,11 @@ static int load_network(struct network *n) {
     step(16, text("read(%s/%s/config)", networks_path, n->name), NULL);
     char *rest = try_to_read(n->fd, "config");
     char *line;
-    int known = 0;                      /* so many of the four are good */
+    int known = 0;                      /* so many of the three are good */
 
     if (!rest)
         return -1;
+    n->firewall = "nft";                /* unless another is named */
     while ((line = strsep(&rest, "\n"))) {
         const char *key = strsep(&line, "=");
         if (line && strcmp(key, "subnet") == 0)
@@ -7646,13 +7647,12 @@ static int load_network(struct network *n) {
             n->bridge = text("%.15s", line);
             known++;
         }
-        if (line && strcmp(key, "firewall") == 0) {
-            n->firewall = text("%s", line);
-            known += strcmp(line, "nft") == 0 || has_iptables(n);
-        }
+        if (line && strcmp(key, "firewall") == 0 &&
+            strcmp(line, "iptables") == 0)
+            n->firewall = "iptables";
     }
     errno = EBADMSG;
-    return known == 4 ? 0 : -1;
+    return known == 3 ? 0 : -1;
 }
 
 static size_t count_letter(const char *s, char letter) {
