@@ -5,10 +5,10 @@
 . "$(dirname "$0")/lib.sh"
 
 # terminal COMMANDS: a shell starts them on a terminal of 30 rows and 90 columns.
-# What it shows goes to ./screen.
+# What it shows goes to ./screen, which is empty until then.
 terminal() {
 	ran=$1
-	mkfifo keys && exec 9<>keys || return 1
+	mkfifo keys && exec 9<>keys && rm -f name before && : >screen || return 1
 	SHELL=/bin/sh timeout -k 5 "$LIMIT" script -qfc \
 	    "stty rows 30 cols 90; tty >name; stty -a >before; $1" /dev/null \
 	    <keys >screen 2>err &

@@ -82,6 +82,7 @@ within() {
 background() {
 	background_file=$1
 	shift
+	: >"$background_file"           # of an earlier one
 	"$@" >"$background_file" 2>&1 &
 	at_end "kill $!"
 	job=$!

@@ -6,6 +6,7 @@
 # start SCRIPT: a box in the background whose shell runs SCRIPT.  Sets $runtime.
 # ended: waits for it, and sets what run sets.
 start() {
+	: >out
 	"$WHALEBOX" /bin/sh -c "$1" >out 2>err &
 	runtime=$!
 	ran="$WHALEBOX /bin/sh -c '$1'"
