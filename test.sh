@@ -49,11 +49,15 @@ script() {
 	script_where=$1 script_binary=$2
 	shift 2
 	rm -rf "${scratch:?}/home"
+	now
+	script_began=$now
 	WHALEBOX=$project/$script_binary WHALEBOX_HOME=$scratch/home \
 	    WHALEBOX_WHERE="$script_where: " timeout -k 5 1800 sh "$@"
 	script_status=$?
 	[ $script_status -le 1 ] ||
 		echo "not ok - $script_where: runs to its end: $script_status"
+	now
+	echo "# $script_where took $((now - script_began)) s"
 }
 
 # refuses WHERE BINARY CHECK: the check fails, with a hint for each failure.
