@@ -337,7 +337,7 @@ int main(int argc, char **argv) {
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGALRM, end);
-    alarm(120);                 /* nothing here is for ever */
+    alarm(600);                 /* nothing here is for ever */
     umask(0);
     must(prctl(PR_SET_PDEATHSIG, 0), "prctl");
     if (strcmp(what, "move") == 0)
