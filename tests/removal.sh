@@ -382,7 +382,8 @@ attack $everybody -- 'has mounts of its own, and a volume' '
 	next_run && untouched && worked && soon none_lives && nothing_left
 '
 
-# Its PID 1 dies, but another box, which lives, still has its root.
+# Its PID 1 dies, but another box, which lives, still has its root.  When that ends,
+# its own whalebox, which lives, has much to remove.
 attack $everybody -- 'has given its root to another box, which fills it without end' '
 	as_caller "mkdir ~/shared" &&
 	squat -v "$HOME/shared:/shared" /squat take /shared/socket &&
@@ -394,7 +395,7 @@ attack $everybody -- 'has given its root to another box, which fills it without 
 	[ $(($(date +%s) - begun)) -lt 20 ] && lives &&
 	same "$living" "$(boxes | grep -Fx "$living")" &&
 	next_run && untouched && want_status 0 && want_out works &&
-	end_all && swept 3
+	end_all && soon swept 3
 '
 
 # As strace has it, what is removed from this box's layer is there again at once.
