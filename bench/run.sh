@@ -47,6 +47,11 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
 fi
 
 chmod 711 "$tmp"        # root of a user namespace has to walk through
+: >"$tmp/nothing"
+
+# Some contenders give /dev/null to the box's root: theirs is not the machine's.
+mknod -m 666 "$tmp/null" c 1 3
+mount --bind "$tmp/null" /dev/null
 
 # settle FOLDER: from now on all files of all contenders are in it.
 settle() {
@@ -152,7 +157,7 @@ try() {
 	case $1 in
 	crun | runc) make_bundle "$1" ;;
 	esac
-	launch "$1" >/dev/null 2>"$tmp/why" || {
+	launch "$1" <"$tmp/nothing" >"$tmp/said" 2>"$tmp/why" || {
 		why=$(tail -n 2 "$tmp/why" | tr '\n|' '  ')
 		return 1
 	}
@@ -177,7 +182,9 @@ find_contenders() {
 
 # ---- Launching --------------------------------------------------------------
 
-# race ROUNDS WHO...: in the file race, a line a round.
+# race ROUNDS WHO...: in the file race, a line a round.  Some contenders make their
+# streams files of the box's root: so these are files of ours, and not the device null
+# or the caller's.
 race() {
 	count=$1
 	shift
@@ -187,7 +194,8 @@ race() {
 		files="$files $tmp/command.$who"
 	done
 	# shellcheck disable=SC2086 # names without blanks
-	timeout 3600 "$built/timer" race "$count" $files </dev/null >"$tmp/race"
+	timeout 3600 "$built/timer" race "$count" $files \
+	    <"$tmp/nothing" >"$tmp/race" 2>"$tmp/why" || die "$(cat "$tmp/why")"
 }
 
 # figures BASE WHO...: what the race of these told: see figures.awk.
