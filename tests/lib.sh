@@ -19,9 +19,8 @@
 #
 # The line `# needs:` says where the check can work: any of `root`, `user` (not
 # root), `cgroup2` (cgroup v2 with its controllers), `vm`, `host` (too slow under
-# emulation), `once` (in the VM as root alone: it is not about users, or a user's part
-# of it is typed there), `compiler` (run once, on the host, in the source tree), or
-# nothing.
+# emulation), `once` (in the VM as root alone: it is not about users), `compiler` (run
+# once, on the host, in the source tree), or nothing.
 # test.sh runs it wherever all of them are met, and fails if that is nowhere.  A
 # test for one kind of caller stands in `if is_root; then ... fi`; the VM has both
 # kinds.

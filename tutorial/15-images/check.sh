@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs: once
+# needs:
 . "$(dirname "$0")/../../tests/lib.sh"
 
 # A root file system as one archive, which is how `docker export` gives it.
