@@ -8881,11 +8881,12 @@ static int add_resolvers(const char *file) {
     draft_length = 0;
     while ((line = strsep(&rest, "\n"))) {
         int is_server = strncmp(line, "nameserver", 10) == 0;
-        const char *address = line + 10 * is_server;
-        address += strspn(address, " \t");
-        if (is_server && (strncmp(address, "127.", 4) == 0 ||
-                          strchr(address, ':')))
-            continue;
+        if (is_server) {
+            const char *address = line + 10;
+            address += strspn(address, " \t");
+            if (strncmp(address, "127.", 4) == 0 || strchr(address, ':'))
+                continue;
+        }
         count += is_server;
         if (*line)
             add(text("%s\n", line));
@@ -10912,7 +10913,9 @@ static void set_plain_header(const struct header *h, const char *long_name,
     else
         set_name_of_member(entry.link, h->link, sizeof(h->link));
 
-    entry.type = h->type ? h->type : REGTYPE;
+    entry.type = h->type;
+    if (entry.type == AREGTYPE)
+        entry.type = REGTYPE;
     entry.mode = (unsigned int)NUMBER(h->mode) & 07777;
     entry.uid = NUMBER(h->uid);
     entry.gid = NUMBER(h->gid);
@@ -11083,11 +11086,12 @@ static void need_name_inside(char *name) {
     *to = '\0';
 }
 
-/* Where the last part of NAME begins. */
-static char *last_part(char *name) {
+/* Where the last part of NAME begins: for its reader, and for who changes it,
+ * as strrchr(3). */
+static char *last_part(const char *name) {
     char *slash = strrchr(name, '/');
 
-    return slash ? slash + 1 : name;
+    return slash ? slash + 1 : (char *)name;
 }
 
 /* Count the entry against --max-size. */
@@ -12204,30 +12208,23 @@ static const char *load_docker(void) {
     return names ? names[0] : NULL;
 }
 
-/* A name for what was loaded from FILE, which calls itself FOUND, or NULL: the
- * last part of that, or of the file's name. */
-static const char *default_name(const char *found, const char *file) {
+/* A name for what was loaded from FILE: the file's, without its ending. */
+static const char *name_of_file(const char *file) {
     static const char *const endings[] = {
         ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"
     };
+    const char *name = last_part(file);
 
-    if (found) {
-        const char *slash = strrchr(found, '/');
-        return need_image_name(slash ? slash + 1 : found);
-    }
-
-    const char *slash = strrchr(file, '/');
-    file = slash ? slash + 1 : file;
     for (size_t i = 0; i < LENGTH(endings); i++) {
-        size_t length = strlen(file), end = strlen(endings[i]);
-        if (length > end && strcmp(file + length - end, endings[i]) == 0) {
-            file = text("%.*s", (int)(length - end), file);
+        size_t length = strlen(name), end = strlen(endings[i]);
+        if (length > end && strcmp(name + length - end, endings[i]) == 0) {
+            name = text("%.*s", (int)(length - end), name);
             break;
         }
     }
-    if (!image_name(file))
+    if (!image_name(name))
         refuse_usage("give the image a NAME");
-    return image_name(file);
+    return image_name(name);
 }
 
 /* The archive FILE, or standard input, as a file of ours. */
@@ -12278,7 +12275,10 @@ static void load_archive(int fd, const char *file, const char *name) {
         found = load_docker();
     else
         add_layer(&outer, chosen.created, text("image load %s", file));
-    name_image(name ? name : default_name(found, file));
+
+    if (!name)
+        name = found ? need_image_name(last_part(found)) : name_of_file(file);
+    name_image(name);
 }
 
 /* --- Tools: save, and commit ----------------------------------------------
@@ -12704,7 +12704,7 @@ static void pull_image(const char *ref, const char *name) {
 
     need_program("skopeo");
     if (!name)
-        name = default_name(ref, ref);
+        name = need_image_name(last_part(ref));
     step(15, "mkdir(layers/.new)", NULL);
     must(mkdirat(layers_fd, ".new", 0700));
 

@@ -265,6 +265,7 @@ it 'gives the box one name for itself' '
 
 it 'has an init that passes TERM on to a command without a handler' '
 	for init in --init ""; do
+		: >ready &&
 		{ timeout -s KILL 3 "$WHALEBOX" $init /bin/sh -c \
 		    "echo ready; exec sleep 60" >ready & } &&
 		soon grep -q ready ready &&
@@ -276,6 +277,7 @@ it 'has an init that passes TERM on to a command without a handler' '
 it 'has an init that reaps orphans, and ends as the command does' '
 	orphans="(sh -c \"sleep 0.1 & sleep 0.1 &\"); exec cat" && mkfifo gate &&
 	for init in --init ""; do
+		: >ready &&
 		{ "$WHALEBOX" $init /bin/sh -c "echo ready; $orphans" <gate >ready & } &&
 		exec 9>gate && soon grep -q ready ready && sleep 1 &&
 		ps -o stat= --ppid "$(pgrep -P $!)" >state && exec 9>&- && wait &&
