@@ -19,30 +19,30 @@
 
 # ---- The world: from outside --------------------------------------------------
 
+# pack PROGRAM FILE: a copy of it as that, and of the libraries it needs, if any.
+pack() {
+	rm -f "$2" && cp "$1" "$2" || return
+	for file in $(ldd "$1" 2>&1 | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
+		cp -L "$file" tools/lib || return
+	done
+}
+
 # What there is besides whalebox itself and the rootfs.  Everything is a copy.
 pack_tools() {
-	mkdir -p tools/bin tools/build tools/tests tools/lib &&
+	mkdir -p tools/bin tools/range tools/build tools/tests tools/lib &&
 	busybox=$(readlink -f "$WHALEBOX_ROOTFS/bin/busybox") &&
 	cp "$busybox" tools/bin/busybox &&
 	for applet in $(tools/bin/busybox --list | grep -v "^busybox$"); do
 		ln -s busybox "tools/bin/$applet" || return
 	done &&
 	for tool in setpriv chattr strace cksum; do
-		rm -f "tools/bin/$tool" && tool=$(command -v "$tool") &&
-		cp "$tool" tools/bin &&
-		for file in $(ldd "$tool" | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
-			cp -L "$file" tools/lib || return
-		done || return
+		path=$(command -v "$tool") && pack "$path" "tools/bin/$tool" || return
 	done &&
-	mkdir tools/range && for tool in newuidmap newgidmap; do
-		tool=$(command -v $tool) && cp "$tool" tools/range &&
-		for file in $(ldd "$tool" | sed -n 's/[^/]*\(\/[^ ]*\) (.*/\1/p'); do
-			cp -L "$file" tools/lib || return
-		done || return
+	for tool in newuidmap newgidmap; do
+		path=$(command -v $tool) && pack "$path" "tools/range/$tool" || return
 	done &&
-	cp "$WHALEBOX" tools/whalebox &&
-	cp "$project/build/whalebox-no-LOCKS" tools/build &&
-	cp "$project/build/tests/squat" tools/build &&
+	pack "$WHALEBOX" tools/whalebox &&
+	cp "$project/build/whalebox-no-LOCKS" "$project/build/tests/squat" tools/build &&
 	cp "$project/tests/removal.sh" "$project/tests/lib.sh" tools/tests &&
 	: >tools/whalebox.c &&
 	cp -R "$WHALEBOX_ROOTFS" tools/rootfs && cp tools/build/squat tools/rootfs &&

@@ -418,6 +418,18 @@ it 'has the program remove the rules that made them' '
 	done
 '
 
+it 'takes the rules for those of nft where no program is named' '
+	without iptables && note && all=$WHALEBOX &&
+	for edit in "s/^firewall=.*/firewall=/" "/^firewall=/d"; do
+		WHALEBOX=$PWD/without-iptables && serve one -p 8080:80 &&
+		WHALEBOX=$all && config=$WHALEBOX_HOME/networks/bridge/config &&
+		grep -q "^firewall=" "$config" && sed -i "$edit" "$config" &&
+		serve two -p 8081:80 &&
+		run "$wire" ask tcp 127.0.0.1 8081 && want_status 0 &&
+		box rm -f one two && nothing_left || { echo "after $edit"; exit 1; }
+	done
+'
+
 it 'tells what is missing where neither is there' '
 	note && mkdir bin && run env PATH="$PWD/bin" "$WHALEBOX" --network bridge \
 	    /bin/echo ran && want_status 125 && want_out "" && want_err nft &&
