@@ -227,7 +227,7 @@ it 'works in folders with any name' '
 	same "" "$(ls "$odd/home/containers")"
 '
 
-it 'removes a folder 5,000 levels deep, and one of mode 0' '
+slow 'removes a folder 5,000 levels deep, and one of mode 0' '
 	LIMIT=300 && snapshot &&
 	box /bin/sh -c "
 		mkdir -p /closed/inner && touch /closed/inner/file &&
@@ -385,7 +385,7 @@ unread() {
 	    -e inject=read,getdents64:error="$unread_error" "$WHALEBOX" "$@"
 }
 
-it 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
+slow 'says so if it cannot read a log, a record, a mark, or the list of boxes' '
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
 	box -d --name one /bin/sh -c "echo said; exit 7" && want_status 0 &&
 	over() { box inspect one status && [ "$out" = exited ]; } && soon over &&
@@ -451,7 +451,7 @@ fi
 
 # Whichever write of the supervisor it is that fails: the last but the record
 # of the end is the byte.
-it 'waits for no byte that is lost' '
+slow 'waits for no byte that is lost' '
 	strike=$project/build/tests/strike &&
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT && LIMIT=15 &&
 	run "$strike" list calls "$WHALEBOX" -d --name one /bin/sleep 300 &&
@@ -465,7 +465,7 @@ it 'waits for no byte that is lost' '
 '
 
 # Whichever fstat of whalebox's, or of the supervisor's, it is that fails once.
-it 'keeps a box that is to stay, and no other, though a look at its folder fails' '
+slow 'keeps a box that is to stay, and no other, though a look at its folder fails' '
 	strike=$project/build/tests/strike && box /bin/true &&
 	before=$(ls "$WHALEBOX_HOME/containers") &&
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
@@ -494,7 +494,7 @@ named() {
 	}
 }
 
-it 'names the call that failed, and not the one before it' '
+slow 'names the call that failed, and not the one before it' '
 	trap "\"$WHALEBOX\" rm -f one >last 2>&1" EXIT &&
 	named 0 getrandom 1 "getrandom[(]64 bits[)]" /bin/true &&
 	named 1 signalfd4 1 "signalfd[(][)]" -d --name one /bin/true &&

@@ -35,6 +35,8 @@
 #                         chained is an error.  An `a || b` needs { } around it.
 #                         HINT, a must in a check, helps a student whom the test
 #                         fails, without giving the answer.
+# slow TITLE BODY [HINT]  one of many runs, in which no kernel differs from another:
+#                         left out in the VM, where all takes ten times as long.
 # skip REASON TITLE       a test that cannot be run here.  A failure, if
 #                         WHALEBOX_MUST_WORK=1.
 # finish                  prints the plan; exits 0 if all passed, else 1.
@@ -174,6 +176,13 @@ it() {
 		[ -z "${3:-}" ] || echo "# hint: $3"
 	fi
 	discard "$folder"
+}
+
+slow() {
+	case ${WHALEBOX_WHERE:-} in
+	vm*) ;;
+	*)   it "$@" ;;
+	esac
 }
 
 skip() {

@@ -43,6 +43,11 @@ it 'a skip passes, but not where all has to work' '
 	must_work=1 && try "skip nothing one" && want_status 1 &&
 	want_match "^not ok 1 - one"
 '
+it 'a slow test runs on the host, and not in the VM' '
+	try "slow one true; it two true" && want_status 0 && want_line "1..2" &&
+	try "WHALEBOX_WHERE=\"vm user: \"; slow one false; it two true" &&
+	want_status 0 && want_line "1..1" && want_line "ok 1 - vm user: two"
+'
 it 'a filter leaves out the others' '
 	filter=two && try "it one false; it two true" && want_status 0 &&
 	want_line "ok 1 - two" && want_line "1..1"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs:
+# needs: once
 # volumes.sh: a volume is where it was asked for and nowhere else, what lies in
 # it is nobody's to delete, and a box starts as who and where it was told.
 . "$(dirname "$0")/lib.sh"
