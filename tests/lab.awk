@@ -66,8 +66,8 @@ skipped         { next }
 		head = ""
 }
 
-# A row of the table of chapters.
-ours && !taken && /^[ \t]+[^* \t].*CLONE_NEW[A-Z]+/ {
+# The chapter's row in the table of chapters, which stands after all functions.
+ours && !taken && /^[ \t]+\[[0-9]+\] = .*CLONE_NEW[A-Z]+/ {
 	sub(/CLONE_NEW[A-Z]+/, "0 /* TODO: which flag of clone? */")
 	taken++
 }
