@@ -154,7 +154,8 @@ $(LABS): $(BUILD)/lab-%.c: $(SRC) tests/lab.awk Makefile | $(BUILD)
 # The same of one part of a long one, PART, with no others: tests/parts has them.
 LAB_TEXT := $(BUILD)/lab-$(N)$(PART:%=-part-%).c
 part_names = $(shell sed -n 's/^$(N) $(known_part) [0-9]* //p' tests/parts)
-known_part = $(call known,$(PART),$(shell sed -n 's/^$(N) \([0-9]*\) .*/\1/p' tests/parts),PART)
+all_parts  = $(shell sed -n 's/^$(N) \([0-9]*\) .*/\1/p' tests/parts)
+known_part = $(call known,$(PART),$(or $(all_parts),$(error The lab of chapter $(N) has no parts)),PART)
 $(BUILD)/lab-$(N)-part-$(PART).c: $(SRC) tests/lab.awk tests/parts Makefile | $(BUILD)
 	@awk -v chapter=$(N) -v switch=$(call switch,$(N)) -v only=" $(part_names) " \
 	    -f tests/lab.awk $(SRC) >$@

@@ -128,7 +128,8 @@ it 'has each function of a long lab in one part, and the steps to write it in' '
 		grep -Fq "It takes about $hours hours, in" "$project/tutorial/$(printf %02d "$n")"-*/README.md ||
 			{ echo "chapter $n: it takes about $hours hours"; exit 1; }
 	done &&
-	run make lab N=13 PART=9 && want_status 2 && want_err "One of: 1 2 3 4 5"
+	run make lab N=13 PART=9 && want_status 2 && want_err "One of: 1 2 3 4 5" &&
+	run make lab N=5 PART=1 && want_status 2 && want_err "chapter 5 has no parts"
 '
 
 it 'grades a lab' '
