@@ -25,7 +25,7 @@ it 'mounts nothing where a link in the rootfs leads out of it' '
 # it a link, and back again, while the other 31 are being mounted on that.  In
 # the box the link leads to a folder of its own.  That a mkdir without such care
 # comes through shows that the link is there often enough.
-it 'mounts nothing elsewhere in 1023 tries while a link is swapped in' '
+slow 'mounts nothing elsewhere in 1023 tries while a link is swapped in' '
 	mkdir -p data victim shared/folder "$root$PWD/victim" &&
 	ln -s "$PWD/victim" shared/link &&
 	volumes=$(for n in $(seq 31); do echo "-v $PWD/data:/s/folder/$n/$n"; done) &&
@@ -201,7 +201,7 @@ if is_root; then
 	'
 fi
 
-it 'starts in no folder that the caller has open' '
+slow 'starts in no folder that the caller has open' '
 	mkdir folder && echo secret >folder/letter && cd folder &&
 	for n in $(seq 3 20); do
 		run sh -c "exec 3<. 4<. 5<. 6<. 7<. 8<. 9<.; cd /
