@@ -4712,6 +4712,10 @@ static void reap(pid_t command) {
             kill(-command, SIGCONT);
 #endif
     }
+    if (ended < 0) {                    /* the command, at least, is there */
+        step(11, "waitpid(-1)", NULL);
+        die();
+    }
 }
 
 /*

@@ -505,6 +505,7 @@ slow 'names the call that failed, and not the one before it' '
 	named 1 fsync 3 "ftruncate, fsync[(]one/config.new[)]" -d --name one /bin/true &&
 	box -d --name one /bin/true && want_status 0 &&
 	named 0 getrandom 2 "getrandom[(][)]" /bin/true &&
+	named 1 wait4 1 "waitpid[(]-1[)]" --init /bin/true &&
 	ended() { [ "$("$WHALEBOX" inspect one status)" = exited ]; } && soon ended &&
 	named 1 fchmod 1 "fchmod[(]one, ~S_ISVTX[)], .*" rm one
 '
