@@ -2176,6 +2176,23 @@ TOOL void attach_tree(int tree_fd, const char *from, int place_fd,
     close(tree_fd);
     close(place_fd);
 }
+
+#if WITH_LAYERS || WITH_VOLUMES
+/* Open PATH from the folder FROM_FD, as HOW says.  Whether a ".." has led out
+ * of that the kernel cannot tell if anything is renamed meanwhile, anywhere: it
+ * says EAGAIN, and is asked again, but not for ever, for a box could rename
+ * without end.  Returns a descriptor, or -1 with errno.  openat2(2). */
+static int open_as(struct open_how *how, int from_fd, const char *path) {
+    int tries = 1000;
+    int fd;
+
+    do {
+        fd = (int)syscall(SYS_openat2, from_fd, path, how, sizeof(*how));
+        tries--;
+    } while (fd < 0 && errno == EAGAIN && tries > 0);
+    return fd;
+}
+#endif
 #endif
 
 #if WITH_ROOT
@@ -3365,7 +3382,7 @@ static const char *make_init_etc(void) {
 
     step(9, "openat(lower), openat2(etc, RESOLVE_IN_ROOT)", NULL);
     int lower_fd = must(openat(AT_FDCWD, "lower", FOLDER));
-    int etc_fd = (int)syscall(SYS_openat2, lower_fd, "etc", &how, sizeof(how));
+    int etc_fd = open_as(&how, lower_fd, "etc");
     if (etc_fd < 0)
         require(errno == ENOENT || errno == ENOTDIR || errno == ELOOP, errno);
     if (etc_fd < 0 && is_there(lower_fd, "etc"))
@@ -4188,7 +4205,7 @@ static int open_in_box(int from_fd, const char *path,
     struct open_how how = { .flags = O_PATH | O_CLOEXEC,
                             .resolve = resolve | RESOLVE_NO_MAGICLINKS };
 
-    return (int)syscall(SYS_openat2, from_fd, path, &how, sizeof(how));
+    return open_as(&how, from_fd, path);
 }
 
 /* In the child: make NAME, a folder or an empty file, in the folder ABOVE_FD,
