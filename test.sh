@@ -314,7 +314,7 @@ advise() {
 	titles "$scratch/tap" | grep -Fxf "$free" |
 	    sed 's/^/# passes already, with nothing written: /'
 	[ -z "$(order "$1")" ] ||
-		echo "# an order to write it in, in parts: ./test.sh lab $1 order"
+		echo "# an order to write it in: ./test.sh lab $1 order"
 }
 
 # grade N FILE: runs chapter N's check on a student's FILE.

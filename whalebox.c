@@ -13410,8 +13410,11 @@ static void set_help(const struct option *option, const char *value) {
     (void)option;
     (void)value;
     print("Usage: whalebox [OPTIONS] /COMMAND [ARG...]\n"
-          "or:    whalebox run [OPTIONS] COMMAND [ARG...]\n"
-          "Run COMMAND in a box, with a view of the system of its own.\n"
+          "or:    whalebox run [OPTIONS] COMMAND [ARG...]\n");
+#if WITH_IMAGES
+    print("or:    whalebox run [OPTIONS] IMAGE [COMMAND [ARG...]]\n");
+#endif
+    print("Run COMMAND in a box, with a view of the system of its own.\n"
           "After run, a COMMAND with no '/' is looked up in the box.\n\n");
 
     for (size_t n = 0; n < LENGTH(chapters); n++) {
