@@ -7417,9 +7417,10 @@ static int add_bridge(const char *name, const unsigned char mac[6]) {
 }
 
 /* Have a wire made: the end NAME is plugged into the bridge, and the other is
- * called eth0, in the network namespace of the process PID. */
-static void add_wire(const char *name, const char *bridge, pid_t pid,
-                     const unsigned char mac[6]) {
+ * called eth0, in the network namespace of the process PID.  Returns 0, or -1
+ * if that has ended. */
+static int add_wire(const char *name, const char *bridge, pid_t pid,
+                    const unsigned char mac[6]) {
     struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
     unsigned int master = find_index(bridge);
 
@@ -7441,7 +7442,9 @@ static void add_wire(const char *name, const char *bridge, pid_t pid,
     step(16, text("netlink(RTM_NEWLINK, %s, eth0)", name),
          text("ip link add %s master %s type veth peer eth0 netns %d", name,
               bridge, pid));
-    must(ask_kernel(NETLINK_ROUTE, NULL));
+    int result = ask_kernel(NETLINK_ROUTE, NULL);
+    require(result == 0 || errno == ESRCH, errno);
+    return result;
 }
 
 /* Have the link NAME removed, and with one end of a wire the other. */
@@ -8841,7 +8844,8 @@ static void plug_wire(void) {
     const char *name = text("wb%s", box.id);
     make_mac(mac, 0x57, own_address);
     must(remove_link(name));
-    add_wire(name, joined.bridge, box.pid, mac);
+    if (add_wire(name, joined.bridge, box.pid, mac) < 0)
+        return;                         /* waiting for the child tells why */
     leave_out_ipv6(name);
     if (opt.port_count > 0)
         set_hairpin(name);

@@ -440,6 +440,13 @@ it 'tells what is missing where neither is there' '
 	want_err "no such module" && nothing_left
 '
 
+it 'leaves it to the box to say why it has ended before its wire was there' '
+	note && run "$project/build/tests/strike" 1 read 1 EIO "$WHALEBOX" \
+	    --network bridge /bin/true && want_status 125 && want_out "" &&
+	want_err "read(lifeline): " && same 1 "$(grep -c "^whalebox: " err)" &&
+	nothing_left
+'
+
 # ---- Addresses ----------------------------------------------------------------
 
 it 'gives out each address once, and never those of the network' '
