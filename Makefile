@@ -49,7 +49,7 @@ CFLAGS := -std=c11 -Os -Wall -Wextra -Wpedantic -Wundef -Wshadow -Werror \
 # before the last, and small variables side by side: without the latter two, a
 # program of chapters 0 to 9 would have over 64 KiB.
 CFLAGS  += -ffunction-sections -fdata-sections \
-           -fno-asynchronous-unwind-tables -fno-pie
+           -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pie
 LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code \
            -Wl,-z,norelro -Wl,-z,common-page-size=64 \
            -Wl,--sort-section=alignment
