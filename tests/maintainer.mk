@@ -65,7 +65,7 @@ probes: $(PROBES) $(CALLS)      ## build the tests' small programs
 .PHONY: test-faults
 test-faults:                    ## every fault at every step (an hour)
 	@./install.sh test
-	@$(MAKE) -s whalebox probes $(addprefix $(BUILD)/whalebox-,0 4 7 9)
+	@$(MAKE) -s whalebox probes $(addprefix $(BUILD)/whalebox-,0 4 7 9 no-PID)
 	@./busybox-rootfs.sh
 	@sh tests/faults.sh full
 
