@@ -1906,8 +1906,8 @@ static void remove_cgroup(int parent_fd, const char *name) {
     step(7, text("rmdir(%s)", name),
          text("rmdir %s/whalebox/%s", base_path, name));
     for (int tries = 0; tries < 200; tries++) {
-        if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0)
-            return;
+        if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return;                     /* gone, by us or by another */
         if (errno != EBUSY && tries == 3)
             break;
 

@@ -449,6 +449,21 @@ if is_root; then
 	'
 fi
 
+# One run looks whether the other lives, and is held up there until that has ended,
+# and taken its cgroup along.
+if is_root; then
+	slow 'says nothing of a cgroup that is gone when it is to be removed' '
+		cgroups=$(mounts_of cgroup2 | head -n 1)/whalebox &&
+		{ "$WHALEBOX" --rm --name one$$ /bin/sh -c "echo ready; sleep 2" >said & } &&
+		soon grep -q ready said && [ -e "$cgroups/one$$" ] &&
+		run strace -f -qq -o trace -P "$cgroups/one$$" -e trace=fcntl \
+		    -e inject=fcntl:delay_enter=4500000 "$WHALEBOX" /bin/echo ran &&
+		want_status 0 && want_out ran && want_no_err &&
+		{ grep -q DELAYED trace || wrong "a delay" "$(cat trace)"; } && wait &&
+		[ ! -e "$cgroups/one$$" ]
+	'
+fi
+
 # Whichever write of the supervisor it is that fails: the last but the record
 # of the end is the byte.
 slow 'waits for no byte that is lost' '
