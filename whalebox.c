@@ -1487,8 +1487,10 @@ static void write_setting(const char *setting, const char *value) {
 /* In the child: ports below 1024 are for root, so that users of one machine can
  * trust its servers, and ping takes a raw socket.  In a stack of one box nobody
  * is to be kept from either: all users may listen anywhere, and all groups that
- * the box has may ping.  /proc/sys/net shows the stack of whoever looks; this
- * is docker's default.  ip(7), icmp(7). */
+ * the box has may ping.  This is docker's default.  /proc/sys/net shows the
+ * stack of whoever looks, and keeps its names for each stack that lives: so it
+ * is asked in a /proc of the box's own, where there are no others to look
+ * through.  ip(7), icmp(7). */
 static void open_stack(void) {
     unsigned long long groups = 0;
     char *rest = text("%s", read_file(AT_FDCWD, "/proc/self/gid_map"));
@@ -7830,6 +7832,12 @@ static void quote_program(int fd, int is_last) {
     now.call = text("%s: \"%s\"", now.call, line);
 }
 
+/* A program of the host's that has been started, and not been waited for. */
+struct helper {
+    pid_t pid;                  /* 0 if there is none */
+    int said_fd;                /* what it says goes there */
+};
+
 /* Start the program of ARGV, found along PATH, with IN_FD as its input and what
  * it says going to OUT_FD.  It ends with us, so that nothing goes on which
  * others believe to be over, and not by what a terminal sends us.  Returns its
@@ -7852,32 +7860,55 @@ static pid_t start_program(char **argv, int in_fd, int out_fd) {
     return helper;
 }
 
-/* Run a program to its end, with this INPUT, which is whole from the start.
- * Returns 0, or -1 with errno. */
-static int run_program(char **argv, const char *input) {
+/* Begin a program, as the helper H, with this INPUT, which is whole from the
+ * start.  Returns 0, or -1 with errno. */
+static int begin_program(struct helper *h, char **argv, const char *input) {
     int in_fd = make_input(input);
     int out_fd = make_input("");
+
+    *h = (struct helper){ .pid = -1, .said_fd = out_fd };
+    if (in_fd >= 0 && out_fd >= 0)
+        h->pid = start_program(argv, in_fd, out_fd);
+    close_quietly(in_fd);
+    if (h->pid > 0)
+        return 0;
+    close_quietly(out_fd);
+    h->pid = 0;
+    return -1;
+}
+
+/* Wait for the end of the helper H, if there is one; what it said on failing is
+ * added to the step.  Returns 0, or -1 with errno. */
+static int finish_program(struct helper *h) {
     int status = -1;
 
-    if (in_fd >= 0 && out_fd >= 0) {
-        pid_t helper = start_program(argv, in_fd, out_fd);
+    if (h->pid == 0)
+        return 0;
 
-        /* As long as it goes on, what it does cannot be undone: no signal
-         * keeps us from waiting. */
-        int tries = 0;
-        while (helper > 0 && waitpid(helper, &status, 0) < 0)
-            if (errno != EINTR && ++tries == 3)
-                break;
-        if (status > 0)
-            errno = EOPNOTSUPP;         /* whatever its own reason is */
+    /* As long as it goes on, what it does cannot be undone: no signal keeps us
+     * from waiting. */
+    int tries = 0;
+    while (waitpid(h->pid, &status, 0) < 0)
+        if (errno != EINTR && ++tries == 3)
+            break;
+    h->pid = 0;
+    if (status > 0) {
+        errno = EOPNOTSUPP;             /* whatever its own reason is */
         if (WEXITSTATUS(status) == 127)
             errno = ENOENT;             /* it was not there to be run */
+        quote_program(h->said_fd, 0);
     }
-    if (status > 0)
-        quote_program(out_fd, 0);
-    close_quietly(in_fd);
-    close_quietly(out_fd);
+    close_quietly(h->said_fd);
     return status == 0 ? 0 : -1;
+}
+
+/* Run a program to its end, with this INPUT.  Returns 0, or -1 with errno. */
+static int run_program(char **argv, const char *input) {
+    struct helper h;
+
+    if (begin_program(&h, argv, input) < 0)
+        return -1;
+    return finish_program(&h);
 }
 
 /* --- Rules for packets ------------------------------------------------- */
@@ -7897,15 +7928,16 @@ static void for_each_port(const struct network *n, int is_local,
     }
 }
 
+/* A rule for a port.  CHAIN is "add rule" and which, or blank in a chain that
+ * has been begun. */
 static void add_nft_port(const struct port *port, const char *at,
                          const char *chain) {
     const char *to = "fib daddr type local";    /* any address of the host's */
 
-    (void)chain;                        /* it has been begun */
     if (port->ip != 0)
         to = text("ip daddr %s", spell_address(port->ip));
-    add(text("  %s %s dport %llu dnat to %s:%llu\n", to, port->protocol,
-             port->host, at, port->box));
+    add(text("%s %s %s dport %llu dnat to %s:%llu\n", chain, to,
+             port->protocol, port->host, at, port->box));
 }
 
 static void add_nft_chain(const char *name, const char *type, const char *hook,
@@ -7914,9 +7946,27 @@ static void add_nft_chain(const char *name, const char *type, const char *hook,
              priority));
 }
 
+/* Ask about the table of the network, in a message of the TYPE. */
+static void begin_table_request(const struct network *n, int type) {
+    struct nfgenmsg what = { .nfgen_family = NFPROTO_IPV4 };
+
+    begin_request(NFNL_SUBSYS_NFTABLES << 8 | type, 0, &what, sizeof(what));
+    add_text(NFTA_TABLE_NAME, n->bridge);
+}
+
+/* Has the network its table of nft's?  A program takes longer to start than a
+ * box, so the kernel is asked first. */
+static int has_table(const struct network *n) {
+    begin_table_request(n, NFT_MSG_GETTABLE);
+    step(16, text("netlink(NFT_MSG_GETTABLE, %s)", n->bridge),
+         text("nft list table ip %s", n->bridge));
+    return ask_kernel(NETLINK_NETFILTER, NULL) == 0;
+}
+
 /*
- * The network's rules, for nft(8).  The table takes the place of the one that
- * is there, in one step.
+ * The network's rules, for nft(8).  The table takes the place of one that is
+ * there, in one step; but without one none is deleted, since nft ends only when
+ * the kernel has put away what it deleted, and that takes longer than the rest.
  *
  *   raw          a box is not to reach what listens on 127.0.0.1 of the host,
  *                to which open_loopback() opens a way (CVE-2020-8558); what
@@ -7934,18 +7984,19 @@ static const char *write_nft(const struct network *n) {
     const char *subnet = spell_subnet(n->subnet);
 
     draft_length = 0;
-    add(text("add table ip %s\ndelete table ip %s\ntable ip %s {\n", bridge,
-             bridge, bridge));
+    if (has_table(n))
+        add(text("delete table ip %s\n", bridge));
+    add(text("table ip %s {\n", bridge));
     add_nft_chain("raw", "filter", "prerouting", -300);
     add(text("  iifname \"%s\" ip daddr 127.0.0.0/8 drop\n", bridge));
     add(text("  iifname \"%s\" ip daddr %s ip daddr != %s notrack\n }\n",
              bridge, subnet, spell_address(n->subnet.first + 1)));
 
     add_nft_chain("prerouting", "nat", "prerouting", -100);
-    for_each_port(n, 0, add_nft_port, NULL);
+    for_each_port(n, 0, add_nft_port, "");
     add(" }\n");
     add_nft_chain("output", "nat", "output", -100);
-    for_each_port(n, 1, add_nft_port, NULL);
+    for_each_port(n, 1, add_nft_port, "");
     add(" }\n");
 
     add_nft_chain("postrouting", "nat", "postrouting", 100);
@@ -8071,23 +8122,6 @@ static void choose_firewall(struct network *n) {
     must(save_network(n));
 }
 
-/* Ask about the table of the network, in a message of the TYPE. */
-static void begin_table_request(const struct network *n, int type) {
-    struct nfgenmsg what = { .nfgen_family = NFPROTO_IPV4 };
-
-    begin_request(NFNL_SUBSYS_NFTABLES << 8 | type, 0, &what, sizeof(what));
-    add_text(NFTA_TABLE_NAME, n->bridge);
-}
-
-/* Has the network its table of nft's?  A program takes longer to start than a
- * box, so the kernel is asked first. */
-static int has_table(const struct network *n) {
-    begin_table_request(n, NFT_MSG_GETTABLE);
-    step(16, text("netlink(NFT_MSG_GETTABLE, %s)", n->bridge),
-         text("nft list table ip %s", n->bridge));
-    return ask_kernel(NETLINK_NETFILTER, NULL) == 0;
-}
-
 /* Remove the network's table.  Changes of rules stand between two messages, of
  * which the first says where they begin, and the second that they are to be
  * made.  The socket stays open until we end: to close it is to wait for the
@@ -8144,17 +8178,12 @@ static int remove_rules(const struct network *n) {
     return has_iptables(n) ? remove_chains(n) : remove_table(n);
 }
 
-/* Write the network's rules anew, from its leases.  Returns 0, or -1 with
- * errno. */
-static int write_rules(const struct network *n) {
-    if (!has_iptables(n)) {
-        char *argv[] = { "nft", "-f", "-", NULL };
-        step(16, text("nft(-f, table ip %s)", n->bridge),
-             text("nft -f -, and nft list table ip %s", n->bridge));
-        return run_program(argv, write_nft(n));
-    }
+static struct helper rule_writer;       /* nft(8), as long as it works */
 
+/* Write the network's rules with iptables(8).  Returns 0, or -1 with errno. */
+static int write_chains(const struct network *n) {
     char *argv[] = { "iptables-restore", "-w", "--noflush", NULL };
+
     step(16, text("iptables-restore(%s)", n->bridge),
          text("iptables-restore --noflush, and iptables-save"));
     if (run_program(argv, write_iptables(n)) < 0)
@@ -8164,6 +8193,53 @@ static int write_rules(const struct network *n) {
             change_jump(n, &jumps[i], "-A") < 0)
             return -1;
     return 0;
+}
+
+/* Have nft(8) begin with these RULES of the network's.  It takes as long as it
+ * takes to make a box, and can be at work meanwhile.  Returns 0, or -1 with
+ * errno. */
+static int begin_nft(const struct network *n, const char *rules) {
+    char *argv[] = { "nft", "-f", "-", NULL };
+
+    step(16, text("nft(-f, table ip %s)", n->bridge),
+         text("nft -f -, and nft list table ip %s", n->bridge));
+    return begin_program(&rule_writer, argv, rules);
+}
+
+/* Begin to write the network's rules anew, from its leases.  Returns 0, or -1
+ * with errno. */
+static int begin_rules(const struct network *n) {
+    if (has_iptables(n))
+        return write_chains(n);
+    return begin_nft(n, write_nft(n));
+}
+
+/* The network has its rules of nft's, and one more box, with the lease L: begin
+ * to add those for its ports.  Returns 0, or -1 with errno. */
+static int begin_ports(const struct network *n, struct lease *l) {
+    struct network with_one = *n;
+
+    with_one.leases = l;
+    with_one.count = 1;
+    draft_length = 0;
+    for_each_port(&with_one, 0, add_nft_port,
+                  text("add rule ip %s prerouting", n->bridge));
+    for_each_port(&with_one, 1, add_nft_port,
+                  text("add rule ip %s output", n->bridge));
+    return begin_nft(n, take_draft());
+}
+
+/* Wait until these rules are written.  Returns 0, or -1 with errno. */
+static int finish_rules(const struct network *n) {
+    if (rule_writer.pid == 0)
+        return 0;
+    step(16, text("nft(-f, table ip %s)", n->bridge), "wait");
+    return finish_program(&rule_writer);
+}
+
+/* Both.  Returns 0, or -1 with errno. */
+static int write_rules(const struct network *n) {
+    return begin_rules(n) < 0 ? -1 : finish_rules(n);
 }
 
 /* --- Tools: what is in the way of packets --------------------------------- */
@@ -8492,7 +8568,7 @@ static void drop_dead_wire(const char *name) {
 /* Find an address for the box, the first that nobody has: neither the subnet's
  * own, nor the gateway's, nor the last, which means all.  The lease is in its
  * place in the list then. */
-static void take_address(struct network *n) {
+static struct lease *take_address(struct network *n) {
     unsigned int address = n->subnet.first + 2;
     size_t at = 0;
 
@@ -8518,6 +8594,7 @@ static void take_address(struct network *n) {
 #endif
     n->count++;
     own_address = address;
+    return &n->leases[at];
 }
 
 /* Hold the host's side of each port that is published.  Packets for it go to
@@ -8770,7 +8847,8 @@ static void start_carrier(void) {
 }
 
 /* Before the clone: a place for the box on its network, with all that has to be
- * there before there is a box. */
+ * there before there is a box.  The networks stay locked until plug_wire(), by
+ * when the rules are written. */
 static void join_network(void) {
     if (!host_root)
         refuse("its bridge is the host's, and so are its rules and ports; a "
@@ -8789,17 +8867,17 @@ static void join_network(void) {
     if (joined.count == 0)
         choose_firewall(&joined);
 
-    take_address(&joined);
+    struct lease *lease = take_address(&joined);
     must(save_leases(&joined));
     allow_forwarding(&joined);
     raise_bridge(&joined);
-    if (opt.port_count > 0 || !has_table(&joined))
-        must(write_rules(&joined));
+    if (has_iptables(&joined) || !has_table(&joined))
+        must(begin_rules(&joined));
+    else if (opt.port_count > 0)
+        must(begin_ports(&joined, lease));
     if (opt.port_count > 0)
         open_loopback(&joined);
     must(write_hosts(&joined));
-    flock(networks_fd, LOCK_UN);
-
     hosts = open_folder(text("%s/%s/hosts", networks_path, joined.name),
                         AT_RECURSIVE);
 }
@@ -8832,8 +8910,9 @@ static void lay_wire(void) {
     box.clone.flags |= CLONE_NEWNET;
 }
 
-/* The child is at the gate: a wire from its namespace to the bridge.  What has
- * its name is of an earlier life of this box, and about to vanish. */
+/* The child is at the gate: a wire from its namespace to the bridge, and it is
+ * not let through before the rules are there.  What has the wire's name is of
+ * an earlier life of this box, and about to vanish. */
 static void plug_wire(void) {
     unsigned char mac[6];
 
@@ -8850,6 +8929,8 @@ static void plug_wire(void) {
     if (opt.port_count > 0)
         set_hairpin(name);
     set_up(name);
+    must(finish_rules(&joined));
+    flock(networks_fd, LOCK_UN);
 }
 
 /* After the end: give back what the box had.  Its end of the wire goes with its
@@ -8863,6 +8944,7 @@ static void cut_wire(void) {
     if (own_address == 0)
         return;
 
+    finish_rules(&joined);              /* if there was no time to */
     give_back_or_say(&joined, box.name);
     flock(networks_fd, LOCK_UN);
     own_address = 0;
@@ -9102,9 +9184,6 @@ static _Noreturn void child(void) {
 #if WITH_UTS
     set_hostname();             /* in its UTS namespace */
 #endif
-#if WITH_NET
-    open_stack();               /* it takes the ids that are mapped by now */
-#endif
 #if WITH_MOUNT
     make_mounts_private();      /* before any other mount */
 #if WITH_ROOT
@@ -9123,9 +9202,12 @@ static _Noreturn void child(void) {
 #else
     mount_proc("/proc");
 #endif
-#if WITH_LOCKS
-    cover_paths();              /* before a volume can take their place */
 #endif
+#if WITH_NET
+    open_stack();               /* by its own /proc, with the ids it has now */
+#endif
+#if WITH_MOUNT && WITH_LOCKS
+    cover_paths();              /* before a volume can take their place */
 #endif
 #if WITH_TTY
     begin_session();            /* on a terminal of the box's own devpts */

@@ -32,6 +32,7 @@ esac
 w=$project/whalebox
 mount --make-rshared /
 
+mount -t tmpfs tmpfs "$tmp"      # as fast on one machine as on another
 chmod 711 "$tmp"        # root of a user namespace has to walk through
 export WHALEBOX_HOME="$tmp/home" WHALEBOX_ROOTFS="$tmp/rootfs"
 "$project/busybox-rootfs.sh" "$WHALEBOX_ROOTFS"

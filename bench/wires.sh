@@ -35,6 +35,7 @@ ip link set lo up
 
 w=$project/whalebox
 name=bench$$
+mount -t tmpfs tmpfs "$tmp"      # as fast on one machine as on another
 chmod 711 "$tmp"        # root of a user namespace has to walk through
 export WHALEBOX_HOME="$tmp/home" WHALEBOX_ROOTFS="$tmp/rootfs"
 "$project/busybox-rootfs.sh" "$WHALEBOX_ROOTFS"
@@ -66,32 +67,51 @@ row() {
 
 # ---- Starts -------------------------------------------------------------------
 
-# starts FILE ARGUMENT...: ten runs of /bin/true, in microseconds.
-starts() {
+# begins FILE ARGUMENT...: how long it takes until the command of a box has begun,
+# in microseconds. The box is removed, which is not measured.
+begins() {
 	file=$tmp/$1
 	shift
-	"$built/timer" "time" 10 "$w" "$@" /bin/true >>"$file"
+	"$built/timer" "time" 1 "$w" -d --name "$name" "$@" /bin/sleep 1000 \
+	    2>/dev/null >>"$file"
+	"$w" rm -f "$name" >/dev/null
 }
 
+# ends FILE ARGUMENT...: a run of /bin/true, to its end.
+ends() {
+	file=$tmp/$1
+	shift
+	"$built/timer" "time" 1 "$w" "$@" /bin/true >>"$file"
+}
+
+# beside WHAT A B GOAL
+beside() {
+	row "$1" "$(median <"$tmp/$2")" "$(median <"$tmp/$3")" ms 1000 "$4"
+}
+
+# All by turns, and twice: where the network has no box as yet, and where it has.
 measure_starts() {
 	"$w" --network bridge /bin/true 2>/dev/null     # it tells of ip_forward
-	for round in $(seq "$rounds"); do
-		starts alone
-		starts first --network bridge
-		starts published -p 8080:80
+	for round in $(seq $((rounds * 5))); do
+		begins alone
+		begins first --network bridge
+		begins published -p 8080:80
+		ends run
+		ends whole --network bridge
 	done
 	"$w" -d --name "$name-0" --network bridge /bin/sleep 1000 >/dev/null
-	for round in $(seq "$rounds"); do
-		starts plain
-		starts second --network bridge
+	for round in $(seq $((rounds * 5))); do
+		begins among
+		begins second --network bridge
+		begins second-published -p 8080:80
 	done
 	"$w" rm -f "$name-0" >/dev/null
-	row "a start on a bridge with boxes, beside one with no network" \
-	    "$(median <"$tmp/second")" "$(median <"$tmp/plain")" ms 1000 "≤ 2.5"
-	row "the start of the first box on a bridge" \
-	    "$(median <"$tmp/first")" "$(median <"$tmp/alone")" ms 1000 ""
-	row "the same with a published port" \
-	    "$(median <"$tmp/published")" "$(median <"$tmp/alone")" ms 1000 ""
+	beside "a start on a bridge with boxes, beside one with no network" \
+	    second among "≤ 2.5"
+	beside "the same with a published port" second-published among "≤ 2.5"
+	beside "the start of the first box on a bridge" first alone "≤ 2.5"
+	beside "the same with a published port" published alone "≤ 2.5"
+	beside "the first box on a bridge, to its end" whole run ""
 }
 
 # ---- Throughput ---------------------------------------------------------------

@@ -160,6 +160,14 @@ it 'lets all users of the box ping, and listen on any port' '
 	same "$before" "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)"
 '
 
+# In the host's /proc the kernel keeps a name for each stack that lives.
+it 'sets up its stack in a /proc of its own' '
+	run "$WHALEBOX" --explain /bin/true && want_status 0 &&
+	own=$(grep -n "child. mount(proc" err | head -n 1 | cut -d: -f1) &&
+	setting=$(grep -n "write(/proc/sys/net" err | head -n 1 | cut -d: -f1) &&
+	test "$own" -lt "$setting"
+'
+
 it 'knows with the network of the host whom the host knows' '
 	echo "192.0.2.7 known.example" >hosts && run unshare --mount sh -c "
 		mount --bind hosts /etc/hosts &&

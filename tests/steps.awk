@@ -35,6 +35,7 @@ BEGIN {
 	# These take the step that they fail at, and leave it to who called them to
 	# tell that.
 	split("load_leases save_leases save_network write_hosts write_rules " \
+	      "begin_rules begin_ports finish_rules " \
 	      "remove_link find_named give_back list_names", names, " ")
 	for (i in names) is_telling[names[i]] = 1
 

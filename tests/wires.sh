@@ -440,8 +440,31 @@ it 'tells what is missing where neither is there' '
 	want_err "no such module" && nothing_left
 '
 
+# slow_nft: from now on whalebox finds an nft that takes half a second, tells in the
+# file order when it is done, and keeps in the file rules what it was told.
+slow_nft() {
+	: >order && : >rules && chmod 666 order && mkdir bin &&
+	printf "%s\n" "#!/bin/sh" "sleep 0.5; cat >$PWD/now; cat $PWD/now >>$PWD/rules" \
+	    "$(command -v nft) \"\$@\" <$PWD/now && echo rules >>$PWD/order" >bin/nft &&
+	chmod +x bin/nft && PATH=$PWD/bin:$PATH
+}
+
+# It works while the box is made; to delete a table takes the kernel longer than the
+# rest.
+it 'begins no command before its rules are there, and has nft delete only what is' '
+	slow_nft && box -v "$PWD/order:/order" -p 8080:80 \
+	    /bin/sh -c "echo command >>/order" && want_status 0 &&
+	same "rules${newline}command" "$(cat order)" &&
+	grep -q "^table ip whalebox0" rules && ! grep delete rules &&
+	serve one --network bridge && : >order && : >rules &&
+	box -v "$PWD/order:/order" -p 8081:80 /bin/sh -c "echo command >>/order" &&
+	want_status 0 && same "rules${newline}command" "$(head -n 2 order)" &&
+	same "2 add" "$(sed "/^delete/,\$d" rules | cut -d" " -f1 | sort | uniq -c | xargs)" &&
+	grep -q "^delete table ip whalebox0" rules && ! nft list ruleset | grep 8081
+'
+
 it 'leaves it to the box to say why it has ended before its wire was there' '
-	note && run "$project/build/tests/strike" 1 read 1 EIO "$WHALEBOX" \
+	note && slow_nft && run "$project/build/tests/strike" 1 read 1 EIO "$WHALEBOX" \
 	    --network bridge /bin/true && want_status 125 && want_out "" &&
 	want_err "read(lifeline): " && same 1 "$(grep -c "^whalebox: " err)" &&
 	nothing_left
