@@ -163,7 +163,7 @@ it 'lets all users of the box ping, and listen on any port' '
 # In the host's /proc the kernel keeps a name for each stack that lives.
 it 'sets up its stack in a /proc of its own' '
 	run "$WHALEBOX" --explain /bin/true && want_status 0 &&
-	own=$(grep -n "child. mount(proc" err | head -n 1 | cut -d: -f1) &&
+	own=$(grep -n "mount(proc, proc)" err | head -n 1 | cut -d: -f1) &&
 	setting=$(grep -n "write(/proc/sys/net" err | head -n 1 | cut -d: -f1) &&
 	test "$own" -lt "$setting"
 '
