@@ -99,13 +99,13 @@ it 'refuses to start with room for 8 open files' '
 	want_status 125 && want_err "whalebox: chapter " && unchanged
 '
 
-it 'passes on 128 KiB of arguments, in one and in many' '
+slow 'passes on 128 KiB of arguments, in one and in many' '
 	one=$(head -c 131000 /dev/zero | tr "\0" x) &&
 	box /bin/sh -c "echo \${#1}" sh "$one" && want_out 131000 &&
 	box /bin/sh -c "echo \$#" sh $(seq 25000) && want_out 25000
 '
 
-it 'starts with an environment that no shell would make' '
+slow 'starts with an environment that no shell would make' '
 	run "$project/build/tests/environ" "A=one${newline}two" B =C "" \
 	    "WHALEBOX_HOME=$WHALEBOX_HOME" -- "$WHALEBOX" \
 	    --rootfs "$WHALEBOX_ROOTFS" --env "D=three${newline}four" \
@@ -187,7 +187,7 @@ else
 	'
 fi
 
-it 'refuses a name that is not one' '
+slow 'refuses a name that is not one' '
 	for name in ../x / . .. -x "" "a b" "$(printf %0300d 0)"; do
 		box --name "$name" /bin/true && want_status 125 &&
 		want_err "whalebox: --name: not " || exit
@@ -217,7 +217,7 @@ if is_root; then
 	'
 fi
 
-it 'works in folders with any name' '
+slow 'works in folders with any name' '
 	odd="a:b,c\\d \"e=f%s" &&
 	mkdir "$odd" && small_root "$odd/root" &&
 	export WHALEBOX_HOME="$PWD/$odd/home" &&

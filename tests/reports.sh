@@ -165,7 +165,7 @@ it 'sets up its stack in a /proc of its own' '
 	run "$WHALEBOX" --explain /bin/true && want_status 0 &&
 	own=$(grep -n "mount(proc, proc)" err | head -n 1 | cut -d: -f1) &&
 	setting=$(grep -n "write(/proc/sys/net" err | head -n 1 | cut -d: -f1) &&
-	test "$own" -lt "$setting"
+	{ test "$own" -lt "$setting" || wrong "first its own /proc" "$(grep /proc err)"; }
 '
 
 it 'knows with the network of the host whom the host knows' '

@@ -75,7 +75,7 @@ it 'loads a root file system as an image of one layer, and runs it' '
 	box --image img /bin/echo yes && want_out yes && gone img
 ' 'The name of a layer is the sha256 of its archive. It is one more lower folder.'
 
-it 'reads from a pipe, and what gzip has made smaller' '
+slow 'reads from a pipe, and what gzip has made smaller' '
 	run sh -c "gzip -c \"$plain\" | \"\$WHALEBOX\" image load - img" && want_status 0 &&
 	want_out img && same "$(sha256sum <"$plain" | cut -d " " -f 1)" "$(layers)" &&
 	box run img true && want_status 0 && gone img
@@ -88,7 +88,7 @@ it 'lists images, and gives one another name' '
 	box image rm img && want_status 0 && box run other true && want_status 0 && gone other
 ' 'An image is a file with the ids of its layers. Two may name the same ones.'
 
-it 'says which images there are, if it is asked for another' '
+slow 'says which images there are, if it is asked for another' '
 	have img && box run --image none /bin/true && want_status 125 && want_err "none" &&
 	want_err "hint: " && want_err img && box image rm none && want_status 125 && gone img
 ' 'The hint lists the folder images.'
@@ -136,7 +136,7 @@ it 'runs what the image says, unless told otherwise' '
 	want_out "/etc${newline}red" && gone img
 ' 'They are defaults of the options -e, -w, -u, of the command, and of what stop sends.'
 
-it 'believes no digest' '
+slow 'believes no digest' '
 	archive $own "\"Cmd\": []" && box image load oci.tar img && want_status 0 && gone img &&
 	for blob in oci/blobs/sha256/*; do
 		cp "$blob" whole && echo >>"$blob" && tar -C oci -cf bad.tar . &&
@@ -145,7 +145,7 @@ it 'believes no digest' '
 	done
 ' 'Compute each before its content is looked at.'
 
-it 'takes no image that is for another processor' '
+slow 'takes no image that is for another processor' '
 	archive $other "\"Cmd\": []" && refused oci.tar &&
 	box image load oci.tar && want_status 125 && want_err $own && want_err $other
 ' 'The configuration has an architecture.'
@@ -163,7 +163,7 @@ it 'unpacks nothing outside of the layer' '
 	done
 ' 'Names and links that lead out, and names behind a link. tar is in a box for that.'
 
-it 'unpacks no more than --max-size says' '
+slow 'unpacks no more than --max-size says' '
 	clean && mkdir big && head -c 3000000 /dev/zero >big/zeros && tar -C big -cf - . |
 	    gzip >big.tar && refused --max-size 1m big.tar && box image load big.tar img &&
 	want_status 0 && gone img && mkdir many && ( cd many && touch $(seq 600) ) &&
