@@ -128,7 +128,8 @@ switch_of() {
 }
 
 build() {
-	WHALEBOX_WHERE='host: ' it 'builds every stage, WITHOUT, ONLY, lab and chapter' '
+	# Whatever was asked for, it needs these.
+	WHALEBOX_FILTER='' WHALEBOX_WHERE='host: ' it 'builds every stage, WITHOUT, ONLY, lab and chapter' '
 		LIMIT=900 &&
 		run make -C "$project" -j2 whalebox stages labs chapters probes first &&
 		want_status 0 && want_no_err &&

@@ -160,7 +160,7 @@
 #if WITH_LOCKS || WITH_VOLUMES || WITH_TTY || WITH_DETACH
 #define LAST_CHAPTER 16         /* of the tutorial, in this build or not */
 #else
-#define LAST_CHAPTER 9          /* a small build has no rows for the others */
+#define LAST_CHAPTER 9          /* of those that a small build may have */
 #endif
 
 #if WITH_VOLUMES
