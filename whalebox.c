@@ -8847,8 +8847,8 @@ static void start_carrier(void) {
 }
 
 /* Before the clone: a place for the box on its network, with all that has to be
- * there before there is a box.  The networks stay locked until plug_wire(), by
- * when the rules are written. */
+ * there before there is a box.  The networks stay locked as long as rules are
+ * written, which may be until plug_wire(). */
 static void join_network(void) {
     if (!host_root)
         refuse("its bridge is the host's, and so are its rules and ports; a "
@@ -8878,6 +8878,8 @@ static void join_network(void) {
     if (opt.port_count > 0)
         open_loopback(&joined);
     must(write_hosts(&joined));
+    if (rule_writer.pid == 0)
+        flock(networks_fd, LOCK_UN);
     hosts = open_folder(text("%s/%s/hosts", networks_path, joined.name),
                         AT_RECURSIVE);
 }
