@@ -63,7 +63,7 @@ $(CALLS): tests/attacks/calls.sh Makefile
 probes: $(PROBES) $(CALLS)      ## build the tests' small programs
 
 .PHONY: test-faults
-test-faults:                    ## every fault at every step (an hour)
+test-faults:                    ## every fault at every step (an hour, and with images many)
 	@./install.sh test
 	@$(MAKE) -s whalebox probes $(addprefix $(BUILD)/whalebox-,0 4 7 9 no-PID)
 	@./busybox-rootfs.sh
