@@ -463,6 +463,14 @@ it 'begins no command before its rules are there, and has nft delete only what i
 	grep -q "^delete table ip whalebox0" rules && ! nft list ruleset | grep 8081
 '
 
+it 'writes its rules once for two boxes that start at once' '
+	slow_nft && at_end "\"\$WHALEBOX\" rm -f one two" &&
+	{ "$WHALEBOX" -d --name one --network bridge /bin/sleep 300 >one.out & } &&
+	{ "$WHALEBOX" -d --name two --network bridge /bin/sleep 300 >two.out & } &&
+	wait && same "one two" "$(echo $(cat one.out two.out))" &&
+	same 1 "$(nft list table ip whalebox0 | grep -c "oifname != .* masquerade")"
+'
+
 it 'leaves it to the box to say why it has ended before its wire was there' '
 	note && slow_nft && run "$project/build/tests/strike" 1 read 1 EIO "$WHALEBOX" \
 	    --network bridge /bin/true && want_status 125 && want_out "" &&
