@@ -8875,8 +8875,6 @@ static void join_network(void) {
         must(begin_rules(&joined));
     else if (opt.port_count > 0)
         must(begin_ports(&joined, lease));
-    if (opt.port_count > 0)
-        open_loopback(&joined);
     must(write_hosts(&joined));
     if (rule_writer.pid == 0)
         flock(networks_fd, LOCK_UN);
@@ -8933,6 +8931,8 @@ static void plug_wire(void) {
     set_up(name);
     must(finish_rules(&joined));
     flock(networks_fd, LOCK_UN);
+    if (opt.port_count > 0)
+        open_loopback(&joined);
 }
 
 /* After the end: give back what the box had.  Its end of the wire goes with its

@@ -441,10 +441,12 @@ it 'tells what is missing where neither is there' '
 '
 
 # slow_nft: from now on whalebox finds an nft that takes half a second, tells in the
-# file order when it is done, and keeps in the file rules what it was told.
+# file order when it is done, and keeps in the file rules what it was told. In the
+# file opened it says whether there is a way to the host's 127.0.0.1 by then.
 slow_nft() {
 	: >order && : >rules && chmod 666 order && mkdir bin &&
 	printf "%s\n" "#!/bin/sh" "sleep 0.5; cat >$PWD/now; cat $PWD/now >>$PWD/rules" \
+	    "cat /proc/sys/net/ipv4/conf/whalebox0/route_localnet >>$PWD/opened" \
 	    "$(command -v nft) \"\$@\" <$PWD/now && echo rules >>$PWD/order" >bin/nft &&
 	chmod +x bin/nft && PATH=$PWD/bin:$PATH
 }
@@ -454,7 +456,7 @@ slow_nft() {
 it 'begins no command before its rules are there, and has nft delete only what is' '
 	slow_nft && box -v "$PWD/order:/order" -p 8080:80 \
 	    /bin/sh -c "echo command >>/order" && want_status 0 &&
-	same "rules${newline}command" "$(cat order)" &&
+	same "rules${newline}command" "$(cat order)" && same 0 "$(head -n 1 opened)" &&
 	grep -q "^table ip whalebox0" rules && ! grep delete rules &&
 	serve one --network bridge && : >order && : >rules &&
 	box -v "$PWD/order:/order" -p 8081:80 /bin/sh -c "echo command >>/order" &&
