@@ -8566,8 +8566,8 @@ static void drop_dead_wire(const char *name) {
 /* --- A box's lease and its wire ---------------------------------------- */
 
 /* Find an address for the box, the first that nobody has: neither the subnet's
- * own, nor the gateway's, nor the last, which means all.  The lease is in its
- * place in the list then. */
+ * own, nor the gateway's, nor the last, which means all.  Returns its lease, in
+ * its place in the list. */
 static struct lease *take_address(struct network *n) {
     unsigned int address = n->subnet.first + 2;
     size_t at = 0;
