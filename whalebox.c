@@ -7069,8 +7069,8 @@ static int recorded_stop_signal(void) {
  *
  * A lease is the first thing that a box gets and the last that it gives back:
  * as long as there may be something of the box, it is in that file.  Rules and
- * hosts are written from the leases, as a whole, whenever these change.  So
- * what a killed whalebox has left is found by its lease, and goes with it.
+ * hosts are written from the leases, and as a whole when some of them is to go.
+ * So what a killed whalebox has left is found by its lease, and goes with it.
  * rtnetlink(7), veth(4), nft(8).
  */
 #include <netinet/in.h>         /* struct sockaddr_in */
@@ -8443,7 +8443,7 @@ static void raise_bridge(struct network *n) {
 
 /* The host has 127.0.0.1 on a link of its own, and sends from there by no
  * other, unless it is allowed: to have its published ports on 127.0.0.1, too.
- * The rules are there already that keep boxes from going that way. */
+ * The rules that keep boxes from going that way are there before one runs. */
 static void open_loopback(const struct network *n) {
     write_host_setting(text("ipv4/conf/%s/route_localnet", n->bridge), "1");
 }
