@@ -45,7 +45,7 @@ if is_root; then
 		run setpriv --groups 0,4,27 "$WHALEBOX" /bin/sh -c "id -G" &&
 		want_status 0 &&
 		want_out 0
-	' 'Which call drops them, and in which process? It has to come before the user id is changed.'
+	' 'The child has the groups of its parent until it drops them. By which call?'
 
 	it 'maps ids of which none is that of an account' '
 		box /bin/cat /proc/self/uid_map /proc/self/gid_map &&
