@@ -56,7 +56,7 @@ it 'has the process in whalebox/NAME from its birth on' '
 	exec 9>&- &&
 	wait &&
 	same "" "$(ls -d "$top/whalebox/t$$" 2>/dev/null)"
-' 'clone3 takes a descriptor of the folder, with CLONE_INTO_CGROUP.'
+' 'clone3 takes a descriptor of the folder, with CLONE_INTO_CGROUP. Is it gone at the end?'
 
 # A kernel without swap has no /proc/swaps, and no memory.swap.max.
 it 'sets memory.max, and no swap beside it' '

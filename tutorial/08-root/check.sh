@@ -21,7 +21,7 @@ it 'has a mount table without the host' '
 	want_line /dev/pts && want_line /dev/shm && want_line /dev/mqueue &&
 	same 1 "$(grep -cx / out)" &&
 	same "" "$(grep -Evx "/|/(proc|sys|dev)(/.*)?" out)"
-' 'pivot_root keeps the old root: where is it then, and what takes it away?'
+' 'Is all mounted, and no more? pivot_root keeps the old root: what takes it away?'
 
 it 'offers no way out to a root whose working folder is outside its root' '
 	ls -A "$WHALEBOX_ROOTFS" >listing &&
@@ -107,6 +107,6 @@ it 'mounts nothing on the host, and leaves nothing behind' '
 	soon test -s inside && same 1 "$(cat inside)" &&
 	cat /proc/self/mountinfo >during && echo >&9 && wait &&
 	grep " - " state.before >before && diff before during && unchanged
-' 'When is the mount table cut off from the host, and the copied trees from theirs?'
+' 'Is /dev/pts there? When are the mount table and the copied trees cut off from the host?'
 
 finish

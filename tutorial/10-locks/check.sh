@@ -47,7 +47,7 @@ it 'keeps more or fewer capabilities, as told' '
 it 'keeps all capabilities, as told, and the other locks even then' '
 	locks --cap-add ALL && want_status 0 && want_line CapEff=000001ffffffffff &&
 	want_line Seccomp=2 && refuses_calls --cap-add ALL
-' 'How many capabilities there are, the kernel tells: PR_CAPBSET_READ.'
+' 'Is there a filter? How many capabilities there are, the kernel tells: PR_CAPBSET_READ.'
 
 it 'refuses a capability that there is not' '
 	for name in "" nonsense CAP_ chown,kill; do

@@ -113,6 +113,14 @@ it 'closes the root to writing with --read-only, and not the volumes' '
 	same x "$(cat data/x)"
 ' 'Remount "/" when all the targets are made.'
 
+if ! is_root; then
+	# In "/" something is always mounted, which is no matter to root.
+	it 'shows a user the root of the host, which stays as it is' '
+		box --rootfs / /bin/sh -c "ls /usr; echo x >/usr/new && cat /usr/new" &&
+		want_status 0 && want_line bin && want_line x && [ ! -e /usr/new ]
+	' 'A union of links and empty folders, and a union on each of these.'
+fi
+
 it 'keeps a PID 1 with --init that passes on signals and waits for orphans' '
 	box --init /bin/sh -c "exit 7" && want_status 7 &&
 	box --init /bin/sh -c "kill -KILL \$\$" && want_status 137 &&
