@@ -2122,7 +2122,8 @@ static void tell_out_of_memory(void) {
 }
 
 /* After the end: remove the box's cgroup, if we made one, and the folder of all
- * boxes, which stays as long as others are in it. */
+ * boxes, which stays as long as others are in it; and whoever has locked it is
+ * about to be. */
 static void drop_cgroup(void) {
     if (box.cgroup < 0 || boxes_fd < 0)
         return;
@@ -2130,6 +2131,7 @@ static void drop_cgroup(void) {
     if (count_kills() > 0)
         tell_out_of_memory();
     remove_cgroup(boxes_fd, box.name);
+    flock(boxes_fd, LOCK_EX);
     unlinkat(base_fd, "whalebox", AT_REMOVEDIR);
 }
 

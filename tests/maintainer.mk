@@ -202,7 +202,7 @@ sanitize: $(BUILD)/whalebox-asan $(ASAN_BUILDS) $(NO_BUILDS) labs probes        
 	    xargs cp -L --parents -t $(ASAN)/rootfs
 	@cp $< $(ASAN)/whalebox
 	@cp -R $(NO_BUILDS) $(lab) $(solved) $(BUILD)/tests $(ASAN)/build
-	@cd $(ASAN) && ./test.sh host 'host root' 'host user'
+	@cd $(ASAN) && LIMIT=240 PATIENCE=60 ./test.sh host 'host root' 'host user'
 
 # The targets of tests/fuzz/fuzz.c share the time: SECONDS, of all of them.  What
 # was found interesting is kept in $(BUILD)/fuzz, and is where the next run starts.

@@ -241,6 +241,26 @@ it 'says that there are no user namespaces in a chroot' '
 '
 
 if [ -n "$(mounts_of cgroup2)" ]; then
+	# The first one is held up where it has found the folder of all boxes, and not
+	# yet made its own; the second one ends, and would remove that folder.
+	it 'has a cgroup though the last box before it ends just then' '
+		top=$(mounts_of cgroup2 | tail -n 1) && within=$top/one$$ && export top within &&
+		mkdir "$within" && trap "rmdir \"\$within\"" EXIT && mkfifo go &&
+		cat >look <<-"END" &&
+			mount --bind "$within" "$top" && exec 3<>go
+			"$WHALEBOX" --name "b$$" /bin/sh -c "read line" <&3 & second=$!
+			until [ -d "$top/whalebox/b$$" ]; do kill -0 $second || exit; done
+			strace -f -qq -o trace -e trace=mkdirat -e inject=mkdirat:delay_enter=1000000 \
+			    "$WHALEBOX" /bin/readlink /proc/self/ns/cgroup & first=$!
+			while flock -n "$top/whalebox" true; do kill -0 $first || exit; done
+			echo >&3
+			wait $second $first
+		END
+		run unshare --mount sh look && want_status 0 && want_no_err &&
+		want_match "^cgroup:" &&
+		! grep -F "$(readlink /proc/self/ns/cgroup)" out && [ ! -d "$within/whalebox" ]
+	'
+
 	# A tmpfs hides the usual one; the last of the others is read-only.
 	it 'finds a cgroup v2 that can be seen and written to, whatever it is called' '
 		top=$(mounts_of cgroup2 | tail -n 1) && odd=$(printf "a b\tc\134d\ne") &&
