@@ -304,7 +304,7 @@ struct hint {
     const char *call;
     int error;                  /* errno; 0: any */
     const char *fix;
-#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_ROOT || WITH_DOCTOR
     const char *file, *has;     /* FILE must have this text; NULL: no matter */
 #endif
 };
@@ -340,7 +340,7 @@ static const char *who = "parent";      /* which process this is */
 static int failure = 125;               /* our exit status if a step fails */
 static struct { int chapter; const char *call; } now = { 0, "" }; /* the step */
 static void undo(void);
-#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_ROOT || WITH_DOCTOR
 static int has_text(const char *file, const char *words);
 #endif
 #if WITH_DOCTOR
@@ -458,7 +458,7 @@ static int is_about(const struct hint *h, int error) {
         return 0;
     if (h->error != 0 && h->error != error)
         return 0;
-#if WITH_USER || WITH_CGROUP || WITH_DOCTOR
+#if WITH_USER || WITH_CGROUP || WITH_ROOT || WITH_DOCTOR
     if (h->file)
         return has_text(h->file, h->has);
 #endif
@@ -597,8 +597,7 @@ static pid_t clone_child(struct clone_args *args, void (*main_of_child)(void)) {
 static void die_with_parent(void) {
     struct pollfd lifeline = { .fd = lifeline_fds[0] };
 
-    step(0, "prctl(PR_SET_PDEATHSIG, SIGKILL), poll(lifeline)",
-         "unshare --kill-child");
+    step(0, "prctl(PR_SET_PDEATHSIG), poll(lifeline)", "unshare --kill-child");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL));
     if (must(poll(&lifeline, 1, 0)) != 0)       /* 0 ms: only a look */
         _exit(failure);
@@ -1791,8 +1790,17 @@ static const char *base_path = "";      /* the folder above "whalebox", or "" */
 static int base_fd = -1;                /* the same, opened */
 static int boxes_fd = -1;               /* the folder "whalebox" in it */
 
-/* How many CPUs, as in 1.5, kept as microseconds in every 100,000, of which the
- * kernel accepts no fewer than 1,000: the point moves by five digits. */
+/* The kernel counts memory by the page, and less than one would be none. */
+static void set_memory(const struct option *o, const char *value) {
+    set_size(o, value);
+    if (opt.memory < (unsigned long long)getpagesize())
+        refuse(text("a page, %d bytes, is the least", getpagesize()),
+               "--memory: not \"%s\"", value);
+}
+
+/* How many CPUs, as in 1.5 or .5, kept as microseconds in every 100,000, of
+ * which the kernel accepts no fewer than 1,000: the point moves by five digits.
+ */
 static void set_cpus(const struct option *o, const char *value) {
     char *part = text("%s", value);
     const char *whole = strsep(&part, ".");
@@ -1800,7 +1808,7 @@ static void set_cpus(const struct option *o, const char *value) {
     if (!part)
         part = "0";
     size_t places = strlen(part);
-    if (*whole == '\0' || places == 0 || places > 5)
+    if (places == 0 || places > 5)
         refuse_value(o, value);
 
     const char *digits = text("%s%s%.*s", whole, part, 5 - (int)places,
@@ -1811,7 +1819,7 @@ static void set_cpus(const struct option *o, const char *value) {
 
 static const struct option limit_options[] = {
     { 'm', "memory", "SIZE", "most memory: digits, then b, k, m, g or none",
-      .set = set_size, .into = &opt.memory },
+      .set = set_memory, .into = &opt.memory },
     { 0, "cpus", "N", "1.5, say; from 0.01",
       .set = set_cpus, .into = &opt.cpus },
     { 0, "cpu-shares", "N", "weight among boxes: 2 to 262144, usually 1024",
@@ -2236,8 +2244,9 @@ static const struct hint root_hints[] = {
       "elsewhere: make it a plain folder" },
     { "open(", 0, .fix = "name one with --rootfs, or make one: "
       "./busybox-rootfs.sh" },
-    { "pivot_root", EINVAL, .fix = "the root is an initramfs, which cannot be "
-      "left: boot from a disk, or switch_root to one" },
+    { "pivot_root", EINVAL, "the root is an initramfs, which cannot be left: "
+      "boot from a disk, or switch_root to one",
+      "/proc/self/mounts", " / rootfs " },
     { "mount_setattr", EINVAL, .fix = "this file system cannot show files "
       "under other ids (overlay, proc, FUSE, NFS, tmpfs before Linux 6.3): "
       "use ext4, xfs or btrfs, or --userns host" },
@@ -5389,7 +5398,7 @@ struct command {
     int (*run)(int argc, char **argv);  /* as main(): returns the status */
     int has_run_options;        /* it takes some options of a run */
     int is_careful;             /* it prepares the process itself */
-#if WITH_IMAGES
+#if WITH_IMAGES || WITH_BRIDGE
     const char *word;           /* of several with one name: "ls"; or NULL */
     int (*act)(int argc, char **argv);  /* then: as main(), from WORD on */
 #endif
@@ -6529,6 +6538,8 @@ static const struct command image_commands[] = {
 static const struct hint image_hints[] = {
     { "open(", ENOENT, .fix = "name a file that is there, or - for standard "
       "input" },
+    { "read(archive", EISDIR, .fix = "make an archive of it: tar -C FOLDER -cf "
+      "FILE ." },
     { "write(sha256sum)", EPIPE, .fix = "images need the program sha256sum, "
       "which is in Debian's package coreutils" },
     { "NOSYMFOLLOW", EINVAL, .fix = "commit and save take Linux 5.14" },
@@ -6542,7 +6553,7 @@ static const struct hint image_hints[] = {
 
 /* Where an image was meant, and is not: the images that there are. */
 TOOL const char *find_image_cause(int error) {
-    int is_lookup = begins_with(now.call, "execvp") ||
+    int is_lookup = begins_with(now.call, "execv") ||
                     begins_with(now.call, "open(");
 
     if (error == ENOENT && missed && is_lookup)
@@ -6834,7 +6845,11 @@ static char **choose_words(char **words) {
     }
     if (words[0])
         command = words;
-    return join_words(entry, command);
+    words = join_words(entry, command);
+    if (chosen.name && !words[0])
+        refuse(text("whalebox run %s sh, say", chosen.name),
+               "no command to run");
+    return words;
 }
 
 /* The box is made of the layers of the image that was chosen. */
@@ -7118,8 +7133,12 @@ static const char *networks_path;       /* the same */
 
 static _Noreturn void refuse_usage(const char *why);
 static int for_each_name(char **names, void (*act)(const char *name));
+static int do_word(const struct command *rows, char **words);
 static const struct option *find_option(const char *word);
 static int network_main(int argc, char **argv);
+static int create_network_main(int argc, char **argv);
+static int networks_main(int argc, char **argv);
+static int rm_network_main(int argc, char **argv);
 
 /* --- Tools: what is asked for --------------------------------------------- */
 
@@ -7224,10 +7243,11 @@ static const struct option bridge_options[] = {
 };
 static const struct command bridge_commands[] = {
     { "network", "create NAME", "make one, with --subnet CIDR or any",
-      .run = network_main },
-    { "network", "ls", "list networks", .run = network_main },
+      .run = network_main, .word = "create", .act = create_network_main },
+    { "network", "ls", "list networks",
+      .run = network_main, .word = "ls", .act = networks_main },
     { "network", "rm NAME...", "remove those that no box is on",
-      .run = network_main },
+      .run = network_main, .word = "rm", .act = rm_network_main },
     { 0 }
 };
 static const struct hint bridge_hints[] = {
@@ -9051,7 +9071,10 @@ static const char *describe_ports(void) {
 }
 
 /* whalebox network ls */
-static void list_networks(void) {
+static int networks_main(int argc, char **argv) {
+    if (argc > 1)
+        refuse_usage(text("ls: not \"%s\"", argv[1]));
+    open_networks();
     must(list_names());
     print("%-16s %-18s %-12s %s\n", "NAME", "SUBNET", "BRIDGE", "BOXES");
     for (size_t i = 0; i < network_count; i++) {
@@ -9063,6 +9086,7 @@ static void list_networks(void) {
               n.count > 0 ? n.bridge : "-", n.count);
         close(n.fd);
     }
+    return 0;
 }
 
 /* whalebox network rm NAME */
@@ -9091,19 +9115,41 @@ static void remove_network(const char *name) {
     must(unlinkat(networks_fd, name, AT_REMOVEDIR));
 }
 
-/* whalebox network create NAME [--subnet CIDR]: the words after create. */
-static void create_asked(char **words) {
+static int rm_network_main(int argc, char **argv) {
+    (void)argc;
+    return for_each_name(argv + 1, remove_network);
+}
+
+/* There is no option WORD of network create: say what to type instead, for what
+ * is likely to be the name, the last of the words. */
+static _Noreturn void refuse_network_option(const char *word, char **argv) {
+    const char *name = "NAME";
+
+    while (*++argv)
+        if (**argv != '-')
+            name = *argv;
+    refuse(text("whalebox network create %s, with --subnet CIDR or any", name),
+           "network create: there is no option %s", word);
+}
+
+/* whalebox network create NAME [--subnet CIDR] */
+static int create_network_main(int argc, char **argv) {
+    (void)argc;
     static const char *const reserved[] = { "none", "host", "bridge", "default",
                                             "pasta", "slirp" };
     const char *name = NULL, *subnet = NULL;
     struct network n;
 
-    for (; *words; words++) {
+    for (char **words = argv + 1; *words; words++) {
         if (strncmp(*words, "--subnet=", 9) == 0)
             subnet = *words + 9;
         else if (strcmp(*words, "--subnet") == 0 && words[1])
             subnet = *++words;
-        else if (**words == '-' || name)
+        else if (strcmp(*words, "--subnet") == 0)
+            refuse_usage("create: --subnet needs a value");
+        else if (**words == '-')
+            refuse_network_option(*words, argv);
+        else if (name)
             refuse_usage(text("create: not \"%s\"", *words));
         else
             name = *words;
@@ -9121,26 +9167,16 @@ static void create_asked(char **words) {
         refuse("choose another name", "a network named %s is there", name);
     create_network(&n, name, subnet);
     print("%s\n", name);
+    return 0;
 }
 
-/* whalebox network */
+/* whalebox network WORD */
 static int network_main(int argc, char **argv) {
-    const char *what = argc > 1 ? argv[1] : "";
-
+    (void)argc;
     if (!host_root)
         refuse("a user's boxes have --network none, host, pasta or slirp",
                "network takes root");
-    if (strcmp(what, "rm") == 0)
-        return for_each_name(argv + 2, remove_network);
-    if (strcmp(what, "create") == 0) {
-        create_asked(argv + 2);
-        return 0;
-    }
-    if ((strcmp(what, "ls") != 0 && strcmp(what, "list") != 0) || argv[2])
-        refuse_usage("create, ls or rm");
-    open_networks();
-    list_networks();
-    return 0;
+    return do_word(bridge_commands, argv + 1);
 }
 #endif /* WITH_BRIDGE */
 
@@ -9538,6 +9574,35 @@ static _Noreturn void refuse_usage(const char *why) {
     refuse(text("whalebox %s %s  %s", our_command->name, our_command->usage,
                 our_command->help), "%s: %s", our_command->name, why);
 }
+
+#if WITH_IMAGES || WITH_BRIDGE
+/* Do what the word after a command's name, the first of WORDS, asks for.  Each
+ * has one of ROWS, as in --help, and what does it there; "list" and "remove"
+ * are two by other names.  Returns the status for main(). */
+static int do_word(const struct command *rows, char **words) {
+    const char *word = *words;
+    const char *usages = "";
+    int count = 0;
+
+    while (words[count])
+        count++;
+    if (word && strcmp(word, "list") == 0)
+        word = "ls";
+    if (word && strcmp(word, "remove") == 0)
+        word = "rm";
+
+    for (const struct command *c = rows; c->word; c++) {
+        if (word && strcmp(word, c->word) == 0) {
+            our_command = c;
+            return c->act(count, words);
+        }
+        usages = text("%s%s %s", usages, *usages ? "," : rows->name, c->usage);
+    }
+    if (!word)
+        refuse(usages, "%s: there is no word after it", rows->name);
+    refuse(usages, "%s: there is no command %s", rows->name, word);
+}
+#endif
 
 /* Refuse the options of a run that were given, but for those that are ALLOWED,
  * each between blanks, and --explain. */
@@ -12920,24 +12985,10 @@ static int history_main(int argc, char **argv) {
     return 0;
 }
 
-/* whalebox image WORD: each word has its row of image_commands[], as in --help,
- * and what does it there. */
+/* whalebox image WORD */
 static int image_main(int argc, char **argv) {
-    const char *word = argv[1];
-    const char *usages = "";
-
-    if (word && strcmp(word, "list") == 0)
-        word = "ls";
-    for (const struct command *c = image_commands; c->word; c++) {
-        if (word && strcmp(word, c->word) == 0) {
-            our_command = c;
-            return c->act(argc - 1, argv + 1);
-        }
-        usages = text("%s%s%s", usages, *usages ? ", " : "image ", c->usage);
-    }
-    if (!word)
-        refuse(usages, "image: there is no word after it");
-    refuse(usages, "image: there is no command %s", word);
+    (void)argc;
+    return do_word(image_commands, argv + 1);
 }
 
 static int commit_main(int argc, char **argv) {
@@ -13583,18 +13634,25 @@ static void refuse_left_out(const char *word) {
 /* What other tools have, and whalebox by another name, or not at all. */
 static const struct { const char *words, *fix; } foreign_words[] = {
     { "-c --cpu-share -cpushare -cpu-share", "--cpu-shares N" },
+    { "--cpu-quota --cpu-period --cpu-count", "--cpus N" },
     { "-cpuset --cpuset", "--cpuset-cpus LIST" },
     { "-mem --mem", "--memory SIZE, or -m SIZE" },
+    { "--memory-swap --memory-swappiness", "--memory SIZE, of which nothing is "
+      "moved to swap" },
+    { "--shm-size", "--tmpfs /dev/shm:size=SIZE" },
     { "--net -net", "--network none, host, bridge or NAME" },
     { "--link --add-host --network-alias", "boxes of one --network NAME have "
       "each other's names in /etc/hosts" },
     { "--dns --dns-search", "--volume FILE:/etc/resolv.conf:ro" },
     { "port", "whalebox ps, which has a column PORTS" },
     { "-P --publish-all --expose --port", "--publish HOST:BOX" },
-    { "--mount", "--volume SRC:DST[:ro], or --tmpfs DST" },
+    { "--mount --volumes-from volume", "--volume SRC:DST[:ro], or --tmpfs DST"
+      },
     { "--device", "--volume /dev/NAME:/dev/NAME" },
     { "--privileged", "--cap-add NAME adds one right; --userns host makes root "
       "the host's" },
+    { "--stop-timeout", "whalebox stop -t SEC NAME" },
+    { "--group-add", "--user USER, whose groups are in the box's /etc/group" },
     { "--restart", "have systemd run it in the foreground, with Restart=" },
 #if WITH_IMAGES
     { "build", "whalebox run, and then whalebox commit NAME IMAGE" },
@@ -13605,13 +13663,22 @@ static const struct { const char *words, *fix; } foreign_words[] = {
     { "tag", "whalebox image tag NAME NEW" },
     { "history", "whalebox image history NAME" },
     { "rmi", "whalebox image rm NAME" },
-    { "login", "skopeo login, since skopeo does what image pull is for" },
+    { "login logout", "skopeo login or logout: image pull is skopeo's work" },
 #else
     { "--pull build pull push tag save load import export history login rmi",
       "images come with chapter 15; until then --rootfs DIR" },
 #endif
     { "attach", "whalebox logs -f NAME, or whalebox exec -t NAME /bin/sh" },
     { "create", "whalebox run makes a box and runs it" },
+    { "rename", "whalebox run --name NAME, when the box is made" },
+    { "pause", "whalebox kill -s STOP NAME, for its first process" },
+    { "unpause", "whalebox kill -s CONT NAME" },
+    { "top", "whalebox exec NAME ps; or, for the program, whalebox run top" },
+    { "stats", "whalebox exec NAME cat /sys/fs/cgroup/memory.current" },
+    { "cp", "--volume SRC:DST, or whalebox exec NAME cat FILE >COPY" },
+    { "diff", "what it wrote is in WHALEBOX_HOME/containers/NAME/upper" },
+    { "prune system", "whalebox ps -aq | xargs whalebox rm, which leaves those "
+      "that run" },
     { "restart", "whalebox stop NAME, and then whalebox start NAME" },
     { "ls list", "whalebox ps; or, for the program, whalebox run ls" },
     { "remove delete", "whalebox rm NAME" },
@@ -13677,6 +13744,10 @@ static const struct option *need_option(const char *word) {
 #endif
 #if WITH_LEFT_OUT
     refuse_left_out(word);
+#endif
+#if WITH_DETACH
+    if (our_command)
+        refuse_usage(text("there is no option %s", word));
 #endif
     refuse("see --help; the program's own options follow it",
            "there is no option %s", word);
@@ -13764,9 +13835,10 @@ static int run_command(int count, char **words) {
 
 #if WITH_DETACH
 /* Other tools let "container" stand before a command, and have boxes listed by
- * "ls" there.  Returns WORDS as they are without it. */
+ * "ls", and removed by "remove", there.  Returns WORDS as they are without it.
+ */
 static char **drop_container(char **words) {
-    static char ps[] = "ps";
+    static char ps[] = "ps", rm[] = "rm";
 
     if (!words[0] || strcmp(words[0], "container") != 0)
         return words;
@@ -13776,6 +13848,8 @@ static char **drop_container(char **words) {
                "container: there is no command");
     if (strcmp(words[0], "ls") == 0 || strcmp(words[0], "list") == 0)
         words[0] = ps;
+    if (strcmp(words[0], "remove") == 0)
+        words[0] = rm;
     return words;
 }
 #endif

@@ -164,6 +164,12 @@ if is_root; then
 	10;seccomp(;EINVAL;seccomp(SECCOMP_SET_MODE_FILTER, .*): Invalid argument;the kernel has no filters for system calls
 	END
 
+	it 'says nothing of an initramfs where there is none' '
+		feign "pivot_root(" EINVAL && run $feigned "$WHALEBOX" /bin/true &&
+		want_status 125 && same 1 "$(wc -l <err)" &&
+		want_err "chapter 8: pivot_root(\".\", \".\"): Invalid argument"
+	'
+
 	it 'names the setting by which AppArmor restricts mounts' '
 		feign "mount(NULL, \"/\"" EACCES && restrict &&
 		ails 4 "mount(/, MS_REC|MS_PRIVATE): Permission denied" \

@@ -139,7 +139,7 @@ limit_hints||EACCES|elsewhere: tests/doctor.sh
 root_hints|openat2|ELOOP|with_link proc /etc && box --rootfs tree /bin/true
 root_hints|open(||box --rootfs nowhere /bin/true
 root_hints|fcntl|EINVAL|run sh -c "ulimit -n 8; exec \"\$WHALEBOX\" /bin/true"
-root_hints|pivot_root|EINVAL|inject pivot_root EINVAL /bin/true
+root_hints|pivot_root|EINVAL|elsewhere: tests/hosts.sh
 root_hints|mount_setattr|EINVAL|inject mount_setattr EINVAL /bin/true
 layer_hints|mount(overlay|EPERM|inject mount EPERM /bin/true
 layer_hints|mount(overlay|EINVAL|inject mount EINVAL /bin/true
@@ -169,6 +169,7 @@ detach_hints|getcwd|ENOENT|run sh -c "mkdir gone; cd gone; rmdir ../gone; exec \
 detach_hints|write(|E2BIG|inject write E2BIG -d /bin/true
 exec_hints|setns|EPERM|begun /bin/sleep 300 && inject setns EPERM exec one /bin/true
 image_hints|open(|ENOENT|box image load nosuch.tar
+image_hints|read(archive|EISDIR|box image load /
 image_hints|open(new file|EOPNOTSUPP|small_archive && inject openat EOPNOTSUPP image load small.tar
 image_hints|write(sha256sum)|EPIPE|small_archive && inject write EPIPE image load small.tar
 image_hints|NOSYMFOLLOW|EINVAL|small_archive && box image load small.tar small && strike_last mount_setattr EINVAL --userns host image save small out.tar

@@ -236,6 +236,15 @@ try 'removes no image that a box needs, running or not' '
 	want_out mine && box image ls -q && want_out base
 '
 
+try 'names the image, or those there are, to whom has no command in it' '
+	box run base && want_status 125 && want_err "no command to run" &&
+	want_err "  hint: whalebox run base sh" && box run no/image sh && want_status 127 &&
+	want_err "execve(no/image)" && want_err "no image is called no/image: there are: base" &&
+	box run ./no/image && want_status 127 && want_err "hint: the path is looked up" &&
+	box image load / && want_status 125 && want_err "hint: make an archive of it: tar -C FOLDER" &&
+	box image tag base more && box image remove more && want_status 0 && want_out more
+'
+
 try 'shows of what an image is made, and how large each layer is' '
 	box run --name one base sh -c "echo \"Ciallo World!\" >newfile" && want_status 0 &&
 	box commit one new && want_status 0 && want_no_err &&

@@ -71,7 +71,9 @@ it 'lets container stand before a command' '
 	box container stop -t 0 "$b" && want_out "$b" && box container rm "$b" &&
 	what="container: there is no command" hint="whalebox container ls" &&
 	refuses container && refuses container /bin/true &&
-	what="there is no command prune" hint="a program is" && refuses container prune
+	what="there is no command prune" hint="whalebox ps -aq" && refuses container prune &&
+	box --name "$b" /bin/true && box container remove "$b" && want_out "$b" &&
+	what="there is no box named $b" hint="see whalebox ps -a" && refuses container remove "$b"
 '
 
 # A line each: what is typed, and the word that is the right one.
@@ -83,6 +85,9 @@ it 'knows what other tools call it, and names the right word' '
 -cpushare --cpu-shares
 -c --cpu-shares
 -c512 --cpu-shares
+--cpu-quota=50000 --cpus N
+--memory-swap=1g --memory SIZE
+--shm-size --tmpfs /dev/shm:size=SIZE
 -cpuset --cpuset-cpus
 -cpuset=0 --cpuset-cpus
 -P --publish HOST:BOX
@@ -93,6 +98,14 @@ port whalebox ps
 --privileged --cap-add
 --mount --volume
 --net=host --network
+--volumes-from=db --volume
+volume --volume
+--stop-timeout whalebox stop -t
+top whalebox exec NAME ps; or, for the program, whalebox run top
+pause whalebox kill -s STOP
+cp --volume
+rename whalebox run --name
+system whalebox ps -aq
 build whalebox run, and then whalebox commit
 push whalebox image save NAME FILE, and skopeo
 rmi whalebox image rm
@@ -127,6 +140,37 @@ it 'takes sizes in capitals' '
 		what="--log-max: not \"$size\"" hint="--log-max SIZE" &&
 		refuses --log-max "$size" /bin/true || exit
 	done
+'
+
+# A page can have 64 KiB; less than one would be a limit of 0.
+it 'takes no less memory than a page, and half a processor in short' '
+	for size in 1 1k 4095; do
+		what="--memory: not \"$size\"" hint="a page, " &&
+		refuses -m "$size" /bin/true || exit
+	done && box -m 64k /bin/true && same "" "$(grep -e "--memory" err)" &&
+	box --cpus .5 /bin/true && same "" "$(grep -e "--cpus" err)" &&
+	for cpus in . 1. .001 .5x; do
+		what="--cpus: not \"$cpus\"" hint="--cpus N" && refuses --cpus "$cpus" /bin/true ||
+			exit
+	done
+'
+
+it 'says how a command is called that got a wrong option' '
+	while read -r line; do
+		box $line && want_status 125 && want_err "there is no option -" &&
+		want_err "  hint: whalebox ${line%% -*} " || exit
+	done <<END
+exec -x b true
+image rm -f a
+image save -o a b
+ps -x
+logs --tail 5 b
+END
+'
+
+it 'tells the life of a child in columns that line up' '
+	box --explain /bin/true && want_status 0 &&
+	grep -Eq "^\[ 0 child \] .{40} # unshare --kill-child$" err
 '
 
 it 'says which chapter a joined letter belongs to' '

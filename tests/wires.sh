@@ -614,9 +614,27 @@ it 'makes, lists and removes networks' '
 	box network rm red && want_status 125 &&
 	want_err "network red is in use: one" && want_err "hint: " &&
 	box stop -t 0 one && box network rm red blue && want_status 0 &&
-	want_out "red${newline}blue" && box network rm red && want_status 125 &&
+	want_out "red${newline}blue" && box network remove red && want_status 125 &&
 	want_err "no network named red" && box start one && want_status 125 &&
 	want_err "no network named red" && box rm one && nothing_left
+'
+
+# As other tools have it: a driver, a gateway, and "remove" for "rm".
+it 'says what to type for a network' '
+	at_end "\"\$WHALEBOX\" network rm shop" && for words in "--driver bridge shop" \
+	    "-d bridge shop" "shop --driver=bridge" "--internal --gateway 10.0.0.1 shop"; do
+		box network create $words && want_status 125 && want_out "" &&
+		want_err "network create: there is no option -" &&
+		want_err "  hint: whalebox network create shop, with --subnet" || exit
+	done && box network create shop --subnet && want_status 125 &&
+	want_err "--subnet needs a value" && box network rm && want_status 125 &&
+	want_err "  hint: whalebox network rm NAME" && box network inspect shop &&
+	want_status 125 && want_err "there is no command inspect" &&
+	want_err "hint: network create NAME, ls, rm NAME" &&
+	box network ls shop && want_status 125 && want_err "  hint: whalebox network ls" &&
+	box network create shop && want_out shop && box network list && want_match "^shop " &&
+	box network remove shop && want_status 0 && want_out shop && box network ls &&
+	want_no_match "^shop "
 '
 
 it 'keeps networks apart' '
