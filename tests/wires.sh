@@ -445,7 +445,8 @@ it 'tells what is missing where neither is there' '
 # file opened it says whether there is a way to the host's 127.0.0.1 by then.
 slow_nft() {
 	: >order && : >rules && chmod 666 order && mkdir bin &&
-	printf "%s\n" "#!/bin/sh" "sleep 0.5; cat >$PWD/now; cat $PWD/now >>$PWD/rules" \
+	printf "%s\n" "#!/bin/sh" "[ \"\$1\" = -f ] || exec $(command -v nft) \"\$@\"" \
+	    "sleep 0.5; cat >$PWD/now; cat $PWD/now >>$PWD/rules" \
 	    "cat /proc/sys/net/ipv4/conf/whalebox0/route_localnet >>$PWD/opened" \
 	    "$(command -v nft) \"\$@\" <$PWD/now && echo rules >>$PWD/order" >bin/nft &&
 	chmod +x bin/nft && PATH=$PWD/bin:$PATH
