@@ -80,11 +80,12 @@ class Terminal:
     def __init__(self, command):
         self.shown = b""
         self.typed = 0                  # where in that the last input began
+        size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # By now: to a shell that is writing its prompt it would be news.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, size)
             os.execvp("sh", ["sh", "-c", "exec " + command])
-        size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
 
     def screen(self, since=0):
         text = self.shown[since:].decode("utf-8", "replace")
