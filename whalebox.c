@@ -2130,8 +2130,8 @@ static void tell_out_of_memory(void) {
 }
 
 /* After the end: remove the box's cgroup, if we made one, and the folder of all
- * boxes, which stays as long as others are in it; and whoever has locked it is
- * about to be. */
+ * boxes, which stays as long as others are in it.  Whoever has locked that is
+ * about to make a cgroup there, so we wait until it is made. */
 static void drop_cgroup(void) {
     if (box.cgroup < 0 || boxes_fd < 0)
         return;
